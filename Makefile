@@ -1,0 +1,38 @@
+# make run    trains the embedded default and reports into runs/coderl
+# make test   lints and tests
+# Both install what is missing into .venv. PYTHON=python3.12 picks another one.
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet \
+  --disable-pip-version-check -c constraints.txt
+
+.PHONY: run test lint
+.DELETE_ON_ERROR:
+
+run: .venv/run.stamp
+	$(BIN)/python -m main --config=configs/coderl_train.py \
+	  --workdir=runs/coderl
+
+test: lint
+	JAX_PLATFORMS=cpu $(BIN)/python -m pytest -n 2 --dist loadfile tests
+
+lint: .venv/dev.stamp
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo 'error: $(PYTHON) is not Python 3.11 or later;' \
+	    'name one: make PYTHON=python3.12' >&2; exit 2; }
+	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 2; }
+
+.venv/run.stamp: setup.py constraints.txt | $(BIN)/python
+	@echo 'Installing (once).'
+	$(INSTALL) -e .
+	@touch $@
+
+.venv/dev.stamp: setup.py constraints.txt | $(BIN)/python
+	@echo 'Installing what the tests need (once).'
+	$(INSTALL) -e '.[dev]'
+	@touch $@ .venv/run.stamp

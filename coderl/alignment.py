@@ -1,0 +1,440 @@
+"""Failed programs as questions on their own execution (CodeRL+).
+
+A program that failed its tests, yet finished and printed something, is run
+again under the tracer; the policy is asked what it prints and what its last
+variables hold (arXiv 2510.18471). In order: `candidates` picks failed rollouts
+and an input of each, `collect` runs them in one batch and makes tasks,
+`to_prompt` asks, `score_answer` reads and scores the reply.
+
+Where the official code (jiangxxxue/CODERLPLUS) is weak, and what this does:
+  variables: module level alone, so code inside functions asks for nothing,
+    and the last by first insertion; here those of every scope, under
+    qualified names, the last by last definition.
+  values: JSON made lossily, sets in hash order, other types dropped, labels
+    read from the program's own stderr; here canonical text of the tracer.
+  inputs: the first test only, and function problems give none; here a drawn
+    test, a call being printed by a line added to the program.
+  duplicates: by (input, output), so different programs fall out; here by
+    (program, input), in the order of the rollouts.
+  answers: True == 1 == '1', a closing fence costs everything, and an empty
+    object earns a tenth; here values compare with their types, a fence after
+    the answer is tolerated, and form needs every variable asked for.
+"""
+
+import ast
+import collections
+from collections.abc import Sequence
+import dataclasses
+import decimal
+import hashlib
+import json
+import math
+import re
+from typing import Any, NamedTuple
+import warnings
+
+import numpy as np
+
+from coderl import prompts, tokenization, types
+from coderl.execution import sandbox, tracing
+
+UNPARSABLE = 999  # The complexity of what is no Python.
+
+_RAN = (
+  sandbox.Status.FINISHED,
+  sandbox.Status.PASSED,
+  sandbox.Status.WRONG_ANSWER,
+)
+# The text of an object that has none of its own: it differs from run to run.
+_ADDRESS = re.compile(r'\bat 0x[0-9a-f]{4,}')
+
+
+@dataclasses.dataclass(frozen=True)
+class AlignmentTask:
+  """A failed program, an input, and what running it gives.
+
+  expected: what the program prints.
+  targets: the variables to infer, in order of last definition.
+  complexity: cyclomatic, of the program. step: when it was collected.
+  """
+
+  problem_id: str
+  program: str
+  stdin: str
+  expected: str
+  targets: tuple[types.Target, ...]
+  complexity: int
+  step: int
+
+  @property
+  def key(self) -> str:
+    """The same for the same program and input, whatever the process."""
+    text = f'{len(self.program)}:{self.program}{self.stdin}'
+    return hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()
+
+
+@dataclasses.dataclass(frozen=True)
+class Bounds:
+  """Which failed programs are asked about, and for how much.
+
+  The complexities and `max_variables` are the official code's.
+
+  min_complexity, max_complexity: cyclomatic, of the program.
+  max_variables: most targets of a task.
+  max_output_chars, max_value_chars: longest output, and longest text of a
+  value, that is asked for, since the policy has to write them.
+  """
+
+  min_complexity: int = 0
+  max_complexity: int = 100
+  max_variables: int = 3
+  max_output_chars: int = 1000
+  max_value_chars: int = 200
+
+
+BOUNDS = Bounds()
+
+
+class Candidate(NamedTuple):
+  """A failed program and the input chosen for it.
+
+  stdout: what it printed when it was judged, None where it was not run so.
+  """
+
+  problem: types.Problem
+  program: str
+  stdin: str
+  stdout: str | None
+  complexity: int
+
+
+class Scores(NamedTuple):
+  """Of one answer: whether its form holds, and how much of it is right."""
+
+  form: bool
+  output_right: bool
+  variables_right: int
+  variables_total: int
+
+
+def complexity(source: str) -> int:
+  """McCabe's, as the official code counts it: 1 + branches + `and`s and `or`s.
+
+  Branches are if, while, for and except. UNPARSABLE for what is no Python.
+  """
+  try:
+    with warnings.catch_warnings():
+      warnings.simplefilter('ignore')
+      tree = ast.parse(source)
+  except (SyntaxError, ValueError, RecursionError, MemoryError):
+    return UNPARSABLE
+  branches = (ast.If, ast.While, ast.For, ast.ExceptHandler)
+  return 1 + sum(
+    len(node.values) - 1
+    if isinstance(node, ast.BoolOp)
+    else isinstance(node, branches)
+    for node in ast.walk(tree)
+  )
+
+
+def whole_program(problem: types.Problem, source: str) -> str:
+  """What runs for a response: the problem's prefix, then its program."""
+  return f'{problem.prefix}\n{source}' if problem.prefix else source
+
+
+def candidates(
+  rollouts: Sequence[types.Rollout],
+  rng: np.random.Generator,
+  bounds: Bounds = BOUNDS,
+) -> list[Candidate]:
+  """Failed programs worth tracing, one input each, in the rollouts' order.
+
+  The input is drawn among the tests that are not known to crash the program
+  or to leave it silent: those that it has yet to run are included.
+  """
+  found = {}
+  for rollout in rollouts:
+    problem = rollout.prompt.problem
+    source = prompts.extract_program(rollout.text)
+    failed = rollout.reward < 1 and not rollout.masked
+    if rollout.prompt.kind != types.GENERATE or not failed or source is None:
+      continue
+    cost = complexity(source)
+    within = bounds.min_complexity <= cost <= bounds.max_complexity
+    if cost == UNPARSABLE or not within:
+      continue
+    inputs = _inputs(problem, source, rollout.executions)
+    if inputs:
+      program, stdin, stdout = inputs[rng.integers(len(inputs))]
+      candidate = Candidate(problem, program, stdin, stdout, cost)
+      found.setdefault((program, stdin), candidate)
+  return list(found.values())
+
+
+def collect(
+  rollouts: Sequence[types.Rollout],
+  box: sandbox.Sandbox,
+  rng: np.random.Generator,
+  *,
+  step: int,
+  bounds: Bounds = BOUNDS,
+) -> list[AlignmentTask]:
+  """Traces the failed programs of a step and makes tasks of their runs.
+
+  Args:
+    rollouts: scored rollouts (rewards.score).
+    box: runs the programs, in one batch.
+    rng: draws the inputs.
+    step: the training step, kept in the tasks.
+    bounds: which programs to ask about, and for how much.
+  """
+  found = candidates(rollouts, rng, bounds)
+  executions = box.run(
+    [sandbox.Program(c.program, c.stdin, trace=True) for c in found]
+  )
+  tasks = [
+    make_task(candidate, execution, step=step, bounds=bounds)
+    for candidate, execution in zip(found, executions, strict=True)
+  ]
+  return [task for task in tasks if task is not None]
+
+
+def make_task(
+  candidate: Candidate,
+  execution: sandbox.Execution,
+  *,
+  step: int,
+  bounds: Bounds = BOUNDS,
+) -> AlignmentTask | None:
+  """The task of a traced run, or None where the run teaches nothing sure.
+
+  That is a run that did not finish, printed nothing, too much, an object's
+  address or other than when it was judged, or left no variable that `_targets`
+  takes.
+  """
+  stdout = execution.stdout
+  if (
+    execution.status is not sandbox.Status.FINISHED
+    or not stdout.strip()
+    or len(stdout) > bounds.max_output_chars
+    or _ADDRESS.search(stdout)
+    or candidate.stdout not in (None, stdout)
+  ):
+    return None
+  targets = _targets(execution.variables, bounds)
+  if not targets:
+    return None
+  return AlignmentTask(
+    problem_id=candidate.problem.id,
+    program=candidate.program,
+    stdin=candidate.stdin,
+    expected=stdout,
+    targets=targets,
+    complexity=candidate.complexity,
+    step=step,
+  )
+
+
+def to_prompt(
+  task: AlignmentTask,
+  problem: types.Problem,
+  tokenizer: tokenization.Tokenizer,
+  *,
+  style: str,
+  max_prompt_len_tokens: int,
+) -> types.Prompt | None:
+  """The prompt of a task, or None where it is too long."""
+  names = [target.name for target in task.targets]
+  text, ends = prompts.alignment(task.program, task.stdin, names, style)
+  tokens, offsets = tokenizer.encode_chat(text)
+  if len(tokens) > max_prompt_len_tokens:
+    return None
+  return types.Prompt(
+    kind=types.ALIGN,
+    text=text,
+    tokens=tuple(tokens),
+    problem=problem,
+    program=task.program,
+    stdin=task.stdin,
+    expected=task.expected,
+    targets=task.targets,
+    queries=tuple(tokenization.token_at(offsets, end) for end in ends),
+  )
+
+
+def answer_json(expected: str, targets: Sequence[types.Target]) -> str:
+  """The right answer's one line, for a task or a prompt's fields."""
+  values = {}
+  for target in targets:
+    value = tracing.parse(target.value)
+    values[target.name] = value if _is_json(value) else target.value
+  return json.dumps({'final_output': expected, 'variables': values})
+
+
+def parse_answer(reply: str) -> dict[str, Any] | None:
+  """The JSON object on a reply's last line, or None where it is not strict.
+
+  Strict: exactly the keys final_output (a string) and variables (an object),
+  no duplicate key, no NaN, Infinity or number beyond float64. A fence that
+  closes after it is tolerated; an object spread over lines is not.
+  """
+  lines = [line.strip() for line in reply.splitlines()]
+  lines = [line for line in lines if line and line != '```']
+  try:
+    answer = json.loads(
+      lines[-1] if lines else '',
+      object_pairs_hook=_unique,
+      parse_constant=_finite,
+      parse_float=_finite,
+    )
+  except (ValueError, RecursionError):
+    return None
+  if not isinstance(answer, dict) or set(answer) != {
+    'final_output',
+    'variables',
+  }:
+    return None
+  output, variables = answer['final_output'], answer['variables']
+  well = isinstance(output, str) and isinstance(variables, dict)
+  return answer if well else None
+
+
+def score_answer(
+  reply: str, expected: str, targets: Sequence[types.Target]
+) -> Scores:
+  """Compares a reply with what the run gave.
+
+  Form holds where the answer parses and has every variable asked for; without
+  it nothing is right. Values compare with their types, all the way
+  down; outputs compare as tests do (`normalise`).
+  """
+  answer = parse_answer(reply)
+  names = {target.name for target in targets}
+  if answer is None or not names <= set(answer['variables']):
+    return Scores(False, False, 0, len(targets))
+  right = sum(_holds(answer['variables'][t.name], t.value) for t in targets)
+  output = normalise(answer['final_output']) == normalise(expected)
+  return Scores(True, output, right, len(targets))
+
+
+def normalise(output: str) -> str:
+  """Output without the white space that ends its lines or itself."""
+  return '\n'.join(line.rstrip() for line in output.split('\n')).rstrip('\n')
+
+
+def runnable(
+  problem: types.Problem, source: str, test: types.Test
+) -> tuple[str, str] | None:
+  """A test as (program, stdin) that prints; None where only a checker can.
+
+  A call is printed by a line added to the program.
+  """
+  if test.checker is not None:
+    return None
+  whole = whole_program(problem, source)
+  return (f'{whole}\nprint({test.call})' if test.call else whole), test.stdin
+
+
+def _inputs(
+  problem: types.Problem,
+  source: str,
+  executions: Sequence[sandbox.Execution],
+) -> list[tuple[str, str, str | None]]:
+  """Each usable test as (program, stdin, what is known to be printed)."""
+  whole = whole_program(problem, source)
+  inputs = []
+  for i, test in enumerate(problem.tests):
+    ran = executions[i] if i < len(executions) else None
+    crashed = ran is not None and ran.status not in _RAN
+    if test.checker is not None or crashed:
+      continue
+    if test.call is not None:
+      inputs.append((f'{whole}\nprint({test.call})', test.stdin, None))
+    elif ran is None or ran.stdout.strip():
+      inputs.append((whole, test.stdin, None if ran is None else ran.stdout))
+  return inputs
+
+
+def _targets(
+  variables: Sequence[sandbox.Variable], bounds: Bounds
+) -> tuple[types.Target, ...]:
+  """The last variables by last definition whose values are sure plain data."""
+  targets = {}
+  for variable in variables:
+    name = variable.qualified_name
+    targets.pop(name, None)  # A later definition comes later in the order.
+    if (
+      variable.complete
+      and len(variable.value) <= bounds.max_value_chars
+      and _is_name(name)
+      and _is_plain(variable.value)
+    ):
+      targets[name] = types.Target(name, variable.value)
+  return tuple(targets.values())[-bounds.max_variables :]
+
+
+def _is_name(name: str) -> bool:
+  """Neither a throw-away name nor one inside a lambda."""
+  parts = name.split('.')
+  return not parts[-1].startswith('_') and all(map(str.isidentifier, parts))
+
+
+def _is_plain(text: str) -> bool:
+  try:
+    tracing.parse(text)
+  except ValueError:
+    return False
+  return True
+
+
+def _is_json(value: Any) -> bool:
+  """Whether JSON can hold the value and give it back the same."""
+  if type(value) is float:
+    return math.isfinite(value)
+  if type(value) is list:
+    return all(map(_is_json, value))
+  if type(value) is dict:
+    return all(type(key) is str for key in value) and all(
+      map(_is_json, value.values())
+    )
+  return value is None or type(value) in (bool, int, str)
+
+
+def _holds(answer: Any, text: str) -> bool:
+  """Whether an answered value is the one whose canonical text is `text`.
+
+  What JSON cannot hold is answered by a string with a literal of it.
+  """
+  value = tracing.parse(text)
+  if not _is_json(value):
+    if type(answer) is not str or not _is_plain(answer):
+      return False
+    answer = tracing.parse(answer)
+  return _typed(answer) == _typed(value)
+
+
+def _typed(value: Any) -> Any:
+  """A hashable that is equal for equal values of equal types alone."""
+  kind = type(value).__name__
+  if isinstance(value, dict):
+    return kind, frozenset((_typed(k), _typed(v)) for k, v in value.items())
+  if isinstance(value, set | frozenset):
+    return kind, frozenset(map(_typed, value))
+  if isinstance(value, list | tuple | collections.deque | bytearray):
+    return kind, tuple(map(_typed, value))
+  # By its text a NaN is equal to itself.
+  is_real = isinstance(value, float | decimal.Decimal)
+  return kind, repr(value) if is_real else value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+  if len(dict(pairs)) < len(pairs):
+    raise ValueError('duplicate key')
+  return dict(pairs)
+
+
+def _finite(text: str) -> float:
+  number = float(text)
+  if not math.isfinite(number):
+    raise ValueError(f'{text} is not a JSON number')
+  return number

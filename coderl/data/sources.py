@@ -1,0 +1,317 @@
+"""Readers of the sources of programming problems, and the table of them.
+
+A reader takes (split, path, seed) and yields problems in a fixed order. What
+is wrong with a file is a ValueError that starts with its place.
+"""
+
+import ast
+import collections
+from collections.abc import Callable, Iterator, Mapping, Sequence
+import dataclasses
+import functools
+import gzip
+import itertools
+import json
+from typing import Any
+
+import pyarrow
+from pyarrow import parquet
+
+from coderl import types
+from coderl.data import assertions, embedded
+from coderl.execution import sandbox, tracing
+
+_CODEIO_INPUTS = 3  # Calls tried for each program.
+_CODEIO_BATCH = 64  # Programs run at a time.
+_RANDOM = 'from random import Random\n'  # What input generators presume.
+_MBPP_IDS = {
+  'prompt': range(1, 11),
+  'test': range(11, 511),
+  'validation': range(511, 601),
+  'train': range(601, 975),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+  """Where a source's problems come from.
+
+  splits: the names of its splits.
+  read: (split, path, seed) -> problems.
+  package: the package and the file in it that holds the data, if any does.
+  reads_file: it is read from a file at all.
+  """
+
+  splits: tuple[str, ...]
+  read: Callable[[str, str, int], Iterator[types.Problem]]
+  package: tuple[str, str] | None = None
+  reads_file: bool = True
+
+
+def _embedded(split: str, path: str, seed: int) -> Iterator[types.Problem]:
+  del path  # It is generated.
+  yield from embedded.problems(split, seed)
+
+
+def _mbpp(split: str, path: str, seed: int) -> Iterator[types.Problem]:
+  del seed
+  fields = {
+    'task_id': int,
+    'text': str,
+    'code': str,
+    'test_setup_code': str,
+    'test_list': list,
+  }
+  for _, place, row in _json_rows(path, fields):
+    if row['task_id'] in _MBPP_IDS[split]:
+      yield _checked(place, _mbpp_problem, row)
+
+
+def _mbpp_problem(row: Mapping[str, Any]) -> types.Problem:
+  code = row['code'].replace('\r\n', '\n')
+  setup = row['test_setup_code'].replace('\r\n', '\n')
+  source = '\n'.join(row['test_list'])
+  called = assertions.loaded(assertions.parse(source))
+  heads = [
+    node
+    for name, node in assertions.definitions(code).items()
+    if name in called and isinstance(node, ast.FunctionDef)
+  ]
+  if not heads:
+    raise ValueError('a row without tests that call a function of its code')
+  name = heads[-1].name
+  return types.Problem(
+    id=f'mbpp/{row["task_id"]}',
+    # The tests are hidden, and the text alone names no function.
+    statement=f'{row["text"]}\n\ndef {name}({ast.unparse(heads[-1].args)}):',
+    tests=assertions.tests_of(source, name, context=code, setup=setup),
+    entry_point=name,
+    reference=code,
+    source='mbpp',
+  )
+
+
+def _human_eval(split: str, path: str, seed: int) -> Iterator[types.Problem]:
+  del split, seed  # There is but one split.
+  names = 'task_id', 'prompt', 'entry_point', 'canonical_solution', 'test'
+  for _, place, row in _json_rows(path, dict.fromkeys(names, str)):
+    yield _checked(place, _human_eval_problem, row)
+
+
+def _human_eval_problem(row: Mapping[str, Any]) -> types.Problem:
+  prompt, name = row['prompt'], row['entry_point']
+  head = assertions.definitions(prompt).get(name)
+  check = assertions.definitions(row['test']).get('check')
+  if head is None or check is None:
+    raise ValueError(f'expected def {name} in prompt and def check in test')
+  lines = prompt.splitlines(keepends=True)
+  prefix = ''.join(lines[: head.lineno - 1])
+  for node in ast.walk(check):
+    if isinstance(node, ast.Name) and node.id == 'candidate':
+      node.id = name
+  source = ast.unparse(ast.Module(check.body, []))
+  return types.Problem(
+    id=row['task_id'],
+    statement=prompt,
+    tests=assertions.tests_of(source, name, context=prompt),
+    entry_point=name,
+    prefix=prefix,
+    reference=prompt[len(prefix) :] + row['canonical_solution'],
+    source='human_eval',
+  )
+
+
+def _codeio(split: str, path: str, seed: int) -> Iterator[types.Problem]:
+  names = (
+    'task_description',
+    'input_output_spec',
+    'code_sample',
+    'input_generator',
+  )
+  rows = [
+    (number, row)
+    for number, _, row in _json_rows(path, dict.fromkeys(names, str))
+    if (number % 10 == 0) == (split == 'heldout')
+  ]
+  with sandbox.Sandbox() as box:
+    for start in range(0, len(rows), _CODEIO_BATCH):
+      batch = rows[start : start + _CODEIO_BATCH]
+      yield from _codeio_problems(box, batch, seed)
+
+
+def _codeio_problems(
+  box: sandbox.Sandbox,
+  rows: Sequence[tuple[int, Mapping[str, Any]]],
+  seed: int,
+) -> Iterator[types.Problem]:
+  """Problems of the programs that give plain values, the same ones twice.
+
+  Programs that need more than the standard library are not among them.
+  """
+  generators = [
+    (number, row, f'generate_inputs(Random("{seed}/{number}/{i}"))')
+    for number, row in rows
+    for i in range(_CODEIO_INPUTS)
+  ]
+  inputs = _values(
+    box,
+    [
+      (f'{_RANDOM}{row["code_sample"]}\n\n{row["input_generator"]}', call)
+      for _, row, call in generators
+    ],
+  )
+  cases = {
+    (number, f'main_solution(**{text})'): row['code_sample']
+    for (number, row, _), text in zip(generators, inputs, strict=True)
+    if text is not None
+  }
+  runs = [(program, call) for (_, call), program in cases.items()]
+  tests = collections.defaultdict(list)
+  for (number, call), output, again in zip(
+    cases, _values(box, runs), _values(box, runs), strict=True
+  ):
+    if output is not None and output == again:
+      tests[number].append(types.Test(call=call, expected=output))
+  for number, row in rows:
+    if tests[number]:
+      yield types.Problem(
+        id=f'codeio/{number}',
+        statement=f'{row["task_description"]}\n\n{row["input_output_spec"]}',
+        tests=tuple(tests[number]),
+        entry_point='main_solution',
+        reference=row['code_sample'],
+        source='codeio',
+        level=int(row.get('difficulty', 0)),
+      )
+
+
+def _values(
+  box: sandbox.Sandbox, runs: Sequence[tuple[str, str]]
+) -> list[str | None]:
+  """Canonical texts of calls after programs; None where not plain and whole."""
+  executions = box.run([sandbox.Program(s, call=call) for s, call in runs])
+  return [_plain(execution) for execution in executions]
+
+
+def _plain(execution: sandbox.Execution) -> str | None:
+  if execution.status != sandbox.Status.FINISHED or execution.value is None:
+    return None
+  try:
+    tracing.parse(execution.value)
+  except ValueError:
+    return None
+  return execution.value
+
+
+def _prime(split: str, path: str, seed: int) -> Iterator[types.Problem]:
+  del split, seed  # A file is one split.
+  columns = ['prompt', 'reward_model', 'data_source']
+  try:
+    file = parquet.ParquetFile(path)
+  except pyarrow.ArrowInvalid as error:
+    raise ValueError(f'{path}: not a parquet file: {error}') from error
+  missing = sorted(set(columns) - set(file.schema_arrow.names))
+  if missing:
+    raise ValueError(f'{path}: expected columns {columns}, no {missing}')
+  rows = itertools.chain.from_iterable(
+    batch.to_pylist() for batch in file.iter_batches(columns=columns)
+  )
+  for number, row in enumerate(rows):
+    yield _checked(f'{path}: row {number}', _prime_problem, row, number)
+
+
+def _prime_problem(row: Mapping[str, Any], number: int) -> types.Problem:
+  truth = json.loads(row['reward_model']['ground_truth'])
+  if not isinstance(truth, dict) or not {'inputs', 'outputs'} <= truth.keys():
+    raise ValueError('expected ground_truth to hold inputs and outputs')
+  name = truth.get('fn_name')
+  make = functools.partial(_call_case, name) if name else _stdin_case
+  cases = zip(truth['inputs'], truth['outputs'], strict=True)
+  asked = [turn['content'] for turn in row['prompt'] if turn['role'] == 'user']
+  if not asked:
+    raise ValueError("expected a prompt with a turn of the role 'user'")
+  return types.Problem(
+    id=f'prime/{number}',
+    statement=asked[-1],
+    tests=tuple(make(given, wanted) for given, wanted in cases),
+    entry_point=name,
+    source=row['data_source'],
+  )
+
+
+def _stdin_case(given: str | list[str], printed: str | list[str]) -> types.Test:
+  """Some rows hold lists of lines in place of texts."""
+  texts = [t if isinstance(t, str) else '\n'.join(t) for t in (given, printed)]
+  return types.Test(stdin=texts[0], expected=texts[1])
+
+
+def _call_case(name: str, given: Any, returned: Any) -> types.Test:
+  """Arguments are JSON lines, or a list with the value in a list of one."""
+  if isinstance(given, str):
+    arguments = [json.loads(line) for line in given.splitlines()]
+    value = json.loads(returned)
+  else:
+    arguments = given
+    wrapped = isinstance(returned, list) and len(returned) == 1
+    value = returned[0] if wrapped else returned
+  return types.Test(
+    call=f'{name}({", ".join(map(repr, arguments))})',
+    expected=tracing.canonical(value, **tracing.WHOLE)[0],
+  )
+
+
+def _checked(
+  place: str, make: Callable[..., types.Problem], *row: Any
+) -> types.Problem:
+  """The problem of a row; what is wrong with it is told with its place."""
+  try:
+    problem = make(*row)
+  except (ValueError, SyntaxError, TypeError) as error:
+    raise ValueError(f'{place}: {error}') from error
+  if not problem.tests:
+    raise ValueError(f'{place}: {problem.id} is a row without tests')
+  return problem
+
+
+def _json_rows(
+  path: str, fields: Mapping[str, type]
+) -> Iterator[tuple[int, str, dict[str, Any]]]:
+  """(line number from 1, 'path:line', row) of a jsonl file, or a gzipped one.
+
+  Args:
+    path: the file.
+    fields: the fields that every row must have, and their types.
+  """
+  with open(path, 'rb') as file:
+    zipped = file.read(2) == b'\x1f\x8b'
+  with (gzip.open if zipped else open)(path, 'rb') as lines:
+    for number, line in enumerate(lines, 1):
+      if not line.strip():
+        continue
+      place = f'{path}:{number}'
+      try:
+        row = json.loads(line)
+      except ValueError as error:
+        raise ValueError(f'{place}: not JSON: {line[:40]!r}') from error
+      if not isinstance(row, dict):
+        raise ValueError(f'{place}: expected a JSON object, not {row!r:.40}')
+      for field, kind in fields.items():
+        if not isinstance(row.get(field), kind):
+          raise ValueError(
+            f'{place}: expected {field!r} to be {kind.__name__}, '
+            f'not {row.get(field)!r:.40}'
+          )
+      yield number, place, row
+
+
+SOURCES = {
+  'embedded': Source(('train', 'heldout'), _embedded, reads_file=False),
+  'mbpp': Source(tuple(_MBPP_IDS), _mbpp),
+  'human_eval': Source(
+    ('test',), _human_eval, ('human_eval', 'data/HumanEval.jsonl.gz')
+  ),
+  'codeio': Source(
+    ('train', 'heldout'), _codeio, ('reasoning_gym', 'data/codeio.jsonl.gz')
+  ),
+  'prime': Source(('train',), _prime),
+}

@@ -1,0 +1,373 @@
+"""The one door to running programs.
+
+`Sandbox.run` gives each program to a warm worker (zygote.py), which forks a
+confined child (confine.py) for it. Sources, inputs and outputs pass as open
+files between this process and the child, so that a worker never holds them;
+expected outputs never leave this process.
+"""
+
+from collections.abc import Sequence
+from concurrent import futures
+import contextlib
+import dataclasses
+import enum
+import itertools
+import json
+import logging
+import os
+import queue
+import signal
+import socket
+import tempfile
+from typing import BinaryIO
+
+from coderl.execution import worker as worker_lib
+
+
+class Status(str, enum.Enum):
+  """How a run ended. PASSED and WRONG_ANSWER are verdicts on a finished run."""
+
+  FINISHED = 'finished'
+  PASSED = 'passed'
+  WRONG_ANSWER = 'wrong_answer'
+  RUNTIME_ERROR = 'runtime_error'
+  TIMEOUT = 'timeout'
+  MEMORY_LIMIT = 'memory_limit'
+  OUTPUT_LIMIT = 'output_limit'
+  SANDBOX_FAILURE = 'sandbox_failure'
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+  """What one program may use; each breach has its own status.
+
+  cpu_s, wall_s: seconds. memory_mb: address space. output_kb: stdout and
+  stderr each. file_kb: any file written. processes: children and threads.
+  A program that others keep from a processor gets up to 4 times wall_s.
+  trace_events: definitions recorded in a trajectory; the final values stay
+  right beyond it.
+  """
+
+  cpu_s: float = 2.0
+  wall_s: float = 4.0
+  memory_mb: int = 512
+  output_kb: int = 256
+  file_kb: int = 256
+  processes: int = 16
+  trace_events: int = 256
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+  """One run: a source, one input, and what to observe.
+
+  source: Python source.
+  stdin: text fed to standard input.
+  call: an expression evaluated in the program's namespace after it ran; its
+    value comes back as canonical text in `Execution.value`.
+  checker: source of assertions that call `entry_point`; it runs in a process
+    of its own, where `entry_point` is answered by the program's process.
+    `Execution.value` is 'True' when every assertion held.
+  entry_point: the function that `checker` calls.
+  trace: record variables (`Execution.variables`, `Execution.trajectory`).
+  """
+
+  source: str
+  stdin: str = ''
+  call: str | None = None
+  checker: str | None = None
+  entry_point: str | None = None
+  trace: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Variable:
+  """A variable's value at its last definition.
+
+  scope: '' for the module, else the dotted function name ('solve.inner').
+  name: the variable. value: canonical text (tracing.canonical).
+  line: 1-based line of the definition. complete: False where the text was
+  cut to its bound or the value has no stable text.
+  """
+
+  scope: str
+  name: str
+  value: str
+  line: int
+  complete: bool = True
+
+  @property
+  def qualified_name(self) -> str:
+    return f'{self.scope}.{self.name}' if self.scope else self.name
+
+
+@dataclasses.dataclass(frozen=True)
+class Event:
+  """One definition in a trajectory: line, qualified name, value's text."""
+
+  line: int
+  name: str
+  value: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Execution:
+  """What running a program gave.
+
+  variables: in order of last definition, oldest first.
+  error: 'ValueError: ...' of an uncaught exception, else ''.
+  """
+
+  status: Status
+  stdout: str = ''
+  stderr: str = ''
+  error: str = ''
+  value: str | None = None
+  wall_s: float = 0.0
+  cpu_s: float = 0.0
+  variables: tuple[Variable, ...] = ()
+  trajectory: tuple[Event, ...] = ()
+
+
+# Beyond the wall limit: what a loaded machine may need to kill and to tell.
+_GRACE_S = 15.0
+_ATTEMPTS = 2
+_REPORT_BYTES = 4 << 20
+_SETUP_FAILED = 113  # zygote.SETUP_FAILED
+_WALL_TURNS = 4  # zygote.WALL_TURNS
+
+
+class _Job:
+  """The open files of one child."""
+
+  def __init__(self, job: dict, stdin: str, stack: contextlib.ExitStack):
+    self._files = [stack.enter_context(_memory_file()) for _ in range(5)]
+    for file, text in zip(self._files, (json.dumps(job), stdin), strict=False):
+      file.write(text.encode('utf-8', 'replace'))
+      file.seek(0)
+    self.descriptors = [file.fileno() for file in self._files]
+
+  def output(self, limit: int) -> tuple[str, str, bool]:
+    """Standard output and error, and whether either is over the limit."""
+    texts = [_read(file, limit + 1) for file in self._files[2:4]]
+    over = any(len(text) > limit for text in texts)
+    out, err = (text[:limit].decode('utf-8', 'replace') for text in texts)
+    return out, err, over
+
+  def started(self) -> bool:
+    return bool(_read(self._files[4], 1))
+
+  def report(self) -> dict:
+    """What the child says of its run; nothing, where it is not of the form."""
+    try:
+      report = json.loads(_read(self._files[4], _REPORT_BYTES))
+    except (ValueError, RecursionError):
+      return {}
+    return report if isinstance(report, dict) else {}
+
+
+def _memory_file() -> BinaryIO:
+  if hasattr(os, 'memfd_create'):
+    return open(os.memfd_create('program'), 'w+b', buffering=0)
+  return tempfile.TemporaryFile(buffering=0)
+
+
+def _read(file: BinaryIO, limit: int) -> bytes:
+  return os.pread(file.fileno(), limit, 0)
+
+
+class Sandbox:
+  """Runs programs, each confined in a process of its own.
+
+  limits: of every program. workers: programs at a time.
+
+  `run` may be called from any thread. A worker that dies or no longer answers
+  is replaced and its program tried once more, then reported as
+  SANDBOX_FAILURE.
+  """
+
+  def __init__(self, limits: Limits | None = None, workers: int | None = None):
+    self.limits = limits or Limits()
+    count = workers or os.cpu_count() or 1
+    if count < 1:
+      raise ValueError(f'Sandbox: workers is {count}; it must be at least 1')
+    self._pool = futures.ThreadPoolExecutor(count, 'sandbox')
+    self._idle: queue.SimpleQueue[worker_lib.Worker | None] = (
+      queue.SimpleQueue()
+    )
+    for worker in self._pool.map(lambda _: worker_lib.Worker(), range(count)):
+      self._idle.put(worker)
+      self._layers = worker.layers
+    self._workers = count
+    refused = [f'{name} ({why})' for name, why in self._layers.items() if why]
+    if refused:
+      logging.warning('Sandbox without: %s', ', '.join(refused))
+
+  def layers(self) -> dict[str, str]:
+    """Namespace -> '' where it holds, else why the kernel refused it."""
+    return dict(self._layers)
+
+  def run(self, programs: Sequence[Program]) -> list[Execution]:
+    """Runs programs; what each gave, in their order."""
+    return list(self._pool.map(self._run, programs))
+
+  def close(self) -> None:
+    """Ends the workers, after the programs that still run."""
+    self._pool.shutdown()
+    for _ in range(self._workers):
+      worker = self._idle.get()
+      if worker:
+        worker.close(timeout_s=5.0)
+    self._workers = 0
+
+  def __enter__(self) -> 'Sandbox':
+    return self
+
+  def __exit__(self, *exception) -> None:
+    self.close()
+
+  def _run(self, program: Program) -> Execution:
+    error = ''
+    for _ in range(_ATTEMPTS):
+      worker = self._idle.get()
+      try:
+        worker = worker or worker_lib.Worker()
+        return _execute(worker, program, self.limits)
+      except worker_lib.WorkerError as failure:
+        error = str(failure)
+        if worker:
+          worker.close()
+        worker = None  # The next program starts another.
+      finally:
+        self._idle.put(worker)
+    return Execution(Status.SANDBOX_FAILURE, error=error)
+
+
+def _execute(
+  worker: worker_lib.Worker, program: Program, limits: Limits
+) -> Execution:
+  """Runs one program, and beside it its checker."""
+  with contextlib.ExitStack() as stack:
+    jobs = [_Job(_program_job(program, limits), program.stdin, stack)]
+    if program.checker is not None:
+      jobs.append(_Job(_checker_job(program), '', stack))
+    _send(worker, jobs, limits)
+    reply = worker.receive(_WALL_TURNS * limits.wall_s + _GRACE_S)
+    for job, end in zip(jobs, reply['ends'], strict=True):
+      if end['code'] == _SETUP_FAILED and not job.started():
+        raise worker_lib.WorkerError('a child could not be confined')
+    execution = _result(jobs[0], reply, limits)
+    if program.checker is None:
+      return execution
+    return _checked(execution, jobs[1], reply, limits)
+
+
+def _send(worker: worker_lib.Worker, jobs: list[_Job], limits: Limits) -> None:
+  """Sends the jobs' files; those of a pair with the ends of a relay."""
+  files = [list(job.descriptors) for job in jobs]
+  with contextlib.ExitStack() as stack:
+    # Closed here once sent, so that either child sees the other's end.
+    if len(jobs) > 1:
+      for own, end in zip(files, socket.socketpair(), strict=True):
+        own.append(stack.enter_context(end).fileno())
+    request = {
+      'limits': dataclasses.asdict(limits),
+      'files': [len(own) for own in files],
+    }
+    worker.send(request, [*itertools.chain(*files)])
+
+
+def _program_job(program: Program, limits: Limits) -> dict:
+  return {
+    'role': 'program',
+    'source': program.source,
+    'main': program.call is None and program.checker is None,
+    'call': program.call,
+    'entry_point': program.entry_point,
+    'trace': program.trace,
+    'trace_events': limits.trace_events,
+  }
+
+
+def _checker_job(program: Program) -> dict:
+  return {
+    'role': 'checker',
+    'source': program.checker,
+    'entry_point': program.entry_point,
+  }
+
+
+def _result(job: _Job, reply: dict, limits: Limits) -> Execution:
+  end = reply['ends'][0]
+  stdout, stderr, over = job.output(limits.output_kb * 1024)
+  report = job.report()
+  status, error = _status(end, reply['late'], over, report, limits)
+  value = report.get('value')
+  return Execution(
+    status=status,
+    stdout=stdout,
+    stderr=stderr,
+    error=error,
+    value=_text(value) if isinstance(value, str) else None,
+    wall_s=reply['wall_s'],
+    cpu_s=end['cpu_s'],
+    variables=_rows(Variable, report.get('variables')),
+    trajectory=_rows(Event, report.get('trajectory')),
+  )
+
+
+def _status(
+  end: dict, late: bool, over: bool, report: dict, limits: Limits
+) -> tuple[Status, str]:
+  """The status, and the error's text."""
+  code, error = end['code'], _text(report.get('error', ''))
+  killed = code == -signal.SIGKILL
+  # When it kills, the kernel goes by ticks, which overstate on a busy host.
+  spent = end['cpu_s'] >= limits.cpu_s * (0.5 if killed else 1.0)
+  if over:
+    return Status.OUTPUT_LIMIT, error
+  if spent or (late and end['stopped']):
+    return Status.TIMEOUT, error
+  if end['stopped'] and killed:
+    return Status.FINISHED, ''  # Its checker ended; it has nothing more to do.
+  if killed or (code and report.get('memory') is True):
+    return Status.MEMORY_LIMIT, error
+  if code < 0:
+    return Status.RUNTIME_ERROR, f'killed by {signal.Signals(-code).name}'
+  if code:
+    return Status.RUNTIME_ERROR, error or f'exit status {code}'
+  return Status.FINISHED, ''
+
+
+def _checked(
+  execution: Execution, checker: _Job, reply: dict, limits: Limits
+) -> Execution:
+  """The program's result with the checker's verdict as its value."""
+  end, report = reply['ends'][1], checker.report()
+  held = end['code'] == 0 and report.get('held') is True
+  status, error = execution.status, execution.error
+  if status is Status.FINISHED and not held:
+    status, error = _status(end, reply['late'], False, report, limits)
+    if report.get('assertion') is True:
+      status = Status.FINISHED
+  return dataclasses.replace(
+    execution, status=status, error=error, value=str(held)
+  )
+
+
+def _text(value) -> str:
+  return str(value).encode('utf-8', 'backslashreplace').decode()
+
+
+def _rows(kind: type[Variable] | type[Event], rows) -> tuple:
+  """Rows of a report as `kind`; none, where they are not of the form."""
+  types = [field.type for field in dataclasses.fields(kind)]
+  if not isinstance(rows, list):
+    return ()
+  for row in rows:
+    if not isinstance(row, list) or [type(item) for item in row] != types:
+      return ()
+  return tuple(
+    kind(*(_text(item) if type(item) is str else item for item in row))
+    for row in rows
+  )

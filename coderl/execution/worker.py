@@ -1,0 +1,71 @@
+"""A worker process, and the socket to it."""
+
+import json
+import pathlib
+import socket
+import subprocess
+import sys
+
+_START_S = 60.0
+_MESSAGE_BYTES = 1 << 16
+_ROOT = pathlib.Path(__file__).parents[2]
+_COMMAND = (
+  'import sys; sys.path.insert(0, {root!r}); '
+  'from coderl.execution import zygote; sys.path.pop(0); '
+  'zygote.main({descriptor})'
+)
+
+
+class WorkerError(Exception):
+  """A worker died, or no longer answers."""
+
+
+class Worker:
+  """A zygote process and the socket to it."""
+
+  def __init__(self):
+    self._socket, theirs = socket.socketpair(
+      socket.AF_UNIX, socket.SOCK_SEQPACKET
+    )
+    descriptor = theirs.fileno()
+    command = _COMMAND.format(root=str(_ROOT), descriptor=descriptor)
+    self._process = subprocess.Popen(
+      [sys.executable, '-s', '-S', '-P', '-B', '-c', command],
+      env={'PYTHONHASHSEED': '0'},
+      stdin=subprocess.DEVNULL,
+      stdout=subprocess.DEVNULL,
+      pass_fds=[descriptor],
+      cwd='/',
+      start_new_session=True,  # An interrupt is not meant for it.
+    )
+    theirs.close()
+    self.pid = self._process.pid
+    try:
+      self.layers: dict[str, str] = self.receive(_START_S)
+    except WorkerError:
+      self.close()
+      raise
+
+  def send(self, request: dict, files: list[int]) -> None:
+    try:
+      socket.send_fds(self._socket, [json.dumps(request).encode()], files)
+    except OSError as error:
+      raise WorkerError(f'no worker: {error}') from error
+
+  def receive(self, timeout_s: float) -> dict:
+    self._socket.settimeout(timeout_s)
+    try:
+      message = self._socket.recv(_MESSAGE_BYTES)
+    except OSError as error:
+      raise WorkerError(f'no answer: {error}') from error
+    if not message:
+      raise WorkerError('the worker died')
+    return json.loads(message)
+
+  def close(self, timeout_s: float = 0.0) -> None:
+    self._socket.close()
+    try:
+      self._process.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+      self._process.kill()
+      self._process.wait()

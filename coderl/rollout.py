@@ -1,0 +1,242 @@
+"""Prompts to rollouts to optimisation batches, on the host.
+
+In order: `generation_prompts` asks problems, `sample` runs the policy (device
+to host), rewards.score judges, `pack` lays rollouts out as arrays of few
+distinct shapes, and `with_advantages` adds what the algorithm learns from.
+"""
+
+from collections.abc import Sequence
+import dataclasses
+
+import jax
+import numpy as np
+
+from coderl import advantages
+from coderl import algorithms
+from coderl import prompts as prompts_lib
+from coderl import sampling
+from coderl import sharding
+from coderl import tokenization
+from coderl import types
+from coderl.models import transformer
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+  """Bounds of a batch's arrays, in tokens but for max_variables.
+
+  Prompt and response lengths are rounded up to multiples of `bucket_len`, so
+  that a run compiles a handful of shapes.
+  """
+
+  max_prompt_len: int
+  max_response_len: int
+  bucket_len: int
+  max_variables: int
+  max_value_len: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Policy:
+  """What can be sampled from. params: the transformer's, on devices."""
+
+  model: transformer.ModelConfig
+  params: types.Params
+  tokenizer: tokenization.Tokenizer
+
+
+def bucket(length: int, multiple: int) -> int:
+  """`length` rounded up to a multiple."""
+  return -(-length // multiple) * multiple
+
+
+def generation_prompts(
+  problems: Sequence[types.Problem],
+  tokenizer: tokenization.Tokenizer,
+  style: str,
+  max_prompt_len: int,
+) -> list[types.Prompt]:
+  """One GENERATE prompt a problem; those that are too long are left out."""
+  found = []
+  for problem in problems:
+    text = prompts_lib.generation(problem, style)
+    tokens, _ = tokenizer.encode_chat(text)
+    if len(tokens) <= max_prompt_len:
+      found.append(types.Prompt(types.GENERATE, text, tuple(tokens), problem))
+  return found
+
+
+def pad_left(rows: Sequence[Sequence[int]], length: int):
+  """(tokens [N, length] int32, valid [N, length] bool)."""
+  tokens = np.zeros((len(rows), length), np.int32)
+  valid = np.zeros((len(rows), length), bool)
+  for i, row in enumerate(rows):
+    tokens[i, length - len(row) :] = row
+    valid[i, length - len(row) :] = True
+  return tokens, valid
+
+
+def sample(
+  policy: Policy,
+  prompts: Sequence[types.Prompt],
+  key: types.Array,
+  *,
+  config: sampling.SamplingConfig,
+  bucket_len: int,
+  mesh: jax.sharding.Mesh,
+) -> list[types.Rollout]:
+  """G rollouts to each prompt, group by group in the prompts' order.
+
+  Args:
+    policy: what is sampled from.
+    prompts: of any kind; at least one.
+    key: consumed.
+    config: how to sample.
+    bucket_len: prompts are padded to a multiple of it.
+    mesh: prompts are spread over its data and fsdp axes; their number is
+      rounded up to a multiple of these by repeating the last.
+  """
+  parts = mesh.shape['data'] * mesh.shape['fsdp']
+  rows = [p.tokens for p in prompts]
+  rows += [rows[-1]] * (bucket(len(rows), parts) - len(rows))
+  arrays = pad_left(rows, bucket(max(map(len, rows)), bucket_len))
+  samples = jax.device_get(
+    sampling.generate(
+      policy.params,
+      *sharding.put_batch(arrays, mesh),
+      key,
+      model=policy.model,
+      config=config,
+      stop_ids=policy.tokenizer.stop_ids,
+    )
+  )
+  lens_B = samples.mask_BR.sum(axis=1)
+  rollouts = []
+  for b in range(len(prompts) * config.group_size):
+    tokens = tuple(samples.tokens_BR[b, : lens_B[b]].tolist())
+    finished = bool(samples.finished_B[b])
+    rollouts.append(
+      types.Rollout(
+        prompt=prompts[b // config.group_size],
+        group=b // config.group_size,
+        tokens=tokens,
+        logprobs=tuple(samples.logprobs_BR[b, : lens_B[b]].tolist()),
+        text=policy.tokenizer.decode(tokens[:-1] if finished else tokens),
+        finished=finished,
+      )
+    )
+  return rollouts
+
+
+def pack(
+  rollouts: Sequence[types.Rollout],
+  layout: Layout,
+  tokenizer: tokenization.Tokenizer,
+) -> types.RolloutBatch:
+  """Rollouts as arrays; advantages, values and reference are still zero.
+
+  A masked rollout's mask is all False: it carries no gradient.
+  """
+  longest = max(len(r.prompt.tokens) for r in rollouts)
+  p = bucket(longest, layout.bucket_len)
+  r = bucket(max(len(x.tokens) for x in rollouts), layout.bucket_len)
+  b, m, c = len(rollouts), layout.max_variables, layout.max_value_len
+  prompt_BP, prompt_valid_BP = pad_left([x.prompt.tokens for x in rollouts], p)
+  response_BR = np.zeros((b, r), np.int32)
+  valid_BR = np.zeros((b, r), bool)
+  logprobs_BR = np.zeros((b, r), np.float32)
+  queries_BM = np.zeros((b, m), np.int32)
+  values_BMC = np.zeros((b, m, c), np.int32)
+  values_mask_BMC = np.zeros((b, m, c), bool)
+  for i, x in enumerate(rollouts):
+    n = len(x.tokens)
+    response_BR[i, :n], valid_BR[i, :n] = x.tokens, True
+    logprobs_BR[i, :n] = x.logprobs
+    shift = p - len(x.prompt.tokens)
+    pairs = zip(x.prompt.targets, x.prompt.queries, strict=True)
+    for j, (target, query) in enumerate(pairs):
+      value = tokenizer.encode(target.value)[:c]
+      queries_BM[i, j] = query + shift
+      values_BMC[i, j, : len(value)] = value
+      values_mask_BMC[i, j, : len(value)] = True
+  masked_B = np.array([x.masked for x in rollouts])
+  zeros_BR = np.zeros((b, r), np.float32)
+  return types.RolloutBatch(
+    tokens_BT=np.concatenate([prompt_BP, response_BR], axis=1),
+    valid_BT=np.concatenate([prompt_valid_BP, valid_BR], axis=1),
+    mask_BR=valid_BR & ~masked_B[:, None],
+    logprobs_BR=logprobs_BR,
+    advantages_BR=zeros_BR,
+    returns_BR=zeros_BR,
+    values_BR=zeros_BR,
+    ref_logprobs_BR=zeros_BR,
+    align_B=np.array([x.prompt.kind == types.ALIGN for x in rollouts]),
+    queries_BM=queries_BM,
+    values_BMC=values_BMC,
+    values_mask_BMC=values_mask_BMC,
+  )
+
+
+def shaped_rewards(
+  rollouts: Sequence[types.Rollout],
+  algorithm: algorithms.Algorithm,
+  max_len_tokens: int,
+) -> np.ndarray:
+  """Rewards [B] with DAPO's penalty on length where the algorithm has it."""
+  rewards_B = np.array([r.reward for r in rollouts], np.float32)
+  if not algorithm.overlong_buffer_len_tokens:
+    return rewards_B
+  lens_B = np.array([len(r.tokens) for r in rollouts])
+  return rewards_B + np.asarray(
+    advantages.overlong_penalty(
+      lens_B, max_len_tokens, algorithm.overlong_buffer_len_tokens
+    )
+  )
+
+
+def with_advantages(
+  batch: types.RolloutBatch,
+  rewards_B: np.ndarray,
+  masked_B: np.ndarray,
+  algorithm: algorithms.Algorithm,
+  group_size: int,
+) -> types.RolloutBatch:
+  """The batch with the algorithm's advantages and returns."""
+  advantages_BR, returns_BR = algorithms.token_advantages(
+    algorithm,
+    rewards_B.reshape(-1, group_size),
+    ~masked_B.reshape(-1, group_size),
+    batch.values_BR,
+    batch.mask_BR,
+  )
+  return batch._replace(
+    advantages_BR=np.asarray(advantages_BR), returns_BR=np.asarray(returns_BR)
+  )
+
+
+def informative(
+  rollouts: Sequence[types.Rollout], group_size: int
+) -> list[bool]:
+  """For each group, whether its rewards differ (advantages' definition)."""
+  rewards_BG = np.array([r.reward for r in rollouts], np.float32)
+  masked_BG = np.array([r.masked for r in rollouts])
+  return np.asarray(
+    advantages.informative_groups(
+      rewards_BG.reshape(-1, group_size), ~masked_BG.reshape(-1, group_size)
+    )
+  ).tolist()
+
+
+def minibatches(
+  batch: types.RolloutBatch,
+  count: int,
+  group_size: int,
+  rng: np.random.Generator,
+) -> list[types.RolloutBatch]:
+  """Equal parts of a batch, whole groups in each, in an order drawn by rng."""
+  groups = rng.permutation(batch.mask_BR.shape[0] // group_size)
+  rows = (groups[:, None] * group_size + np.arange(group_size)).reshape(-1)
+  return [
+    types.RolloutBatch(*(np.asarray(field)[part] for field in batch))
+    for part in np.split(rows, count)
+  ]

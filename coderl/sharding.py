@@ -1,0 +1,110 @@
+"""Meshes, logical axis rules, and putting host arrays on devices.
+
+Weights carry logical axis names; RULES maps them to mesh axes:
+data (replicas), fsdp (weights sharded, batch too), tensor (within a layer).
+"""
+
+from collections.abc import Sequence
+import math
+
+import flax.linen as nn
+import jax
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from coderl import errors
+
+AXES = ('data', 'fsdp', 'tensor')
+
+# The embedding's model axis has a name of its own, mapped to nothing: sharded
+# over fsdp, XLA rematerialises the whole table at the lookup.
+RULES = (
+  ('batch', ('data', 'fsdp')),
+  ('length', None),
+  ('act_embed', None),
+  ('layers', None),
+  ('vocab', 'tensor'),
+  ('embed_table', None),
+  ('embed', 'fsdp'),
+  ('heads', 'tensor'),
+  ('kv', 'tensor'),
+  ('head_dim', None),
+  ('mlp', 'tensor'),
+  ('norm', None),
+  ('value', None),
+)
+
+BATCH = PartitionSpec(('data', 'fsdp'))
+
+
+def make_mesh(shape: Sequence[int]) -> Mesh:
+  """A (data, fsdp, tensor) mesh over all devices.
+
+  Args:
+    shape: sizes of the three axes; one may be -1, meaning what is left.
+
+  Raises:
+    UserError: the shape does not multiply to the number of devices.
+  """
+  devices = jax.device_count()
+  shape = list(shape)
+  if (
+    len(shape) != 3
+    or shape.count(-1) > 1
+    or any(s < 1 and s != -1 for s in shape)
+  ):
+    raise errors.UserError(f'mesh.shape={shape}: want three sizes, {AXES}')
+  if -1 in shape:
+    known = math.prod(s for s in shape if s != -1)
+    shape[shape.index(-1)] = devices // known if devices % known == 0 else 0
+  if math.prod(shape) != devices:
+    divisors = [d for d in range(1, devices + 1) if devices % d == 0]
+    raise errors.UserError(
+      f'mesh.shape={tuple(shape)} does not divide the {devices} devices here;'
+      f' each axis must be one of {divisors} and their product {devices}'
+    )
+  return jax.make_mesh(shape, AXES, axis_types=(AxisType.Auto,) * 3)
+
+
+def check_batch(rows: int, name: str, mesh: Mesh, microbatches: int) -> None:
+  """Raises UserError unless `rows` split over microbatches and the mesh."""
+  parts = mesh.shape['data'] * mesh.shape['fsdp'] * microbatches
+  if rows % parts:
+    raise errors.UserError(
+      f'{name} gives {rows} rows, which do not divide into'
+      f' data x fsdp x microbatches = {mesh.shape["data"]} x'
+      f' {mesh.shape["fsdp"]} x {microbatches} = {parts} equal parts'
+    )
+
+
+def shardings(boxed, mesh: Mesh):
+  """NamedSharding tree of a tree of boxed (or plain) shapes.
+
+  An axis whose size its mesh axes do not divide is replicated: two KV heads on
+  a tensor axis of four.
+  """
+  layout = nn.logical_to_mesh_sharding(
+    nn.get_partition_spec(boxed), mesh, list(RULES)
+  )
+  return jax.tree.map(_divided, layout, nn.unbox(boxed))
+
+
+def _divided(sharding: NamedSharding, array) -> NamedSharding:
+  spec = [
+    axes if size % _parts(sharding.mesh, axes) == 0 else None
+    for size, axes in zip(array.shape, sharding.spec, strict=False)
+  ]
+  return NamedSharding(sharding.mesh, PartitionSpec(*spec))
+
+
+def _parts(mesh: Mesh, axes: str | Sequence[str] | None) -> int:
+  axes = (axes,) if isinstance(axes, str) else axes or ()
+  return math.prod(mesh.shape[axis] for axis in axes)
+
+
+def put_batch(batch, mesh: Mesh):
+  """Puts a tree of host arrays on the mesh, rows over data and fsdp."""
+  return jax.device_put(batch, NamedSharding(mesh, BATCH))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+  return NamedSharding(mesh, PartitionSpec())

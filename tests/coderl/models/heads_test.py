@@ -1,0 +1,95 @@
+"""Laws of the trajectory head and the value head."""
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from coderl.models import heads, transformer
+
+CONFIG = transformer.ModelConfig(
+  vocab_size=11,
+  num_layers=1,
+  d_model=8,
+  num_heads=2,
+  num_kv_heads=1,
+  head_dim=4,
+  mlp_dim=12,
+)
+B, T, M, C = 2, 7, 3, 4
+
+
+@functools.cache
+def setup():
+  rng = np.random.default_rng(0)
+  params = nn.unbox(
+    jax.jit(heads.init_trajectory, static_argnums=1)(
+      jax.random.key(0), heads.HeadConfig(CONFIG.d_model, C)
+    )
+  )
+  policy = nn.unbox(
+    jax.jit(transformer.init, static_argnums=1)(jax.random.key(1), CONFIG)
+  )
+  hidden = jnp.asarray(rng.normal(size=(B, T, CONFIG.d_model)), jnp.float32)
+  queries = np.array([[5, 0, 2], [3, 3, 6]])
+  values = rng.integers(0, 11, (B, M, C))
+  return params, policy, hidden, queries, values
+
+
+def test_output_sees_the_tokens_before_it_alone():
+  params, policy, hidden, queries, values = setup()
+  states = jax.jit(
+    lambda v: heads.trajectory_states(
+      params, policy, CONFIG, hidden, queries, v
+    )
+  )
+  out = states(values)
+  for c in range(C):
+    changed = values.copy()
+    changed[..., c] = (changed[..., c] + 1) % 11
+    other = states(changed)
+    moved_C = np.any(np.asarray(out) != np.asarray(other), axis=(0, 1, 3))
+    np.testing.assert_array_equal(moved_C, np.arange(C) == c + 1)
+
+
+def test_first_output_reads_no_token():
+  params, policy, hidden, queries, values = setup()
+
+  def first(table):
+    return heads.trajectory_states(
+      params, policy | {'embedding': table}, CONFIG, hidden, queries, values
+    )[:, :, 0].sum()
+
+  assert not np.any(jax.grad(first)(policy['embedding']))
+
+
+def test_reads_the_hidden_states_at_the_queries_alone():
+  params, policy, hidden, queries, values = setup()
+
+  def read(hidden):
+    states = heads.trajectory_states(
+      params, policy, CONFIG, hidden, queries, values
+    )
+    return jnp.sum(states**3, axis=(2, 3))
+
+  jacobian_BMBTD = jax.jit(jax.jacrev(read))(hidden)
+  reads_BMBT = np.any(jacobian_BMBTD != 0, axis=-1)
+  expected_BMBT = np.zeros((B, M, B, T), bool)
+  b, m = np.indices((B, M))
+  expected_BMBT[b, m, b, queries] = True
+  np.testing.assert_array_equal(reads_BMBT, expected_BMBT)
+
+
+def test_value_is_zero_at_the_start_and_can_leave_it():
+  hidden = jax.random.normal(jax.random.key(0), (B, T, 8))
+  params = nn.unbox(heads.init_value(jax.random.key(1), 8))
+
+  def values(p):
+    return heads.ValueHead().apply({'params': p}, hidden)
+
+  assert values(params).shape == (B, T)
+  assert not np.any(values(params))
+  grads = jax.grad(lambda p: values(p)[0, 0])(params)
+  np.testing.assert_allclose(grads['out']['kernel'][:, 0], hidden[0, 0])

@@ -1,0 +1,215 @@
+"""Who may import whom, held as a table and read off the source.
+
+A layer imports its own and those below, never one above; the two packages never
+import each other.
+"""
+
+import ast
+import graphlib
+import importlib
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+PACKAGES = ('coderl', 'wm_abench')
+
+# Layer -> modules; a package stands for all its modules.
+LAYERS = {
+  0: ['coderl.errors', 'coderl.execution'],
+  1: ['coderl.types', 'coderl.sharding'],
+  2: [
+    'coderl.advantages',
+    'coderl.losses',
+    'coderl.metrics',
+    'coderl.models',
+    'coderl.prompts',
+    'coderl.tokenization',
+  ],
+  3: [
+    'coderl.algorithms',
+    'coderl.alignment',
+    'coderl.data',
+    'coderl.replay',
+    'coderl.rewards',
+    'coderl.sampling',
+  ],
+  4: [
+    'coderl.checkpoint',
+    'coderl.report',
+    'coderl.rollout',
+    'coderl.train_step',
+  ],
+  5: ['coderl.evaluate', 'coderl.train', 'coderl.warm_start'],
+}
+# Of ours, main imports these alone: it answers a mistake on the command line
+# before anything slow is loaded.
+DOOR = {'coderl.errors', 'configs.common'}
+
+TENSORFLOW = {
+  'seqio',
+  'tensorflow',
+  'tensorflow_datasets',
+  'tensorflow_text',
+}
+STANDARD_LIBRARY_ONLY = ('coderl.errors', 'coderl.execution')
+TENSORFLOW_ROOM = 'coderl.data'
+
+LAYER = {name: layer for layer, names in LAYERS.items() for name in names}
+
+
+def _name(path):
+  parts = path.relative_to(ROOT).with_suffix('').parts
+  return '.'.join(parts[:-1] if parts[-1] == '__init__' else parts)
+
+
+def _within(module, package):
+  return f'{module}.'.startswith(f'{package}.')
+
+
+FILES = {
+  _name(path): path
+  for folder in (*PACKAGES, 'configs')
+  for path in sorted((ROOT / folder).rglob('*.py'))
+} | {'main': ROOT / 'main.py'}
+# The modules that have a layer; a package's own __init__ has none.
+MODULES = [
+  name
+  for name, path in FILES.items()
+  if name.startswith(PACKAGES) and path.name != '__init__.py'
+]
+
+
+def _layer(module):
+  layers = [layer for name, layer in LAYER.items() if _within(module, name)]
+  return layers[0] if layers else None
+
+
+def _imports(tree):
+  """Dotted names of everything imported, modules of ours told from names."""
+  for node in ast.walk(tree):
+    if isinstance(node, ast.Import):
+      yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+      assert node.level == 0, 'relative import'
+      for alias in node.names:
+        full = f'{node.module}.{alias.name}'
+        yield full if full in FILES else node.module
+
+
+IMPORTS = {
+  name: sorted(set(_imports(ast.parse(path.read_text(encoding='utf-8')))))
+  for name, path in FILES.items()
+}
+
+
+def test_every_module_is_in_the_table():
+  assert [name for name in MODULES if _layer(name) is None] == []
+
+
+@pytest.mark.parametrize('name', LAYER)
+def test_the_table_names_what_exists(name):
+  assert any(_within(module, name) for module in MODULES)
+
+
+@pytest.mark.parametrize('name', MODULES)
+def test_no_import_goes_up_or_across(name):
+  ours = [i for i in IMPORTS[name] if i.startswith((*PACKAGES, 'configs'))]
+  package = name.partition('.')[0]
+  assert [i for i in ours if not _within(i, package)] == []
+  assert [i for i in ours if (_layer(i) or 0) > _layer(name)] == []
+
+
+def test_no_import_goes_round():
+  graph = {n: [i for i in IMPORTS[n] if i in FILES] for n in FILES}
+  graphlib.TopologicalSorter(graph).prepare()  # Raises on a cycle.
+
+
+@pytest.mark.parametrize('name', [n for n in FILES if _within(n, 'configs')])
+def test_configs_are_data(name):
+  allowed = {'absl', 'coderl.errors', 'configs', 'ml_collections'}
+  foreign = [
+    i
+    for i in IMPORTS[name]
+    if i.partition('.')[0] not in sys.stdlib_module_names
+    and not any(_within(i, package) for package in allowed)
+  ]
+  assert foreign == []
+
+
+def test_main_reaches_programs_by_name_only():
+  ours = {i for i in IMPORTS['main'] if i.startswith((*PACKAGES, 'configs'))}
+  assert ours <= DOOR
+
+
+@pytest.mark.parametrize(
+  'name',
+  [n for n in MODULES if any(_within(n, p) for p in STANDARD_LIBRARY_ONLY)],
+)
+def test_standard_library_only(name):
+  foreign = [
+    i
+    for i in IMPORTS[name]
+    if i.partition('.')[0] not in sys.stdlib_module_names
+    and not any(_within(i, p) for p in STANDARD_LIBRARY_ONLY)
+  ]
+  assert foreign == []
+
+
+@pytest.mark.parametrize(
+  'name', [n for n in FILES if not _within(n, TENSORFLOW_ROOM)]
+)
+def test_tensorflow_stays_in_its_room(name):
+  assert TENSORFLOW.isdisjoint(i.partition('.')[0] for i in IMPORTS[name])
+
+
+@pytest.mark.parametrize('name', FILES)
+def test_nothing_is_imported_inside_a_function(name):
+  tree = ast.parse(FILES[name].read_text(encoding='utf-8'))
+  inside = [
+    f'{FILES[name].name}:{inner.lineno}'
+    for node in ast.walk(tree)
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+    for inner in ast.walk(node)
+    if isinstance(inner, ast.Import | ast.ImportFrom)
+  ]
+  assert inside == []
+
+
+@pytest.mark.parametrize('name', FILES)
+def test_every_module_can_be_imported(name):
+  importlib.import_module(name)
+
+
+def _loaded_by(*names):
+  """Top-level packages in memory after importing the names afresh."""
+  program = f'import sys, {", ".join(names)}\nprint(*sys.modules)'
+  result = subprocess.run(
+    [sys.executable, '-c', program],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+    check=True,
+  )
+  return {name.partition('.')[0] for name in result.stdout.split()}
+
+
+def test_an_accelerator_host_needs_no_tensorflow():
+  """Not even through somebody else's package."""
+  reached = [
+    'coderl.algorithms',
+    'coderl.checkpoint',
+    'coderl.losses',
+    'coderl.models.transformer',
+    'coderl.sampling',
+    'coderl.tokenization',
+    'coderl.train_step',
+  ]
+  assert TENSORFLOW.isdisjoint(_loaded_by(*reached))
+
+
+def test_the_door_loads_nothing_slow():
+  slow = TENSORFLOW | {'flax', 'jax', 'numpy', 'orbax'}
+  assert slow.isdisjoint(_loaded_by('main'))

@@ -1,0 +1,145 @@
+"""The command line: a mistake is one line and exit code 2; a bug is not."""
+
+import pathlib
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+_ROOT = pathlib.Path(__file__).parent.parent
+
+
+@pytest.fixture
+def config(tmp_path):
+  """A config whose program fails in the way its argument says, or prints."""
+  (tmp_path / 'program_for_test.py').write_text(
+    textwrap.dedent("""
+      from coderl import errors
+
+      def run(config, workdir):
+        if config.mode == 'mistake':
+          raise errors.UserError('first line\\n  second line')
+        if config.mode == 'bug':
+          raise ValueError('a bug')
+        print(config.optimizer.learning_rate, workdir)
+    """)
+  )
+  path = tmp_path / 'config.py'
+  path.write_text(
+    textwrap.dedent("""
+      import ml_collections
+      from configs import common
+
+      def get_config(arg=''):
+        arg = common.parse_arg(arg, mode='', broken=False)
+        if arg.broken:
+          raise ValueError('a bug in the config')
+        return ml_collections.ConfigDict({
+          'program': 'program_for_test',
+          'mode': arg.mode,
+          'optimizer': {'learning_rate': 1e-3, 'warmup_steps': 10},
+        })
+    """)
+  )
+  return path
+
+
+def _run(config, *args):
+  return subprocess.run(
+    [sys.executable, '-m', 'main', *map(str, args)],
+    cwd=_ROOT,
+    env={'PYTHONPATH': str(config.parent), 'PATH': ''},
+    capture_output=True,
+    text=True,
+  )
+
+
+def _assert_one_line(result, *parts):
+  assert result.returncode == 2, result.stderr
+  assert result.stderr.startswith('error: ')
+  assert result.stderr.count('\n') == 1
+  for part in parts:
+    assert part in result.stderr
+
+
+def test_runs_with_overrides(config, tmp_path):
+  workdir = tmp_path / 'deep' / 'run'
+  result = _run(
+    config,
+    f'--config={config}',
+    f'--workdir={workdir}',
+    '--config.optimizer.learning_rate=3e-4',
+  )
+  assert (result.returncode, result.stderr) == (0, '')
+  assert result.stdout == f'0.0003 {workdir}\n'
+  assert list(workdir.iterdir()) == []
+
+
+def test_flags_may_be_separated_by_spaces(config, tmp_path):
+  workdir = tmp_path / 'run'
+  override = ('--config.optimizer.learning_rate', '2')
+  result = _run(config, '--config', config, '--workdir', workdir, *override)
+  assert result.stdout == f'2.0 {workdir}\n'
+
+
+def test_config_file_that_does_not_exist(config, tmp_path):
+  path = tmp_path / 'none.py'
+  result = _run(config, f'--config={path}:runlocal', f'--workdir={tmp_path}')
+  _assert_one_line(result, f"config file '{path}' does not exist")
+
+
+@pytest.mark.parametrize(
+  'args, parts',
+  [
+    ([':mod=x'], ["'mod'", "did you mean 'mode'?", 'broken, mode']),
+    ([':broken=2'], ['broken=2', 'bool']),
+    (
+      ['', '--config.optimizer.learning_rat=1'],
+      ['config.optimizer', 'learning_rate, warmup_steps'],
+    ),
+    (
+      ['', '--config.optimiser.learning_rate=1'],
+      ["did you mean 'optimizer'?", 'mode, optimizer, program'],
+    ),
+    (['', '--noconfig.modes'], ["did you mean 'mode'?"]),
+    (['', '--config.mode.x=1'], ['config.mode has no fields']),
+    (['', '--config.optimizer.warmup_steps=x'], ['warmup_steps=x']),
+    (['', '--config.optimizer=3'], ['--config.optimizer=3']),
+    (['', '--wokdir=x'], ["'wokdir'"]),
+    (['', 'stray'], ["'stray'"]),
+    ([':mode=mistake'], ['error: first line second line']),
+  ],
+)
+def test_mistakes(config, tmp_path, args, parts):
+  suffix, *rest = args
+  workdir = f'--workdir={tmp_path / "run"}'
+  result = _run(config, f'--config={config}{suffix}', workdir, *rest)
+  _assert_one_line(result, *parts)
+
+
+def test_missing_flags(config, tmp_path):
+  _assert_one_line(_run(config, f'--workdir={tmp_path}'), '--config is missing')
+  _assert_one_line(_run(config, f'--config={config}'), '--workdir is missing')
+
+
+def test_workdir_that_cannot_be_written(config):
+  workdir = config / 'below_a_file'
+  result = _run(config, f'--config={config}', f'--workdir={workdir}')
+  _assert_one_line(result, f"workdir '{workdir}' cannot be written", 'Not a di')
+
+
+@pytest.mark.parametrize(
+  'arg, error',
+  [
+    ('mode=bug', 'ValueError: a bug'),
+    ('broken', 'ValueError: a bug in the config'),
+  ],
+)
+def test_a_bug_keeps_its_traceback(config, tmp_path, arg, error):
+  result = _run(
+    config, f'--config={config}:{arg}', f'--workdir={tmp_path / "run"}'
+  )
+  assert result.returncode == 1
+  assert 'Traceback' in result.stderr
+  assert error in result.stderr
