@@ -45,6 +45,7 @@ _RAN = (
   sandbox.Status.PASSED,
   sandbox.Status.WRONG_ANSWER,
 )
+_CALL = re.compile(r'\w\s*\(')
 # The text of an object that has none of its own: it differs from run to run.
 _ADDRESS = re.compile(r'\bat 0x[0-9a-f]{4,}')
 
@@ -341,17 +342,16 @@ def _inputs(
   executions: Sequence[sandbox.Execution],
 ) -> list[tuple[str, str, str | None]]:
   """Each usable test as (program, stdin, what is known to be printed)."""
-  whole = whole_program(problem, source)
   inputs = []
   for i, test in enumerate(problem.tests):
+    run = runnable(problem, source, test)
     ran = executions[i] if i < len(executions) else None
-    crashed = ran is not None and ran.status not in _RAN
-    if test.checker is not None or crashed:
+    if run is None or (ran is not None and ran.status not in _RAN):
       continue
-    if test.call is not None:
-      inputs.append((f'{whole}\nprint({test.call})', test.stdin, None))
-    elif ran is None or ran.stdout.strip():
-      inputs.append((whole, test.stdin, None if ran is None else ran.stdout))
+    if ran is None or test.call:
+      inputs.append((*run, None))
+    elif ran.stdout.strip():
+      inputs.append((*run, ran.stdout))
   return inputs
 
 
@@ -403,11 +403,17 @@ def _is_json(value: Any) -> bool:
 def _holds(answer: Any, text: str) -> bool:
   """Whether an answered value is the one whose canonical text is `text`.
 
-  What JSON cannot hold is answered by a string with a literal of it.
+  What JSON cannot hold is answered by a string with a literal of it; one with
+  a call, such as 'deque([1])', has to be the canonical text itself, since a
+  call may ask for any amount of work.
   """
   value = tracing.parse(text)
   if not _is_json(value):
-    if type(answer) is not str or not _is_plain(answer):
+    if type(answer) is not str:
+      return False
+    if answer.strip() == text:
+      return True
+    if _CALL.search(answer) or not _is_plain(answer):
       return False
     answer = tracing.parse(answer)
   return _typed(answer) == _typed(value)

@@ -11,13 +11,15 @@ import dataclasses
 import jax
 import numpy as np
 
-from coderl import advantages
-from coderl import algorithms
+from coderl import (
+  advantages,
+  algorithms,
+  sampling,
+  sharding,
+  tokenization,
+  types,
+)
 from coderl import prompts as prompts_lib
-from coderl import sampling
-from coderl import sharding
-from coderl import tokenization
-from coderl import types
 from coderl.models import transformer
 
 

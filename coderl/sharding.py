@@ -101,6 +101,18 @@ def _parts(mesh: Mesh, axes: str | Sequence[str] | None) -> int:
   return math.prod(mesh.shape[axis] for axis in axes)
 
 
+def over_rows(x):
+  """Asks that rows lie over data and fsdp, every other axis whole.
+
+  Without it, XLA may lay activations out like the weights and then
+  rematerialise them. Asks nothing where no mesh is set, or rows do not divide.
+  """
+  mesh = jax.sharding.get_abstract_mesh()
+  if mesh.empty or x.shape[0] % _parts(mesh, BATCH[0]):
+    return x
+  return jax.lax.with_sharding_constraint(x, BATCH)
+
+
 def put_batch(batch, mesh: Mesh):
   """Puts a tree of host arrays on the mesh, rows over data and fsdp."""
   return jax.device_put(batch, NamedSharding(mesh, BATCH))

@@ -19,6 +19,8 @@ from typing import Any
 from jinja2 import sandbox
 import tokenizers
 
+from coderl import errors
+
 PAD = '<|endoftext|>'
 TURN_START = '<|im_start|>'
 TURN_END = '<|im_end|>'
@@ -88,7 +90,7 @@ class Tokenizer:
 
   @classmethod
   def from_dir(cls, path: str | os.PathLike[str]) -> 'Tokenizer':
-    """Opens a folder; ValueError names the folder and the file it lacks."""
+    """Opens a folder; errors.UserError names the file it lacks."""
     folder = pathlib.Path(path)
     config = _parsed(folder, 'tokenizer_config.json')
     if 'chat_template' not in config:
@@ -158,7 +160,9 @@ class Tokenizer:
     rendered = self.render_chat([{'role': 'user', 'content': _MARK}])
     before, found, after = rendered.partition(_MARK)
     if not found:
-      raise ValueError(f'{self._place}: the chat template drops the content')
+      raise errors.UserError(
+        f'{self._place}: the chat template drops the content'
+      )
     # Text next to the message is encoded along with it, as tokens may span
     # the border; the special tokens around cannot.
     left = max([0, *(before.rfind(s) + len(s) for s in self._in(before))])
@@ -187,7 +191,7 @@ class Tokenizer:
 
   def _refuse(self, message: str) -> None:
     """What templates call on messages they do not take."""
-    raise ValueError(f'{self._place}: chat template: {message}')
+    raise errors.UserError(f'{self._place}: chat template: {message}')
 
   def _in(self, text: str) -> list[str]:
     return [token for token in self._added if token in text]
@@ -199,7 +203,7 @@ class Tokenizer:
       return None
     id_ = self._tokenizer.token_to_id(token)
     if id_ is None:
-      raise ValueError(
+      raise errors.UserError(
         f'{self._place}: {role} {token!r} is not in its vocabulary'
       )
     return id_
@@ -214,7 +218,7 @@ class Tokenizer:
     after = after.partition(_MARK)[2]
     ends = sorted(self._in(after), key=after.find)
     if not ends:
-      raise ValueError(
+      raise errors.UserError(
         f'{self._place}: the chat template ends no turn with a special token'
       )
     return self._added[ends[0]]
@@ -236,12 +240,12 @@ def token_at(offsets: Offsets, end: int) -> int:
 
 
 def check_vocab(tokenizer: Tokenizer, model_vocab_size: int) -> None:
-  """ValueError where a model's vocabulary lacks tokens of the tokenizer.
+  """UserError where a model's vocabulary lacks tokens of the tokenizer.
 
   A model's may be larger: weights are often padded to a round size.
   """
   if tokenizer.vocab_size > model_vocab_size:
-    raise ValueError(
+    raise errors.UserError(
       f'the tokenizer has {tokenizer.vocab_size} tokens, the model '
       f'{model_vocab_size}: they do not belong together'
     )
@@ -262,7 +266,7 @@ def train_bpe(
   """
   special = [PAD, TURN_START, TURN_END]
   if vocab_size < 256 + len(special):
-    raise ValueError(
+    raise errors.UserError(
       f'vocab_size {vocab_size}: bytes and special tokens alone take '
       f'{256 + len(special)}'
     )
@@ -299,7 +303,9 @@ def train_bpe(
 def _read(folder: pathlib.Path, name: str) -> str:
   path = folder / name
   if not path.is_file():
-    raise ValueError(f'{folder}: not a tokenizer folder, it has no {name}')
+    raise errors.UserError(
+      f'{folder}: not a tokenizer folder, it has no {name}'
+    )
   return path.read_text('utf-8')
 
 
@@ -307,7 +313,7 @@ def _parsed(folder: pathlib.Path, name: str) -> dict[str, Any]:
   try:
     return json.loads(_read(folder, name))
   except json.JSONDecodeError as error:
-    raise ValueError(f'{folder / name}: not JSON: {error}') from error
+    raise errors.UserError(f'{folder / name}: not JSON: {error}') from error
 
 
 def _content(token: Any) -> str | None:

@@ -19,12 +19,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from coderl import algorithms
-from coderl import losses
-from coderl import sharding
-from coderl import types
-from coderl.models import heads
-from coderl.models import transformer
+from coderl import algorithms, losses, sharding, types
+from coderl.models import heads, transformer
 
 Array = types.Array
 

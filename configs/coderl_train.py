@@ -74,9 +74,7 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
     lam=0.95,
     value_weight=0.5,
     value_clip=0.2,
-    overlong_buffer_len_tokens=(
-      pick(32, 4096) if arg.algo == 'dapo' else 0
-    ),
+    overlong_buffer_len_tokens=(pick(32, 4096) if arg.algo == 'dapo' else 0),
     # Rounds of sampling at most, to fill a batch with informative groups;
     # 1 takes groups as they come.
     sampling_rounds=3 if arg.algo == 'dapo' else 1,
@@ -102,6 +100,7 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   )
   config.train = dict(
     steps=60,
+    max_tokens=0,  # Stop once so many response tokens were trained on.
     prompts_per_step=pick(20, 128),
     minibatches=2,
     microbatches=pick(1, 16),

@@ -8,8 +8,7 @@ twenty minutes on two CPU cores. `runlocal` does it in a minute, badly.
 
 import ml_collections
 
-from configs import coderl_train
-from configs import common
+from configs import coderl_train, common
 
 
 def get_config(arg: str = '') -> ml_collections.ConfigDict:

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from coderl import types
+from coderl import errors, types
 from coderl.data import sources
 from coderl.execution import tracing
 
@@ -82,7 +82,7 @@ class CodeProblems(tfds.core.GeneratorBasedBuilder):
         examples = itertools.chain([first], problems)
         splits[split] = self._generate_examples(examples)
     if not splits:
-      raise ValueError(f'{config.path or config.source}: no problems')
+      raise errors.UserError(f'{config.path or config.source}: no problems')
     return splits
 
   def _generate_examples(self, problems: Iterable[types.Problem]):
@@ -99,12 +99,10 @@ def config(source: str, *, path: str | None = None, seed: int = 0) -> Config:
     seed: of what is generated.
 
   Raises:
-    ValueError: no such source, a source without its file, or no such file.
+    errors.UserError: no such source or file, or a source without its file.
   """
   if source not in sources.SOURCES:
-    raise ValueError(
-      f'data source {source!r} is not one of {sorted(sources.SOURCES)}'
-    )
+    raise errors.unknown('data source', source, sources.SOURCES)
   digest = hashlib.sha256(f'{source} {seed}'.encode())
   # All that examples are made with, whichever source they are from.
   files = sorted(pathlib.Path(__file__).parent.rglob('*.py'))
@@ -112,10 +110,14 @@ def config(source: str, *, path: str | None = None, seed: int = 0) -> Config:
   if sources.SOURCES[source].reads_file:
     path = path or _packaged(source)
     if not pathlib.Path(path).is_file():
-      raise ValueError(f'{path}: no such file, for data source {source!r}')
+      raise errors.UserError(
+        f'{path}: no such file, for data source {source!r}'
+      )
     files.append(pathlib.Path(path))
   elif path:
-    raise ValueError(f'data source {source!r} is read from no file: {path}')
+    raise errors.UserError(
+      f'data source {source!r} is read from no file: {path}'
+    )
   for file in files:
     with file.open('rb') as stream:
       digest.update(hashlib.file_digest(stream, 'sha256').digest())
@@ -166,11 +168,11 @@ def _packaged(source: str) -> str:
   """The data file in the package of a source."""
   package = sources.SOURCES[source].package
   if package is None:
-    raise ValueError(f'data source {source!r} needs the path of its file')
+    raise errors.UserError(f'data source {source!r} needs the path of its file')
   # Found without an import, which for some of them takes seconds.
   spec = importlib.util.find_spec(package[0])
   if spec is None or spec.origin is None:
-    raise ValueError(
+    raise errors.UserError(
       f'data source {source!r} needs a path or the package {package[0]!r}'
     )
   return str(pathlib.Path(spec.origin).parent / package[1])

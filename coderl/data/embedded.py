@@ -122,10 +122,10 @@ def _pick(items: Sequence[T], rng: np.random.Generator) -> T:
 
 def _clauses(spec: compositions.Spec, rng: np.random.Generator) -> list[str]:
   """Each operation in words, about what the one before it gives."""
-  clauses, shrunk = [], False
+  clauses, filtered = [], False
   for i, step in enumerate(spec.steps):
     family = step.family
-    noun = _NOUNS[family.takes][0 if i == 0 else 2 if shrunk else 1]
+    noun = _NOUNS[family.takes][0 if i == 0 else 2 if filtered else 1]
     text = _pick(family.phrases, rng).replace('~', noun)
     text = text.replace('#', str(step.k))
     if step.guarded:
@@ -133,7 +133,7 @@ def _clauses(spec: compositions.Spec, rng: np.random.Generator) -> list[str]:
       joined = text.endswith(')')
       text = f'{text[:-1]}; {remark}' if joined else f'{text} ({remark}'
     clauses.append(text)
-    shrunk = family.shrinks
+    filtered = text.startswith(('keep', 'drop', 'remove'))
   return clauses
 
 
@@ -162,7 +162,7 @@ def _statement(spec: compositions.Spec, rng: np.random.Generator) -> str:
   return ' '.join(sentences)
 
 
-def _choose(caught: np.ndarray) -> list[int]:
+def _choose(caught: np.ndarray, weights: np.ndarray) -> list[int]:
   """Greedy cover: rows (inputs) that catch most columns (wrong programs).
 
   Row 0 comes first. Rows that catch nothing new fill up in their order.
@@ -170,7 +170,7 @@ def _choose(caught: np.ndarray) -> list[int]:
   chosen = [0]
   missing = ~caught[0]
   while len(chosen) < _TESTS:
-    gains = (caught & missing).sum(axis=1)
+    gains = (caught & missing) @ weights
     gains[chosen] = -1
     best = int(gains.argmax())
     chosen.append(best)
@@ -190,22 +190,26 @@ def _tests(spec: compositions.Spec, seed: int) -> tuple[types.Test, ...]:
   drawn = inputs.candidates(spec.reader, domain, ks, count, rng)
   cases = [(value, compositions.true_value(spec, value)) for value in drawn]
   cases = [case for case in cases if case[1] is not inputs.UNDEFINED]
-  kinds = 2 if spec.steps[-1].family.gives == 'label' else 3
-  if len(cases) < _TESTS or len({repr(e) for _, e in cases}) < kinds:
+  outputs = [inputs.printed(expected) for _, expected in cases]
+  least = 2 if spec.steps[-1].family.gives == 'label' else 3
+  if len(cases) < _TESTS or len(set(outputs)) < least:
     return ()
   vital = [
     compositions.failures(p, cases) for p in compositions.forgetful(spec)
   ]
   if spec.may_be_empty:
     vital.append([not expected for _, expected in cases])
+  vital.append([output != outputs[0] for output in outputs])
   if not all(map(any, vital)):
     return ()
   other = [compositions.failures(p, cases) for p in compositions.mistaken(spec)]
+  # A column for each output makes the tests differ in what they expect.
+  variety = [[o == output for o in outputs] for output in sorted(set(outputs))]
+  columns = (vital, other, variety)
+  weights = np.repeat((20, 4, 1), [len(part) for part in columns])
+  chosen = _choose(np.array(vital + other + variety).T, weights)
   write = inputs.READERS[spec.reader].write
-  return tuple(
-    types.Test(write(cases[i][0]), inputs.printed(cases[i][1]))
-    for i in _choose(np.array(vital + other).T)
-  )
+  return tuple(types.Test(write(cases[i][0]), outputs[i]) for i in chosen)
 
 
 def _problem(spec: compositions.Spec, seed: int) -> types.Problem | None:

@@ -1,7 +1,7 @@
 """Readers of the sources of programming problems, and the table of them.
 
 A reader takes (split, path, seed) and yields problems in a fixed order. What
-is wrong with a file is a ValueError that starts with its place.
+is wrong with a file is a UserError that starts with its place.
 """
 
 import ast
@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow
 from pyarrow import parquet
 
-from coderl import types
+from coderl import errors, types
 from coderl.data import assertions, embedded
 from coderl.execution import sandbox, tracing
 
@@ -209,10 +209,10 @@ def _prime(split: str, path: str, seed: int) -> Iterator[types.Problem]:
   try:
     file = parquet.ParquetFile(path)
   except pyarrow.ArrowInvalid as error:
-    raise ValueError(f'{path}: not a parquet file: {error}') from error
+    raise errors.UserError(f'{path}: not a parquet file: {error}') from error
   missing = sorted(set(columns) - set(file.schema_arrow.names))
   if missing:
-    raise ValueError(f'{path}: expected columns {columns}, no {missing}')
+    raise errors.UserError(f'{path}: expected columns {columns}, no {missing}')
   rows = itertools.chain.from_iterable(
     batch.to_pylist() for batch in file.iter_batches(columns=columns)
   )
@@ -221,7 +221,7 @@ def _prime(split: str, path: str, seed: int) -> Iterator[types.Problem]:
 
 
 def _prime_problem(row: Mapping[str, Any], number: int) -> types.Problem:
-  truth = json.loads(row['reward_model']['ground_truth'])
+  truth = json.loads((row['reward_model'] or {}).get('ground_truth'))
   if not isinstance(truth, dict) or not {'inputs', 'outputs'} <= truth.keys():
     raise ValueError('expected ground_truth to hold inputs and outputs')
   name = truth.get('fn_name')
@@ -267,9 +267,9 @@ def _checked(
   try:
     problem = make(*row)
   except (ValueError, SyntaxError, TypeError) as error:
-    raise ValueError(f'{place}: {error}') from error
+    raise errors.UserError(f'{place}: {error}') from error
   if not problem.tests:
-    raise ValueError(f'{place}: {problem.id} is a row without tests')
+    raise errors.UserError(f'{place}: {problem.id} is a row without tests')
   return problem
 
 
@@ -292,12 +292,14 @@ def _json_rows(
       try:
         row = json.loads(line)
       except ValueError as error:
-        raise ValueError(f'{place}: not JSON: {line[:40]!r}') from error
+        raise errors.UserError(f'{place}: not JSON: {line[:40]!r}') from error
       if not isinstance(row, dict):
-        raise ValueError(f'{place}: expected a JSON object, not {row!r:.40}')
+        raise errors.UserError(
+          f'{place}: expected a JSON object, not {row!r:.40}'
+        )
       for field, kind in fields.items():
         if not isinstance(row.get(field), kind):
-          raise ValueError(
+          raise errors.UserError(
             f'{place}: expected {field!r} to be {kind.__name__}, '
             f'not {row.get(field)!r:.40}'
           )

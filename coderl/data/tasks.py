@@ -13,7 +13,7 @@ import seqio
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from coderl import prompts, tokenization, types
+from coderl import errors, prompts, tokenization, types
 from coderl.data import code_problems, sources
 
 INPUTS = 'inputs'
@@ -149,14 +149,11 @@ def load_problems(
     splits = sources.SOURCES[name].splits
   elif name in known:
     provider = seqio.get_mixture_or_task(name)
-    splits = sorted(provider.splits)
+    splits = provider.splits
   else:
-    raise ValueError(
-      f'problems {name!r}: not one of the sources {sorted(sources.SOURCES)} or '
-      f'of the registered {sorted(known)}'
-    )
+    raise errors.unknown('problems', name, {*sources.SOURCES, *known})
   if split not in splits:
-    raise ValueError(f'{name!r} has no split {split!r}, but {list(splits)}')
+    raise errors.unknown(f'split of {name!r}', split, splits)
   if name in sources.SOURCES:
     dataset = _reader(config, data_dir)(split, shuffle_files=False)
   else:
@@ -183,7 +180,7 @@ def _reader(
   def read(split: str, shuffle_files: bool, seed: int | None = None):
     builder = code_problems.prepare(config, data_dir)
     if split not in builder.info.splits:
-      raise ValueError(
+      raise errors.UserError(
         f'{config.path or config.source}: no problems of split {split!r}, '
         f'but of {sorted(builder.info.splits)}'
       )

@@ -7,6 +7,7 @@ standard library, read-only, and an empty scratch directory. Every child calls
 returned with the reason, never skipped silently.
 """
 
+import contextlib
 import ctypes
 import errno
 import math
@@ -77,10 +78,14 @@ def _new_mounts() -> None:
 
 
 def _new_ipc() -> None:
-  """An IPC namespace without room: System V segments outlive processes."""
+  """An IPC namespace, without room for what would outlive a program.
+
+  An ordinary user may not take the room; it then ends with the worker.
+  """
   _unshare(_NEWIPC)
   for name in ('shmmni', 'msgmni'):
-    _write(f'/proc/sys/kernel/{name}', '0')
+    with contextlib.suppress(PermissionError):
+      _write(f'/proc/sys/kernel/{name}', '0')
 
 
 def isolate() -> dict[str, str]:
@@ -144,7 +149,6 @@ def _change_root() -> None:
   os.chdir(root)
   _check(_libc.pivot_root(b'.', b'.'), 'pivot_root')
   _check(_libc.umount2(b'.', _MNT_DETACH), 'umount')
-  os.chdir('/')
   mount_scratch()
   flags = _MS_REMOUNT | _MS_RDONLY | _MS_NOSUID | _MS_NODEV
   _mount('tmpfs', '/', 'tmpfs', flags, 'size=1m,mode=755')
@@ -170,13 +174,16 @@ def _bind(path: str, root: str) -> None:
 
 
 def mount_scratch() -> None:
+  """Makes an empty scratch directory the current one."""
   flags = _MS_NOSUID | _MS_NODEV
   _mount('tmpfs', SCRATCH, 'tmpfs', flags, _SCRATCH_OPTIONS)
+  os.chdir(SCRATCH)
 
 
 def clean_scratch() -> None:
   """A fresh scratch directory, where a program left something behind."""
   if os.listdir(SCRATCH):
+    os.chdir('/')
     _check(_libc.umount2(SCRATCH.encode(), _MNT_DETACH), 'umount')
     mount_scratch()
 

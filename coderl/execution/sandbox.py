@@ -43,7 +43,7 @@ class Limits:
 
   cpu_s, wall_s: seconds. memory_mb: address space. output_kb: stdout and
   stderr each. file_kb: any file written. processes: children and threads.
-  A program that others keep from a processor gets up to 4 times wall_s.
+  A program that others keep from a processor gets up to twice wall_s.
   trace_events: definitions recorded in a trajectory; the final values stay
   right beyond it.
   """
@@ -134,7 +134,7 @@ _GRACE_S = 15.0
 _ATTEMPTS = 2
 _REPORT_BYTES = 4 << 20
 _SETUP_FAILED = 113  # zygote.SETUP_FAILED
-_WALL_TURNS = 4  # zygote.WALL_TURNS
+_STARVED_TURNS = 2  # zygote.STARVED_TURNS
 
 
 class _Job:
@@ -252,7 +252,7 @@ def _execute(
     if program.checker is not None:
       jobs.append(_Job(_checker_job(program), '', stack))
     _send(worker, jobs, limits)
-    reply = worker.receive(_WALL_TURNS * limits.wall_s + _GRACE_S)
+    reply = worker.receive(_STARVED_TURNS * limits.wall_s + _GRACE_S)
     for job, end in zip(jobs, reply['ends'], strict=True):
       if end['code'] == _SETUP_FAILED and not job.started():
         raise worker_lib.WorkerError('a child could not be confined')

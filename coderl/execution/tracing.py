@@ -220,28 +220,41 @@ def canonical(
 
 
 _NAMES = {'nan': math.nan, 'inf': math.inf}
+# What builds a value, and the types of the arguments that `canonical` writes.
+# Others may ask for far more than the text is long: Fraction('1e99999999').
 _CALLS = {
-  'set': set,
-  'frozenset': frozenset,
-  'bytearray': bytearray,
-  'complex': complex,
-  'range': range,
-  'deque': collections.deque,
-  'Counter': collections.Counter,
-  'defaultdict': lambda pairs: collections.defaultdict(None, pairs),
-  'OrderedDict': collections.OrderedDict,
-  'Fraction': fractions.Fraction,
-  'Decimal': decimal.Decimal,
+  'set': (set, [()]),
+  'frozenset': (frozenset, [(), (set,)]),
+  'bytearray': (bytearray, [(bytes,)]),
+  'complex': (complex, [(float, float)]),
+  'range': (range, [(int, int), (int, int, int)]),
+  'deque': (collections.deque, [(list,)]),
+  'Counter': (collections.Counter, [(dict,)]),
+  'defaultdict': (
+    lambda pairs: collections.defaultdict(None, pairs),
+    [(dict,)],
+  ),
+  'OrderedDict': (collections.OrderedDict, [(dict,)]),
+  'Fraction': (fractions.Fraction, [(int, int)]),
+  'Decimal': (decimal.Decimal, [(str,)]),
 }
+# Of the widest `canonical`, for which a level is a call and its argument.
+_PARSED_LEN = 2 * WHOLE['max_len']
+_PARSED_DEPTH = 2 * WHOLE['max_depth'] + 1
 
 
 def parse(text: str):
   """The value whose canonical text this is; plain data only.
 
-  Raises: ValueError where the text is not such a literal.
+  Safe on any text: the value takes no more than in proportion to the text.
+
+  Raises: ValueError where the text is not such a literal, or is longer or
+    deeper nested than `canonical` writes any.
   """
   try:
-    return _value(ast.parse(text.strip(), mode='eval').body)
+    if len(text) > _PARSED_LEN:
+      raise ValueError('too long')
+    return _value(ast.parse(text.strip(), mode='eval').body, _PARSED_DEPTH)
   except (
     SyntaxError,
     ValueError,
@@ -254,25 +267,28 @@ def parse(text: str):
     raise ValueError(message) from None
 
 
-def _value(node: ast.expr):
+def _value(node: ast.expr, depth: int):
+  if depth < 0:
+    raise ValueError('too deep')
+  depth -= 1
   match node:
     case ast.Constant(value=value) if value is not ...:
       return value
     case ast.Name(id=name) if name in _NAMES:
       return _NAMES[name]
     case ast.UnaryOp(op=ast.USub(), operand=operand):
-      return -_number(_value(operand))
+      return -_number(_value(operand, depth))
     case ast.List(elts=items):
-      return [_value(item) for item in items]
+      return [_value(item, depth) for item in items]
     case ast.Tuple(elts=items):
-      return tuple(_value(item) for item in items)
+      return tuple([_value(item, depth) for item in items])
     case ast.Set(elts=items):
-      return {_value(item) for item in items}
+      return {_value(item, depth) for item in items}
     case ast.Dict(keys=keys, values=values) if None not in keys:
       pairs = zip(keys, values, strict=True)
-      return {_value(key): _value(value) for key, value in pairs}
+      return {_value(key, depth): _value(item, depth) for key, item in pairs}
     case ast.Call(func=ast.Name(id=name), args=args, keywords=[]):
-      return _construct(name, [_value(arg) for arg in args])
+      return _construct(name, [_value(arg, depth) for arg in args])
   raise ValueError('not a literal')
 
 
@@ -283,11 +299,10 @@ def _number(value):
 
 
 def _construct(name: str, args: list):
-  if name not in _CALLS:
-    raise ValueError('not a known type')
-  if name == 'bytearray' and args and type(args[0]) is not bytes:
-    raise ValueError('not bytes')  # A number would be a size to allocate.
-  return _CALLS[name](*args)
+  build, accepted = _CALLS.get(name, (None, []))
+  if tuple(map(type, args)) not in accepted:
+    raise ValueError('not what canonical text calls')
+  return build(*args)
 
 
 def equal_text(left: str, right: str) -> bool:
@@ -296,5 +311,5 @@ def equal_text(left: str, right: str) -> bool:
     return True
   try:
     return bool(parse(left) == parse(right))
-  except (ValueError, RecursionError):
-    return False
+  except (ValueError, ArithmeticError, RecursionError):
+    return False  # Signalling nan compares with nothing.

@@ -104,7 +104,7 @@ class _Scope:
       return
     self._code.returns += 1
     if self._code.returns > _RETURNS:
-      self._tracer.hold(self._code, frame.f_locals)
+      self._tracer.hold(self._code, frame)
     else:
       self._tracer.forget(self._code)
       self._final(frame)
@@ -139,20 +139,22 @@ class _Scope:
 
   def _final(self, frame: types.FrameType) -> None:
     """Records values at the end of a scope whose lines were not watched."""
-    own, code = frame.f_locals, self._code
-    names = [(line, code.scope, name, own) for name, line in code.lines.items()]
-    for name, line in code.globals.items():
-      names.append((line, '', name, frame.f_globals))
-    for line, scope, name, variables in sorted(names, key=lambda row: row[0]):
-      if name in variables and not _skipped(variables[name]):
-        text = tracing.canonical(variables[name])
-        old = self._seen.get((scope, name))
-        if not old or old[1] != text:
-          self._tracer.define(scope, name, text, line)
+    found = _named(self._code, frame.f_locals, frame.f_globals)
+    for line, scope, name, variables in found:
+      text = tracing.canonical(variables[name])
+      old = self._seen.get((scope, name))
+      if not old or old[1] != text:
+        self._tracer.define(scope, name, text, line)
 
 
-def _by_line(item: tuple[str, int]) -> int:
-  return item[1]
+def _named(code: _Code, own: dict, outer: dict) -> list[tuple]:
+  """(line, scope, name, where it is) of what a scope defined, by line."""
+  rows = [(line, code.scope, name, own) for name, line in code.lines.items()]
+  rows += [(line, '', name, outer) for name, line in code.globals.items()]
+  rows.sort(key=lambda row: row[0])
+  return [
+    row for row in rows if row[2] in row[3] and not _skipped(row[3][row[2]])
+  ]
 
 
 class Tracer:
@@ -173,7 +175,7 @@ class Tracer:
     self._lines_left = max_events * _LINES_PER_EVENT
     self._codes: dict[types.CodeType, _Code | None] = {}
     self._last: dict[tuple[str, str], tuple[str, bool, int]] = {}
-    self._held: dict[_Code, dict] = {}
+    self._held: dict[_Code, tuple[dict, dict]] = {}
     self.trajectory: list[tuple[int, str, str]] = []
 
   def __enter__(self):
@@ -184,6 +186,7 @@ class Tracer:
   def __exit__(self, *exception):
     sys.settrace(None)
     threading.settrace(None)
+    self._settle()
 
   def _enter_frame(self, frame: types.FrameType, event: str, argument):
     if frame.f_code.co_filename != PROGRAM:
@@ -218,22 +221,24 @@ class Tracer:
       qualified = f'{scope}.{name}' if scope else name
       self.trajectory.append((line, qualified, text[0]))
 
-  def hold(self, code: _Code, variables: dict) -> None:
-    self._held[code] = dict(variables)
+  def hold(self, code: _Code, frame: types.FrameType) -> None:
+    """Keeps the values of a scope left so often that writing them is dear."""
+    self._held[code] = (dict(frame.f_locals), frame.f_globals)
 
   def forget(self, code: _Code) -> None:
     self._held.pop(code, None)
 
+  def _settle(self) -> None:
+    for code, held in self._held.items():
+      for line, scope, name, variables in _named(code, *held):
+        text, complete = tracing.canonical(variables[name])
+        complete = complete and type(variables[name]) in tracing.IMMUTABLE
+        self.define(scope, name, (text, complete), line)
+    self._held.clear()
+
   @property
   def variables(self) -> list[tuple[str, str, str, int, bool]]:
     """(scope, name, value, line, complete), oldest definition first."""
-    for code, values in self._held.items():
-      for name, line in sorted(code.lines.items(), key=_by_line):
-        if name in values and not _skipped(values[name]):
-          text, complete = tracing.canonical(values[name])
-          complete = complete and type(values[name]) in tracing.IMMUTABLE
-          self.define(code.scope, name, (text, complete), line)
-    self._held.clear()
     return [
       (scope, name, text, line, complete)
       for (scope, name), (text, complete, line) in self._last.items()

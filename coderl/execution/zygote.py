@@ -12,6 +12,7 @@ import atexit
 import builtins
 import contextlib
 import gc
+import io
 import json
 import os
 import select
@@ -41,9 +42,10 @@ PRELOADED = (
 )  # fmt: skip
 MESSAGE_BYTES = 1 << 16
 SETUP_FAILED = 113
-WALL_TURNS = 4
-# A child that has used this share of the wall time does not sleep.
-_STARVED = 0.1
+STARVED_TURNS = 2
+# Shares of the wall time that a child has computed. Below the first it sleeps;
+# from the second on it had a processor; between, others kept it from one.
+_ASLEEP, _SERVED = 0.1, 0.75
 # Descriptors of a child, out of the way of programs that close low ones.
 _REPORT, _RELAY = 1000, 1001
 _FIRST_UID = 0x60000000
@@ -80,6 +82,7 @@ def main(descriptor: int) -> None:
 def _preload() -> None:
   sys.set_int_max_str_digits(0)
   builtins.exit = builtins.quit = sys.exit
+  signal.signal(signal.SIGINT, signal.default_int_handler)
   for name in PRELOADED:
     with contextlib.suppress(ImportError):  # Some builds lack some.
       __import__(name)
@@ -113,7 +116,7 @@ class _Worker:
       pids.append(self._fork(request['limits'], own, index))
       for file in own:
         os.close(file)
-    late = not self._wait(pids, request['limits']['wall_s'])
+    late = not self._wait(pids, request['limits'])
     ends = [self._reap(pid) for pid in pids]
     if not self._own_pids:
       confine.kill_orphans()
@@ -132,26 +135,29 @@ class _Worker:
       return pid
     try:
       self._server.detach()
+      if index or not self._own_files:
+        os.chdir('/')  # Where nothing can be written.
       child(limits, files, self._uid + index)
     except BaseException:
       # What fails here is ours, before any program has run.
       os._exit(SETUP_FAILED)
 
-  def _wait(self, pids: list[int], wall_s: float) -> bool:
-    """Waits for the last child; False when it was out of time.
+  def _wait(self, pids: list[int], limits: dict) -> bool:
+    """Waits for the last child; False when one was out of time.
 
-    One that is kept from a processor by others gets up to 4 times `wall_s`:
-    what it computes is bounded by its processor time.
+    Processor time is watched here as well, for the kernel's own limit goes by
+    whole seconds. The wall time doubles for one kept from a processor.
     """
     poll = select.poll()
     descriptor = os.pidfd_open(pids[-1])
     poll.register(descriptor, select.POLLIN)
     poll.register(self._server, select.POLLRDHUP)
-    for turn in range(1, WALL_TURNS + 1):
-      events = poll.poll(wall_s * 1000)
-      busy_s = sum(time.clock_gettime(_processor_clock(pid)) for pid in pids)
-      if events or busy_s < _STARVED * wall_s * turn:
+    start, events = time.monotonic(), []
+    while not events:
+      left_s = _left(pids, limits, time.monotonic() - start)
+      if left_s <= 0:
         break
+      events = poll.poll(1000 * left_s)
     os.close(descriptor)
     if any(found == self._server.fileno() for found, _ in events):
       os._exit(0)  # The other end is gone; children die with this process.
@@ -170,6 +176,15 @@ class _Worker:
     }
 
 
+def _left(pids: list[int], limits: dict, elapsed_s: float) -> float:
+  """Seconds before one of the processes can be out of its time."""
+  busy_s = [time.clock_gettime(_processor_clock(pid)) for pid in pids]
+  left_s = limits['wall_s'] - elapsed_s
+  if left_s <= 0 and _ASLEEP <= sum(busy_s) / elapsed_s < _SERVED:
+    left_s += (STARVED_TURNS - 1) * limits['wall_s']
+  return min(left_s, limits['cpu_s'] - max(busy_s))
+
+
 def _processor_clock(pid: int) -> int:
   """The clock of a process's processor time, as clock_getcpuclockid."""
   return ~pid << 3 | 2
@@ -182,15 +197,13 @@ def child(limits: dict, files: list[int], uid: int) -> None:
   program with a checker the relay.
   """
   os.setsid()
-  signal.signal(signal.SIGINT, signal.default_int_handler)
-  with open(files[0], closefd=False) as file:
-    job = json.load(file)
+  with io.FileIO(files[0], closefd=False) as file:
+    job = json.loads(file.readall())
   for target, file in zip((0, 1, 2, _REPORT, _RELAY), files[1:], strict=False):
     os.dup2(file, target)
   relay = len(files) == 6
   os.closerange(3, _REPORT)
   os.closerange(_RELAY + relay, os.sysconf('SC_OPEN_MAX'))
-  os.chdir(confine.SCRATCH if job['role'] == 'program' else '/')
   confine.restrict(limits, uid)
   report = _Report()
   report.send()  # Whatever fails from here on is the program's doing.

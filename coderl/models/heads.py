@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from coderl import types
+from coderl import sharding, types
 from coderl.models import transformer
 
 Array = types.Array
@@ -118,7 +118,8 @@ def trajectory_states(
   shifted_BMC = jnp.pad(values_BMC, ((0, 0), (0, 0), (1, 0)))[..., :-1]
   table_VD = policy['embedding'].astype(hidden_BTD.dtype)
   first_C = jnp.arange(values_BMC.shape[-1]) == 0
-  previous_BMCD = jnp.where(first_C[:, None], 0, table_VD[shifted_BMC])
+  before_BMCD = sharding.over_rows(table_VD[shifted_BMC])
+  previous_BMCD = jnp.where(first_C[:, None], 0, before_BMCD)
   head = HeadConfig(config.d_model, values_BMC.shape[-1])
   return jax.named_call(TrajectoryHead(head).apply, name='trajectory_head')(
     {'params': params}, hidden_BTD, queries_BM, previous_BMCD

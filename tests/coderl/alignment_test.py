@@ -295,6 +295,9 @@ def test_the_right_answer_is_natural_json():
     ((1, 2), '__import__("os")', False),
     ((1, 2), '(1, 2', False),
     ((1, 2), None, False),
+    (collections.deque([1]), ' deque([1])', True),
+    (collections.deque([1]), 'deque(range(1000000000000))', False),
+    (fractions.Fraction(1, 3), 'Fraction("1e999999999")', False),
   ],
 )
 def test_values_compare_with_their_types(value, given, right):

@@ -11,6 +11,9 @@ import pytest
 from coderl import algorithms, sampling, train_step, types
 from coderl.models import transformer
 
+# These programs take long to compile and no time to run.
+jax.config.update('jax_disable_most_optimizations', True)
+
 CONFIG = transformer.ModelConfig(
   vocab_size=7,
   num_layers=2,
@@ -85,8 +88,10 @@ def test_logprobs_are_those_of_the_training_forward():
     CONFIG, algorithms.ALGORITHMS['grpo'], SAMPLING.temperature
   )
   scored = jax.jit(
-    lambda batch: train_step.forward({'policy': PARAMS}, batch, objective)
-  )(jax.tree.map(jnp.asarray, batch)).logprobs_BR
+    lambda policy, batch: train_step.forward(
+      {'policy': policy}, batch, objective
+    )
+  )(PARAMS, batch).logprobs_BR
   masked = np.where(samples.mask_BR, scored, 0)
   np.testing.assert_allclose(samples.logprobs_BR, masked, atol=1e-4)
 

@@ -9,7 +9,7 @@ import hypothesis
 from hypothesis import strategies as st
 import pytest
 
-from coderl import tokenization
+from coderl import errors, tokenization
 
 TEXTS = [
   f'def f{i}(x):\n    for i in range({i}):\n        x = x + 1\n    return x\n'
@@ -81,7 +81,7 @@ def test_an_indent_is_one_token_and_a_digit_is_one():
 
 def test_training_is_deterministic_across_processes(tmp_path):
   code = (
-    'import json, sys; from coderl import tokenization as t;'
+    'import json, sys; from coderl import errors, tokenization as t;'
     't.train_bpe(json.loads(sys.argv[1]), 400).save(sys.argv[2])'
   )
   argv = [sys.executable, '-c', code, json.dumps(TEXTS), str(tmp_path / 'a')]
@@ -117,20 +117,26 @@ def test_the_template_decides_what_ends_a_turn(tmp_path):
 
 
 def test_what_does_not_fit_is_refused(tmp_path):
-  with pytest.raises(ValueError, match=r'nowhere: .* no tokenizer_config.json'):
+  with pytest.raises(
+    errors.UserError, match=r'nowhere: .* no tokenizer_config.json'
+  ):
     tokenization.Tokenizer.from_dir(tmp_path / 'nowhere')
   TOKENIZER.save(tmp_path)
   (tmp_path / 'tokenizer.json').unlink()
-  with pytest.raises(ValueError, match=r'it has no tokenizer.json'):
+  with pytest.raises(errors.UserError, match=r'it has no tokenizer.json'):
     tokenization.Tokenizer.from_dir(tmp_path)
   (tmp_path / 'tokenizer_config.json').write_text('{"pad_token": ')
-  with pytest.raises(ValueError, match=r'tokenizer_config.json: not JSON'):
+  with pytest.raises(
+    errors.UserError, match=r'tokenizer_config.json: not JSON'
+  ):
     tokenization.Tokenizer.from_dir(tmp_path)
-  with pytest.raises(ValueError, match='vocab_size 100'):
+  with pytest.raises(errors.UserError, match='vocab_size 100'):
     tokenization.train_bpe(TEXTS, 100)
   size = TOKENIZER.vocab_size
   tokenization.check_vocab(TOKENIZER, size)
-  with pytest.raises(ValueError, match=f'{size} tokens, the model {size - 1}'):
+  with pytest.raises(
+    errors.UserError, match=f'{size} tokens, the model {size - 1}'
+  ):
     tokenization.check_vocab(TOKENIZER, size - 1)
 
 

@@ -18,6 +18,9 @@ import pytest
 from coderl import algorithms, losses, sharding, train_step, types
 from coderl.models import transformer
 
+# These programs take long to compile and no time to run.
+jax.config.update('jax_disable_most_optimizations', True)
+
 SIZES = dict(
   vocab_size=16,
   num_layers=2,
@@ -47,7 +50,10 @@ def random_batch(rows=8, seed=0):
   prompt_len = rng.integers(1, P + 1, (rows, 1))
   response_len = rng.integers(1, R + 1, (rows, 1))
   response_BR = np.arange(R) < response_len
-  floats = lambda scale: rng.normal(0, scale, (rows, R)).astype(np.float32)
+
+  def floats(scale):
+    return rng.normal(0, scale, (rows, R)).astype(np.float32)
+
   logprobs_BR = floats(0.1) - 2.8
   return types.RolloutBatch(
     tokens_BT=rng.integers(0, 16, (rows, P + R)).astype(np.int32),
@@ -199,7 +205,10 @@ def test_reference_is_not_read_without_its_weight():
 def test_masked_rows_do_not_change_the_update():
   masked_B = ~BATCH.mask_BR.any(1)
   assert masked_B.any() and not masked_B.all()
-  change = lambda a: np.where(masked_B[:, None], a + 1, a)
+
+  def change(a):
+    return np.where(masked_B[:, None], a + 1, a)
+
   other = BATCH._replace(
     tokens_BT=np.where(
       masked_B[:, None], (BATCH.tokens_BT + 3) % 16, BATCH.tokens_BT
@@ -229,12 +238,15 @@ def test_logits_of_the_whole_batch_are_never_held():
   model = dataclasses.replace(MODEL, vocab_size=50_000)
   objective = dataclasses.replace(GRPO, model=model, chunk_len_tokens=8)
   rows, t, r = 8, 96, 64
-  shape = lambda *s: jax.ShapeDtypeStruct(s, jnp.float32)
-  batch = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), BATCH)
+
+  def shape(*s, dtype=jnp.float32):
+    return jax.ShapeDtypeStruct(s, dtype)
+
+  batch = jax.tree.map(lambda a: shape(*a.shape, dtype=a.dtype), BATCH)
   batch = batch._replace(
-    tokens_BT=jax.ShapeDtypeStruct((rows, t), jnp.int32),
-    valid_BT=jax.ShapeDtypeStruct((rows, t), jnp.bool_),
-    mask_BR=jax.ShapeDtypeStruct((rows, r), jnp.bool_),
+    tokens_BT=shape(rows, t, dtype=jnp.int32),
+    valid_BT=shape(rows, t, dtype=jnp.bool_),
+    mask_BR=shape(rows, r, dtype=jnp.bool_),
     **{
       f'{name}_BR': shape(rows, r)
       for name in (
@@ -267,9 +279,10 @@ def test_state_is_donated_and_laid_out_as_before():
     run = train_step.compile_step(GRPO, SGD, 1, layout, mesh)
     after, _ = run(state, sharding.put_batch(BATCH, mesh))
   assert all(a.is_deleted() for a in jax.tree.leaves(state))
-  jax.tree.map(
+  as_before = jax.tree.map(
     lambda a, s: a.sharding.is_equivalent_to(s, a.ndim), after, layout
   )
+  assert jax.tree.all(as_before)
   same(after.params, step(GRPO)[0])
 
 

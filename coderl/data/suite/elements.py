@@ -134,8 +134,8 @@ MAPS = (
     'absolute',
     'abs(x)',
     lambda x, k: max(x, -x),
-    'replace each number by its absolute value|drop the minus sign of every'
-    ' negative number',
+    'replace each number by its absolute value|turn negative numbers into'
+    ' positive ones',
     wrong=('$ = [max(x, 0) for x in @]', '$ = [-x for x in @]'),
   ),
   each(
@@ -172,8 +172,7 @@ MAPS = (
     'last_digit',
     'abs(x) % 10',
     lambda x, k: int(str(x)[-1]),
-    'replace each number by its last digit|keep just the last digit of each'
-    ' number',
+    'replace each number by its last digit|take the last digit of each number',
   ),
   each(
     'sign',

@@ -150,7 +150,7 @@ INTEGERS = (
     'power_of_two',
     'int -> int',
     lambda x, k: 1 << x,
-    'the power of 2 with exponent ~',
+    'the value of 2 to the power of ~',
     '$ = 2 ** @',
     '$ = 1\nfor i in range(@):\n    $ *= 2',
     wrong=('$ = @ ** 2', '$ = 2 * @'),

@@ -8,7 +8,7 @@ import pyarrow as pa
 from pyarrow import parquet
 import pytest
 
-from coderl import types
+from coderl import errors, types
 from coderl.data import assertions, code_problems, sources
 from coderl.execution import sandbox, tracing
 
@@ -175,25 +175,31 @@ def test_a_stale_copy_is_not_read(tmp_path):
 def test_a_bad_row_is_told_with_its_line(tmp_path, text, said):
   path = tmp_path / 'rows.jsonl'
   path.write_bytes(text.encode('latin-1'))
-  with pytest.raises(ValueError, match=f'^{path}{said}'):
+  with pytest.raises(errors.UserError, match=f'^{path}{said}'):
     read_source('mbpp', 'test', path)
 
 
 def test_a_bad_row_is_told_through_the_builder(tmp_path):
   path = write_rows(tmp_path / 'rows.jsonl', [ROW, {}])
   config = code_problems.config('mbpp', path=path)
-  with pytest.raises(ValueError, match=r"rows.jsonl:2: expected 'task_id'"):
+  with pytest.raises(
+    errors.UserError, match=r"rows.jsonl:2: expected 'task_id'"
+  ):
     code_problems.prepare(config, tmp_path)
 
 
 def test_a_source_without_its_file_is_refused(tmp_path):
-  with pytest.raises(ValueError, match="'mbpp' needs the path of its file"):
+  with pytest.raises(
+    errors.UserError, match="'mbpp' needs the path of its file"
+  ):
     code_problems.config('mbpp')
-  with pytest.raises(ValueError, match=r'nowhere.jsonl: no such file'):
+  with pytest.raises(errors.UserError, match=r'nowhere.jsonl: no such file'):
     code_problems.config('mbpp', path=str(tmp_path / 'nowhere.jsonl'))
-  with pytest.raises(ValueError, match=r"'mbp' is not one of \['codeio',"):
+  with pytest.raises(
+    errors.UserError, match=r"unknown data source 'mbp' \(did you mean 'mbpp'"
+  ):
     code_problems.config('mbp')
-  with pytest.raises(ValueError, match='is read from no file: x'):
+  with pytest.raises(errors.UserError, match='is read from no file: x'):
     code_problems.config('embedded', path='x')
 
 
@@ -307,15 +313,15 @@ def test_a_bad_prime_row_is_named(tmp_path, truth, said):
   good = {'inputs': ['1'], 'outputs': ['1']}
   rows = [prime_row(good), prime_row(truth)]
   path = write_prime(tmp_path / 'a.parquet', rows)
-  with pytest.raises(ValueError, match=said):
+  with pytest.raises(errors.UserError, match=said):
     read_source('prime', 'train', path)
 
 
 def test_a_file_that_is_not_primes_is_refused(tmp_path):
   path = tmp_path / 'a.parquet'
   path.write_text('no')
-  with pytest.raises(ValueError, match=r'a.parquet: not a parquet file'):
+  with pytest.raises(errors.UserError, match=r'a.parquet: not a parquet file'):
     read_source('prime', 'train', path)
   write_prime(path, [{'prompt': 'x', 'data_source': 'y'}])
-  with pytest.raises(ValueError, match=r"no \['reward_model'\]"):
+  with pytest.raises(errors.UserError, match=r"no \['reward_model'\]"):
     read_source('prime', 'train', path)

@@ -7,7 +7,7 @@ import pytest
 import seqio
 import tensorflow as tf
 
-from coderl import prompts, tokenization
+from coderl import errors, prompts, tokenization
 from coderl.data import code_problems, embedded, tasks
 
 TOKENIZER = tokenization.train_bpe(['Read n. Print the sum.\n'] * 3, 300)
@@ -102,13 +102,19 @@ def test_seqio_sees_the_tokenizer():
 
 
 def test_unknown_names_are_answered_with_the_choices(place):
-  with pytest.raises(ValueError, match=r"'nope': .*'human_eval'.*'mix_mbpp'"):
+  with pytest.raises(
+    errors.UserError, match=r'.nope.; choices: .*human_eval.* mix_mbpp'
+  ):
     tasks.load_problems('nope', 'train')
-  with pytest.raises(ValueError, match=r"no split 'dev', but \['train', 'hel"):
+  with pytest.raises(
+    errors.UserError, match="'embedded' 'dev'; choices: heldout, train"
+  ):
     tasks.load_problems('embedded', 'dev', data_dir=place)
-  with pytest.raises(ValueError, match=r"no split 'dev', but \['heldout', 'p"):
+  with pytest.raises(
+    errors.UserError, match="'mix' 'dev'; choices: heldout, prompt"
+  ):
     tasks.load_problems('mix', 'dev')
-  with pytest.raises(ValueError, match=r"no problems of split 'test'"):
+  with pytest.raises(errors.UserError, match=r"no problems of split 'test'"):
     tasks.load_problems('mix_mbpp', 'test')
   configs = [code_problems.config('embedded')]
   with pytest.raises(ValueError, match=r"rates of \['embedded', 'mbpp'\]"):

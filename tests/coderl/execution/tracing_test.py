@@ -76,40 +76,42 @@ _CYCLE: list = [1]
 _CYCLE.append(_CYCLE)
 
 
+_TEXTS = [
+  ([math.nan, math.inf, -math.inf, -0.0], '[nan, inf, -inf, -0.0]', True),
+  (1 + 2j, 'complex(1.0, 2.0)', True),
+  ((1,), '(1,)', True),
+  ((), '()', True),
+  (set(), 'set()', True),
+  ({10, 9, 1}, '{1, 9, 10}', True),
+  ({'b', 'a', 1}, "{'a', 'b', 1}", True),
+  (frozenset(), 'frozenset()', True),
+  (frozenset({2, 1}), 'frozenset({1, 2})', True),
+  (bytearray(b'x'), "bytearray(b'x')", True),
+  ({2: 'b', 1: 'a'}, "{2: 'b', 1: 'a'}", True),
+  (range(3), 'range(0, 3)', True),
+  (collections.deque([1]), 'deque([1])', True),
+  (collections.Counter('aab'), "Counter({'a': 2, 'b': 1})", True),
+  (collections.defaultdict(int, a=1), "defaultdict({'a': 1})", True),
+  (collections.OrderedDict(a=1), "OrderedDict({'a': 1})", True),
+  (fractions.Fraction(1, 2), 'Fraction(1, 2)', True),
+  (decimal.Decimal('1.50'), "Decimal('1.50')", True),
+  ('\ud800é', "'\\ud800é'", True),
+  (2**4096, hex(2**4096), True),
+  (object(), '<object>', False),
+  (_Hostile(), '<_Hostile>', False),
+  ([object(), 1], '[<object>, 1]', False),
+  (_CYCLE, '[1, <cycle>]', False),
+  ([[[]] * 2] * 2, '[[[], []], [[], []]]', True),
+  (list(range(100)), str([*range(64)])[:-1] + ', ...]', False),
+  ('x' * 3000, repr('x' * 2000) + '...', False),
+  (2**10**6, '<int of 1000001 bits>', False),
+  ([[[[[[[[[1]]]]]]]]], '[' * 8 + '...' + ']' * 8, False),
+  (set(range(5000)), '<set of 5000 items>', False),
+]
+
+
 @pytest.mark.parametrize(
-  ('value', 'text', 'complete'),
-  [
-    ([math.nan, math.inf, -math.inf, -0.0], '[nan, inf, -inf, -0.0]', True),
-    (1 + 2j, 'complex(1.0, 2.0)', True),
-    ((1,), '(1,)', True),
-    ((), '()', True),
-    (set(), 'set()', True),
-    ({10, 9, 1}, '{1, 9, 10}', True),
-    ({'b', 'a', 1}, "{'a', 'b', 1}", True),
-    (frozenset(), 'frozenset()', True),
-    (frozenset({2, 1}), 'frozenset({1, 2})', True),
-    (bytearray(b'x'), "bytearray(b'x')", True),
-    ({2: 'b', 1: 'a'}, "{2: 'b', 1: 'a'}", True),
-    (range(3), 'range(0, 3)', True),
-    (collections.deque([1]), 'deque([1])', True),
-    (collections.Counter('aab'), "Counter({'a': 2, 'b': 1})", True),
-    (collections.defaultdict(int, a=1), "defaultdict({'a': 1})", True),
-    (collections.OrderedDict(a=1), "OrderedDict({'a': 1})", True),
-    (fractions.Fraction(1, 2), 'Fraction(1, 2)', True),
-    (decimal.Decimal('1.50'), "Decimal('1.50')", True),
-    ('\ud800é', "'\\ud800é'", True),
-    (2**4096, hex(2**4096), True),
-    (object(), '<object>', False),
-    (_Hostile(), '<_Hostile>', False),
-    ([object(), 1], '[<object>, 1]', False),
-    (_CYCLE, '[1, <cycle>]', False),
-    ([[[]] * 2] * 2, '[[[], []], [[], []]]', True),
-    (list(range(100)), str([*range(64)])[:-1] + ', ...]', False),
-    ('x' * 3000, repr('x' * 2000) + '...', False),
-    (2**10**6, '<int of 1000001 bits>', False),
-    ([[[[[[[[[1]]]]]]]]], '[' * 8 + '...' + ']' * 8, False),
-    (set(range(5000)), '<set of 5000 items>', False),
-  ],
+  ('value', 'text', 'complete'), _TEXTS, ids=[row[1][:30] for row in _TEXTS]
 )
 def test_canonical_text(value, text, complete):
   assert tracing.canonical(value) == (text, complete)
@@ -173,8 +175,8 @@ def _values(tracer):
     (
       'def f(a, *b, k=1, **c):\n  a += k\n  return a\nx = f(1, 2, d=3)',
       [
-        ('f.b', '(2,)', 1),
         ('f.k', '1', 1),
+        ('f.b', '(2,)', 1),
         ('f.c', "{'d': 3}", 1),
         ('f.a', '2', 2),
         ('x', '2', 4),

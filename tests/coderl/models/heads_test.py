@@ -9,6 +9,9 @@ import numpy as np
 
 from coderl.models import heads, transformer
 
+# These programs take long to compile and no time to run.
+jax.config.update('jax_disable_most_optimizations', True)
+
 CONFIG = transformer.ModelConfig(
   vocab_size=11,
   num_layers=1,

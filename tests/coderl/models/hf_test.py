@@ -14,6 +14,9 @@ import safetensors.numpy
 from coderl import errors
 from coderl.models import hf, transformer
 
+# These programs take long to compile and no time to run.
+jax.config.update('jax_disable_most_optimizations', True)
+
 CONFIG = transformer.ModelConfig(
   vocab_size=23,
   num_layers=2,

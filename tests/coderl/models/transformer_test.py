@@ -11,6 +11,9 @@ import pytest
 
 from coderl.models import transformer
 
+# These programs take long to compile and no time to run.
+jax.config.update('jax_disable_most_optimizations', True)
+
 CONFIG = transformer.ModelConfig(
   vocab_size=29,
   num_layers=2,

@@ -1,0 +1,152 @@
+"""What execution-semantics alignment adds to GRPO, at a size one can afford.
+
+  python benchmarks/semantics_study.py --workdir=runs/study --json study.json
+
+Three arms from the same start, on the same number of training tokens:
+
+  grpo        code prompts alone
+  coderl+     a share of alignment prompts on its own failed programs
+  coderl+head the same, with the trajectory-prediction auxiliary head
+
+Each seed of an arm is a run of `python -m main` in a workdir of its own, so an
+interrupted study goes on where it stopped. The table gives, for each held-out
+question, the mean over seeds and its 95 % interval (Student's t over seeds),
+and for the last two arms the paired difference to grpo, seed by seed.
+"""
+
+import argparse
+from collections.abc import Sequence
+import concurrent.futures
+import json
+import math
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+from scipy import stats
+
+_ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+ARMS = {
+  'grpo': ('--config.alignment.ratio=0.0', '--config.trajectory.weight=0.0'),
+  'coderl+': ('--config.trajectory.weight=0.0',),
+  'coderl+head': (),
+}
+
+
+def parse_args(argv: Sequence[str]) -> argparse.Namespace:
+  parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+  )
+  parser.add_argument('--workdir', type=pathlib.Path, required=True)
+  parser.add_argument('--json', type=pathlib.Path, help='results go here too')
+  parser.add_argument('--seeds', type=int, default=3)
+  parser.add_argument(
+    '--tokens', type=int, default=250_000, help='response tokens trained on'
+  )
+  parser.add_argument('--jobs', type=int, default=1, help='runs at a time')
+  parser.add_argument(
+    '--config', default='configs/coderl_train.py', help='config file'
+  )
+  parser.add_argument('override', nargs='*', help='--config.x.y=... for all')
+  return parser.parse_args(argv)
+
+
+def run(
+  args: argparse.Namespace, arm: str, seed: int, threads: int
+) -> dict[str, dict]:
+  """One run's results; does nothing where they are already there."""
+  workdir = args.workdir / arm / str(seed)
+  found = workdir / 'results.json'
+  if not found.exists():
+    workdir.mkdir(parents=True, exist_ok=True)
+    flags = f'--xla_cpu_multi_thread_eigen={str(threads > 1).lower()}'
+    with (workdir / 'log.txt').open('a') as log:
+      subprocess.run(
+        [
+          *(sys.executable, '-m', 'main'),
+          f'--config={args.config}:seed={seed}',
+          f'--workdir={workdir}',
+          f'--config.train.max_tokens={args.tokens}',
+          *ARMS[arm],
+          *args.override,
+        ],
+        cwd=_ROOT,
+        env=os.environ
+        | {'XLA_FLAGS': f'{os.environ.get("XLA_FLAGS", "")} {flags}'},
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        check=True,
+      )
+  return json.loads(found.read_text())
+
+
+def interval(values: Sequence[float]) -> dict[str, float]:
+  """Mean and 95 % interval by Student's t over seeds."""
+  n = len(values)
+  mean = float(np.mean(values))
+  if n < 2:
+    return {'mean': mean, 'low': -math.inf, 'high': math.inf, 'seeds': n}
+  half = stats.t.ppf(0.975, n - 1) * np.std(values, ddof=1) / math.sqrt(n)
+  return {
+    'mean': mean,
+    'low': mean - float(half),
+    'high': mean + float(half),
+    'seeds': n,
+  }
+
+
+def summarise(results: dict[str, list[dict]]) -> dict[str, dict[str, dict]]:
+  """Question -> row -> mean and interval."""
+  after = lambda arm, name: [
+    r['evaluations']['after'][name]['accuracy'] for r in results[arm]
+  ]
+  start = results['grpo'][0]['evaluations']['before']
+  summary = {}
+  for name, before in start.items():
+    rows = {'start': {'mean': before['accuracy']} | before}
+    for arm in ARMS:
+      rows[arm] = interval(after(arm, name))
+    for arm in list(ARMS)[1:]:
+      paired = np.subtract(after(arm, name), after('grpo', name))
+      rows[f'{arm} - grpo'] = interval(paired.tolist())
+    summary[name] = rows
+  return summary
+
+
+def table(summary: dict[str, dict[str, dict]]) -> str:
+  rows = list(next(iter(summary.values())))
+  lines = [f'{"":20}' + ''.join(f'{name:>26}' for name in summary)]
+  for row in rows:
+    cells = (summary[name][row] for name in summary)
+    lines.append(
+      f'{row:20}'
+      + ''.join(
+        f'{c["mean"]:+12.3f} [{c["low"]:+.3f},{c["high"]:+.3f}]'.rjust(26)
+        for c in cells
+      )
+    )
+  return '\n'.join(lines)
+
+
+def main(argv: Sequence[str]) -> None:
+  args = parse_args(argv)
+  threads = max(1, (os.cpu_count() or 1) // args.jobs)
+  jobs = [(arm, seed) for seed in range(args.seeds) for arm in ARMS]
+  with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
+    done = list(pool.map(lambda job: run(args, *job, threads), jobs))
+  results = {arm: [] for arm in ARMS}
+  for (arm, _), result in zip(jobs, done, strict=True):
+    results[arm].append(result)
+  starts = [r['evaluations']['before'] for rs in results.values() for r in rs]
+  assert all(start == starts[0] for start in starts), 'arms start differently'
+  summary = summarise(results)
+  print(table(summary))
+  if args.json:
+    args.json.write_text(json.dumps(summary, indent=2) + '\n')
+
+
+if __name__ == '__main__':
+  main(sys.argv[1:])

@@ -1,0 +1,237 @@
+"""Greedy evaluation on held-out problems, four questions to each.
+
+  pass@1              write a program; all hidden tests pass
+  code reasoning      predict what a given program prints
+  test output         predict a test's output from the statement alone
+  variable inference  the share of a run's last variables inferred right
+
+The last two of the given program (the reference) and its traced run; a
+problem without a reference or a runnable test is asked fewer questions.
+"""
+
+from collections.abc import Mapping, Sequence
+import json
+import os
+import pathlib
+
+import jax
+import ml_collections
+import numpy as np
+
+from coderl import (
+  alignment,
+  metrics,
+  report,
+  rewards,
+  rollout,
+  sampling,
+  sharding,
+  tokenization,
+  types,
+)
+from coderl import prompts as prompts_lib
+from coderl.data import tasks
+from coderl.execution import sandbox
+from coderl.models import hf
+
+PASS, REASONING = 'pass@1', 'code reasoning'
+TEST_OUTPUT, VARIABLES = 'test output', 'variable inference'
+
+Suite = Mapping[str, Sequence[types.Prompt]]
+
+
+EMBEDDED = pathlib.Path(__file__).parent / 'models' / 'embedded'
+
+
+def open_policy(path: str | os.PathLike[str]) -> rollout.Policy:
+  """The policy of a local Hugging Face folder; '' is the embedded one.
+
+  Raises:
+    UserError: it is no such folder, or its tokenizer is another model's.
+  """
+  path = path or EMBEDDED
+  tokenizer = tokenization.Tokenizer.from_dir(path)
+  model, params = hf.load(path)
+  tokenization.check_vocab(tokenizer, model.vocab_size)
+  return rollout.Policy(model, params, tokenizer)
+
+
+def make_suite(
+  problems: Sequence[types.Problem],
+  tokenizer: tokenization.Tokenizer,
+  box: sandbox.Sandbox,
+  config: ml_collections.ConfigDict,
+) -> Suite:
+  """The four questions to each problem; prompts too long are left out."""
+  style = config.data.prompt_style
+  limit = config.data.max_prompt_len_tokens
+
+  def ask(kind, problem, text, **fields):
+    tokens = tuple(tokenizer.encode_chat(text)[0])
+    return types.Prompt(kind, text, tokens, problem, **fields)
+
+  suite = {
+    PASS: rollout.generation_prompts(problems, tokenizer, style, limit),
+    REASONING: [],
+    TEST_OUTPUT: [],
+    VARIABLES: [],
+  }
+  for problem, task in reference_runs(problems, box, config):
+    text = prompts_lib.reasoning(task.program, task.stdin, style)
+    suite[REASONING].append(
+      ask(
+        types.REASON,
+        problem,
+        text,
+        program=task.program,
+        stdin=task.stdin,
+        expected=task.expected,
+      )
+    )
+    prompt = alignment.to_prompt(
+      task, problem, tokenizer, style=style, max_prompt_len_tokens=limit
+    )
+    suite[VARIABLES] += [prompt] if prompt else []
+  for problem in problems:
+    test = problem.tests[0]
+    given = test.call or test.stdin
+    if test.checker is None:
+      text = prompts_lib.test_output(problem, given, style)
+      suite[TEST_OUTPUT].append(
+        ask(
+          types.TEST_OUTPUT,
+          problem,
+          text,
+          stdin=given,
+          expected=test.expected,
+        )
+      )
+  return {
+    name: [p for p in asked if len(p.tokens) <= limit]
+    for name, asked in suite.items()
+  }
+
+
+def reference_runs(
+  problems: Sequence[types.Problem],
+  box: sandbox.Sandbox,
+  config: ml_collections.ConfigDict,
+) -> list[tuple[types.Problem, alignment.AlignmentTask]]:
+  """Each problem's reference, run and traced on its first test."""
+  found = []
+  for problem in problems:
+    run = problem.reference and alignment.runnable(
+      problem, problem.reference, problem.tests[0]
+    )
+    if run:
+      found.append(alignment.Candidate(problem, *run, None, 0))
+  executions = box.run(
+    [sandbox.Program(c.program, c.stdin, trace=True) for c in found]
+  )
+  bounds = alignment.Bounds(**config.alignment.bounds)
+  made = [
+    alignment.make_task(c, execution, step=0, bounds=bounds)
+    for c, execution in zip(found, executions, strict=True)
+  ]
+  pairs = zip(found, made, strict=True)
+  return [(c.problem, task) for c, task in pairs if task is not None]
+
+
+def answer(
+  policy: rollout.Policy,
+  prompts: Sequence[types.Prompt],
+  box: sandbox.Sandbox,
+  config: ml_collections.ConfigDict,
+  mesh: jax.sharding.Mesh,
+) -> list[types.Rollout]:
+  """One greedy, scored rollout a prompt, in the prompts' order."""
+  size = config.eval.batch_size
+  greedy = sampling.SamplingConfig(
+    max_len_tokens=config.sampling.max_len_tokens, temperature=0.0
+  )
+  # Neighbours in length share a batch, so that little of it is padding.
+  order = sorted(range(len(prompts)), key=lambda i: len(prompts[i].tokens))
+  answered = {}
+  for start in range(0, len(order), size):
+    part = order[start : start + size]
+    asked = [prompts[i] for i in part]
+    asked += asked[-1:] * (size - len(asked))
+    rollouts = rollout.sample(
+      policy,
+      asked,
+      jax.random.key(0),  # Greedy: never used.
+      config=greedy,
+      bucket_len=config.train.bucket_len_tokens,
+      mesh=mesh,
+    )
+    answered |= zip(part, rollouts, strict=False)
+  return rewards.score([answered[i] for i in range(len(prompts))], box)
+
+
+def scores(rollouts: Sequence[types.Rollout]) -> list[float]:
+  """Each rollout's score in its evaluation, in [0, 1]."""
+  return [
+    r.scores['variables'] if r.prompt.kind == types.ALIGN else r.reward
+    for r in rollouts
+  ]
+
+
+def summary(values: Sequence[float]) -> dict[str, float]:
+  """Mean and 95 % interval: Wilson's of 0-1 scores, else the bootstrap's."""
+  n = len(values)
+  if not n:
+    return {'accuracy': 0.0, 'low': 0.0, 'high': 1.0, 'n': 0}
+  if set(values) <= {0.0, 1.0}:
+    low, high = metrics.wilson_interval(sum(values), n)
+  else:
+    low, high = metrics.bootstrap_interval(np.asarray(values), seed=0)
+  return {
+    'accuracy': float(np.mean(values)),
+    'low': float(low),
+    'high': float(high),
+    'n': n,
+  }
+
+
+def evaluate(
+  policy: rollout.Policy,
+  suite: Suite,
+  box: sandbox.Sandbox,
+  config: ml_collections.ConfigDict,
+  mesh: jax.sharding.Mesh,
+) -> dict[str, list[types.Rollout]]:
+  """Scored greedy rollouts of every question of the suite."""
+  return {
+    name: answer(policy, asked, box, config, mesh)
+    for name, asked in suite.items()
+    if asked
+  }
+
+
+def held_out_problems(
+  config: ml_collections.ConfigDict,
+) -> list[types.Problem]:
+  """The first `eval.problems` held-out problems of the config's data."""
+  problems = tasks.load_problems(
+    config.data.name,
+    config.data.eval_split,
+    seed=config.data.seed,
+    path=config.data.path or None,
+    data_dir=config.data.dir or None,
+  )
+  return problems[: config.eval.problems]
+
+
+def run(config: ml_collections.ConfigDict, workdir: str) -> None:
+  """Evaluates the policy `model.path`: results.json and a table."""
+  mesh = sharding.make_mesh(config.mesh.shape)
+  policy = open_policy(config.model.path)
+  limits = sandbox.Limits(**config.sandbox.limits)
+  with sandbox.Sandbox(limits) as box, jax.set_mesh(mesh):
+    suite = make_suite(held_out_problems(config), policy.tokenizer, box, config)
+    answered = evaluate(policy, suite, box, config, mesh)
+  found = {name: summary(scores(r)) for name, r in answered.items()}
+  results = {'evaluations': {'policy': found}}
+  path = pathlib.Path(workdir) / 'results.json'
+  path.write_text(json.dumps(results, indent=2) + '\n')
+  print(report.table(results))

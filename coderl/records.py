@@ -1,0 +1,105 @@
+"""What a run writes down: metrics of a step, sample rollouts, JSON lines."""
+
+from collections.abc import Iterable, Sequence
+import dataclasses
+import itertools
+import json
+import pathlib
+
+import numpy as np
+
+from coderl import alignment, rollout, types
+from coderl.execution import sandbox
+
+
+def rollout_metrics(
+  rollouts: Sequence[types.Rollout], group_size: int
+) -> dict[str, float]:
+  """Means over the step's rollouts, by kind of prompt."""
+
+  def mean(values: Iterable[float]) -> float:
+    return float(np.mean(list(values)))
+
+  found = {
+    'response_len_tokens': mean(len(r.tokens) for r in rollouts),
+    'finished': mean(r.finished for r in rollouts),
+    'masked': mean(r.masked for r in rollouts),
+    'informative_groups': mean(rollout.informative(rollouts, group_size)),
+  }
+  for kind in (types.GENERATE, types.ALIGN):
+    rows = [r for r in rollouts if r.prompt.kind == kind]
+    if rows:
+      found[f'{kind}/reward'] = mean(r.reward for r in rows)
+      for name in rows[0].scores:
+        found[f'{kind}/{name}'] = mean(r.scores[name] for r in rows)
+  return found
+
+
+def samples(
+  rollouts: Sequence[types.Rollout],
+  box: sandbox.Sandbox,
+  step: int,
+  count: int,
+) -> list[dict]:
+  """A few rollouts for the report: failed, passed and alignment in turn."""
+  kinds = [
+    [r for r in rollouts if r.prompt.kind == types.GENERATE and r.reward < 1],
+    [r for r in rollouts if r.prompt.kind == types.GENERATE and r.reward == 1],
+    [r for r in rollouts if r.prompt.kind == types.ALIGN],
+  ]
+  turns = itertools.chain(*itertools.zip_longest(*kinds))
+  chosen = [r for r in turns if r is not None][:count]
+  return [sample_record(r, box, step) for r in chosen]
+
+
+def sample_record(r: types.Rollout, box: sandbox.Sandbox, step: int) -> dict:
+  """A rollout as the report and the notebook read it, with its trace."""
+  problem = r.prompt.problem
+  if r.prompt.kind == types.GENERATE:
+    found = alignment.candidates(
+      [dataclasses.replace(r, reward=0.0)], np.random.default_rng(0)
+    )
+    run = (found[0].program, found[0].stdin) if found else None
+  else:
+    run = (r.prompt.program, r.prompt.stdin)
+  trace = None
+  if run:
+    execution = box.run([sandbox.Program(*run, trace=True)])[0]
+    trace = {
+      'program': run[0],
+      'stdin': run[1],
+      'stdout': execution.stdout,
+      'variables': [
+        {'name': v.qualified_name, 'value': v.value, 'line': v.line}
+        for v in execution.variables
+      ],
+      'trajectory': [dataclasses.asdict(e) for e in execution.trajectory],
+    }
+  executions = [
+    {
+      'stdin': test.stdin,
+      'call': test.call,
+      'expected': test.expected,
+      'stdout': execution.stdout,
+      'value': execution.value,
+      'status': execution.status.value,
+      'error': execution.error,
+    }
+    for test, execution in zip(problem.tests, r.executions, strict=False)
+  ]
+  return {
+    'step': step,
+    'kind': r.prompt.kind,
+    'problem': problem.id,
+    'prompt': r.prompt.text,
+    'response': r.text,
+    'reward': r.reward,
+    'scores': r.scores,
+    'targets': [dataclasses.asdict(t) for t in r.prompt.targets],
+    'executions': executions,
+    'trace': trace,
+  }
+
+
+def write_lines(path: pathlib.Path, rows: Sequence[dict]) -> None:
+  path.write_text(''.join(json.dumps(row) + '\n' for row in rows))

@@ -1,0 +1,238 @@
+"""The embedded policy, from nothing: tokenizer, supervised training, export.
+
+In order: write right programs for the embedded suite's training problems in
+several styles, and answers to the other kinds of prompt on right and wrong
+programs; train a byte-level BPE on all of it; train the policy by maximum
+likelihood with the train step of RL (the policy gradient with every advantage
+one); save it in the Hugging Face layout. The training is short on purpose: a
+policy that already solves the suite has nothing to learn from RL.
+"""
+
+from collections.abc import Iterator, Sequence
+import dataclasses
+import pathlib
+
+import jax
+import ml_collections
+import numpy as np
+import optax
+import tqdm
+
+from coderl import (
+  algorithms,
+  alignment,
+  evaluate,
+  losses,
+  prompts,
+  rollout,
+  sharding,
+  tokenization,
+  train_step,
+  types,
+)
+from coderl.data import embedded
+from coderl.execution import sandbox
+from coderl.models import hf, transformer
+
+
+@dataclasses.dataclass(frozen=True)
+class Example:
+  """A prompt's text and the reply to learn, as texts."""
+
+  kind: str
+  prompt: str
+  reply: str
+
+
+def program_examples(
+  problems: Sequence[types.Problem], rng: np.random.Generator, style: str
+) -> list[Example]:
+  """One right program a problem, its style drawn."""
+  return [
+    Example(
+      types.GENERATE,
+      prompts.generation(problem, style),
+      fenced(embedded.solution(problem, rng)),
+    )
+    for problem in problems
+  ]
+
+
+def traced_tasks(
+  problems: Sequence[types.Problem],
+  rng: np.random.Generator,
+  box: sandbox.Sandbox,
+  bounds: alignment.Bounds,
+) -> list[alignment.AlignmentTask]:
+  """A right or usual wrong program of each problem, run and traced."""
+  found = []
+  for problem in problems:
+    wrong = embedded.wrong_solutions(problem, rng)[:1]
+    sources = [embedded.solution(problem, rng), *wrong]
+    source = sources[rng.integers(len(sources))]
+    test = problem.tests[rng.integers(len(problem.tests))]
+    found.append(alignment.Candidate(problem, source, test.stdin, None, 0))
+  runs = box.run(
+    [sandbox.Program(c.program, c.stdin, trace=True) for c in found]
+  )
+  tasks = [
+    alignment.make_task(c, run, step=0, bounds=bounds)
+    for c, run in zip(found, runs, strict=True)
+  ]
+  return [task for task in tasks if task is not None]
+
+
+def inference_examples(
+  tasks: Sequence[alignment.AlignmentTask], style: str
+) -> Iterator[Example]:
+  """Each task as an alignment prompt or as code reasoning, in turn."""
+  for i, task in enumerate(tasks):
+    if i % 3:
+      names = [target.name for target in task.targets]
+      text, _ = prompts.alignment(task.program, task.stdin, names, style)
+      reply = alignment.answer_json(task.expected, task.targets)
+      yield Example(types.ALIGN, text, reply)
+    else:
+      yield Example(
+        types.REASON,
+        prompts.reasoning(task.program, task.stdin, style),
+        boxed(task.expected),
+      )
+
+
+def output_examples(
+  problems: Sequence[types.Problem], rng: np.random.Generator, style: str
+) -> list[Example]:
+  """One test's output a problem, from the statement alone."""
+  found = []
+  for problem in problems:
+    test = problem.tests[rng.integers(len(problem.tests))]
+    text = prompts.test_output(problem, test.stdin, style)
+    found.append(Example(types.TEST_OUTPUT, text, boxed(test.expected)))
+  return found
+
+
+def fenced(source: str) -> str:
+  return '```python\n' + source.rstrip('\n') + '\n```'
+
+
+def boxed(output: str) -> str:
+  return '\\boxed{' + output.rstrip('\n') + '}'
+
+
+def corpus(
+  config: ml_collections.ConfigDict, box: sandbox.Sandbox
+) -> list[Example]:
+  """All examples; the shares of the kinds are the config's."""
+  problems = embedded.problems('train', config.data.seed)
+  rng = np.random.default_rng([config.seed, 0])
+  style = config.data.prompt_style
+  draw = lambda n: [problems[i] for i in rng.integers(len(problems), size=n)]
+  tasks = traced_tasks(
+    draw(config.corpus.traces),
+    rng,
+    box,
+    alignment.Bounds(**config.alignment.bounds),
+  )
+  examples = program_examples(draw(config.corpus.programs), rng, style)
+  examples += inference_examples(tasks, style)
+  examples += output_examples(draw(config.corpus.outputs), rng, style)
+  return examples
+
+
+def to_rollout(
+  example: Example, tokenizer: tokenization.Tokenizer
+) -> types.Rollout:
+  """The reply as if the policy had sampled it."""
+  tokens, _ = tokenizer.encode_chat(example.prompt)
+  reply = (*tokenizer.encode_plain(example.reply), tokenizer.eos_id)
+  problem = types.Problem(id='', statement='', tests=())
+  prompt = types.Prompt(example.kind, example.prompt, tuple(tokens), problem)
+  logprobs = (0.0,) * len(reply)
+  return types.Rollout(prompt, 0, reply, logprobs, example.reply, True)
+
+
+def batches(
+  rollouts: Sequence[types.Rollout],
+  size: int,
+  bucket_len: int,
+  rng: np.random.Generator,
+) -> Iterator[list[types.Rollout]]:
+  """Batches of equal padded shape, in an order drawn anew each epoch."""
+  shapes: dict[tuple[int, int], list[types.Rollout]] = {}
+  for r in rollouts:
+    lens = (len(r.prompt.tokens), len(r.tokens))
+    shape = tuple(rollout.bucket(n, bucket_len) for n in lens)
+    shapes.setdefault(shape, []).append(r)
+  while True:
+    epoch = []
+    for rows in shapes.values():
+      order = rng.permutation(len(rows))
+      for i in range(0, len(rows) - size + 1, size):
+        epoch.append([rows[j] for j in order[i : i + size]])
+    for i in rng.permutation(len(epoch)):
+      yield epoch[i]
+
+
+def run(config: ml_collections.ConfigDict, workdir: str) -> None:
+  """Trains the embedded policy, writes `workdir/policy` and evaluates it."""
+  folder = pathlib.Path(workdir)
+  mesh = sharding.make_mesh(config.mesh.shape)
+  model = transformer.PRESETS[config.model.preset]
+  limits = sandbox.Limits(**config.sandbox.limits)
+  with sandbox.Sandbox(limits) as box:
+    examples = corpus(config, box)
+  texts = (text for e in examples for text in (e.prompt, e.reply))
+  tokenizer = tokenization.train_bpe(texts, model.vocab_size)
+  params = fit(config, model, tokenizer, examples, mesh)
+  tokenizer.save(folder / 'policy')
+  hf.save(folder / 'policy', model, params['policy'])
+  # What is evaluated is what is shipped, at its stored precision.
+  config = config.copy_and_resolve_references()
+  config.model.path = str(folder / 'policy')
+  evaluate.run(config, workdir)
+
+
+def fit(
+  config: ml_collections.ConfigDict,
+  model: transformer.ModelConfig,
+  tokenizer: tokenization.Tokenizer,
+  examples: Sequence[Example],
+  mesh: jax.sharding.Mesh,
+) -> types.Params:
+  """Maximum likelihood on the replies; returns the params."""
+  objective = train_step.Objective(
+    model=model,
+    algorithm=dataclasses.replace(
+      algorithms.ALGORITHMS['grpo'], policy_loss=losses.policy_gradient
+    ),
+  )
+  schedule = optax.warmup_cosine_decay_schedule(
+    0.0,
+    config.optimizer.learning_rate,
+    config.optimizer.warmup_steps,
+    config.train.steps,
+  )
+  optimizer = optax.chain(
+    optax.clip_by_global_norm(config.optimizer.max_grad_norm),
+    optax.adamw(schedule, weight_decay=config.optimizer.weight_decay),
+  )
+  layout = rollout.Layout(0, 0, config.train.bucket_len_tokens, 0, 0)
+  rng = np.random.default_rng([config.seed, 1])
+  rollouts = [to_rollout(e, tokenizer) for e in examples]
+  stream = batches(
+    rollouts, config.train.batch_size, config.train.bucket_len_tokens, rng
+  )
+  with jax.set_mesh(mesh):
+    state, shardings = train_step.init_state(
+      jax.random.key(config.seed), objective, optimizer, mesh
+    )
+    step = train_step.compile_step(objective, optimizer, 1, shardings, mesh)
+    progress = tqdm.trange(config.train.steps)
+    for _ in progress:
+      batch = rollout.pack(next(stream), layout, tokenizer)
+      batch = batch._replace(advantages_BR=batch.mask_BR.astype(np.float32))
+      state, metrics = step(state, sharding.put_batch(batch, mesh))
+      if progress.n % 20 == 0:
+        progress.set_postfix(loss=f'{float(metrics["loss"]):.3f}')
+  return state.params
