@@ -11,7 +11,6 @@ problem without a reference or a runnable test is asked fewer questions.
 
 from collections.abc import Mapping, Sequence
 import json
-import os
 import pathlib
 
 import jax
@@ -32,28 +31,11 @@ from coderl import (
 from coderl import prompts as prompts_lib
 from coderl.data import tasks
 from coderl.execution import sandbox
-from coderl.models import hf
 
 PASS, REASONING = 'pass@1', 'code reasoning'
 TEST_OUTPUT, VARIABLES = 'test output', 'variable inference'
 
 Suite = Mapping[str, Sequence[types.Prompt]]
-
-
-EMBEDDED = pathlib.Path(__file__).parent / 'models' / 'embedded'
-
-
-def open_policy(path: str | os.PathLike[str]) -> rollout.Policy:
-  """The policy of a local Hugging Face folder; '' is the embedded one.
-
-  Raises:
-    UserError: it is no such folder, or its tokenizer is another model's.
-  """
-  path = path or EMBEDDED
-  tokenizer = tokenization.Tokenizer.from_dir(path)
-  model, params = hf.load(path)
-  tokenization.check_vocab(tokenizer, model.vocab_size)
-  return rollout.Policy(model, params, tokenizer)
 
 
 def make_suite(
@@ -161,7 +143,7 @@ def answer(
       asked,
       jax.random.key(0),  # Greedy: never used.
       config=greedy,
-      bucket_len=config.train.bucket_len_tokens,
+      bucket_len=config.data.bucket_len_tokens,
       mesh=mesh,
     )
     answered |= zip(part, rollouts, strict=False)
@@ -225,7 +207,7 @@ def held_out_problems(
 def run(config: ml_collections.ConfigDict, workdir: str) -> None:
   """Evaluates the policy `model.path`: results.json and a table."""
   mesh = sharding.make_mesh(config.mesh.shape)
-  policy = open_policy(config.model.path)
+  policy = rollout.open_policy(config.model)
   limits = sandbox.Limits(**config.sandbox.limits)
   with sandbox.Sandbox(limits) as box, jax.set_mesh(mesh):
     suite = make_suite(held_out_problems(config), policy.tokenizer, box, config)

@@ -20,7 +20,7 @@ may lack its end, and a boxed answer may hold braces and line ends.
 from collections.abc import Sequence
 import re
 
-from coderl import types
+from coderl import errors, types
 
 # An answer in the form asked for; the last line of a reply.
 EXAMPLE = (
@@ -158,7 +158,7 @@ def extract_answer(reply: str) -> str | None:
 
 def _headers(style: str) -> dict[str, str]:
   if style not in STYLES:
-    raise ValueError(f'prompt style {style!r} is not one of {sorted(STYLES)}')
+    raise errors.unknown('prompt style', style, STYLES)
   return STYLES[style]
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from coderl import alignment, types
+from coderl import alignment, errors, types
 
 
 class Replay:
@@ -34,7 +34,9 @@ class Replay:
       ('max_age_steps', max_age_steps),
     ):
       if value < 1:
-        raise ValueError(f'replay {name} is {value}, and must be 1 or more')
+        raise errors.UserError(
+          f'replay {name} is {value}, and must be 1 or more'
+        )
     self.capacity = capacity
     self.max_age_steps = max_age_steps
     self._tasks: dict[str, alignment.AlignmentTask] = {}  # Oldest first.

@@ -7,20 +7,23 @@ distinct shapes, and `with_advantages` adds what the algorithm learns from.
 
 from collections.abc import Sequence
 import dataclasses
+import pathlib
 
 import jax
+import ml_collections
 import numpy as np
 
 from coderl import (
   advantages,
   algorithms,
+  errors,
   sampling,
   sharding,
   tokenization,
   types,
 )
 from coderl import prompts as prompts_lib
-from coderl.models import transformer
+from coderl.models import hf, transformer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +48,45 @@ class Policy:
   model: transformer.ModelConfig
   params: types.Params
   tokenizer: tokenization.Tokenizer
+
+
+EMBEDDED = pathlib.Path(__file__).parent / 'models' / 'embedded'
+
+
+def open_policy(config: ml_collections.ConfigDict) -> Policy:
+  """The policy of a local Hugging Face folder.
+
+  Args:
+    config: the section `model`: path ('' is the embedded policy), the preset
+      whose shape the folder must have, dtype and remat.
+
+  Raises:
+    UserError: it is no such folder, its model is not the preset's, or its
+      tokenizer is another model's.
+  """
+  if config.preset not in transformer.PRESETS:
+    raise errors.unknown('model', config.preset, transformer.PRESETS)
+  path = config.path or EMBEDDED
+  tokenizer = tokenization.Tokenizer.from_dir(path)
+  model, params = hf.load(path)
+  tokenization.check_vocab(tokenizer, model.vocab_size)
+  numerics = dict(dtype=config.dtype, remat=config.remat)
+  model = dataclasses.replace(model, **numerics)
+  wanted = dataclasses.replace(
+    transformer.PRESETS[config.preset],
+    param_dtype=model.param_dtype,
+    **numerics,
+  )
+  if model != wanted:
+    pairs = zip(
+      *(dataclasses.asdict(m).items() for m in (wanted, model)), strict=True
+    )
+    differing = [f'{k}: {a} -> {b}' for (k, a), (_, b) in pairs if a != b]
+    raise errors.UserError(
+      f'model.path={str(path)!r} does not hold model.preset='
+      f'{config.preset!r} ({"; ".join(differing)})'
+    )
+  return Policy(model, params, tokenizer)
 
 
 def bucket(length: int, multiple: int) -> int:

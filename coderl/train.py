@@ -15,7 +15,6 @@ a run taken up again is the run that never stopped.
 
 from collections.abc import Iterator, Sequence
 import contextlib
-import dataclasses
 from functools import partial
 import itertools
 import json
@@ -24,20 +23,18 @@ import pathlib
 import signal
 import time
 
-from absl import logging
 import jax
 import ml_collections
 import numpy as np
-import optax
+import orbax.checkpoint as ocp
 import tensorboardX
 import tqdm
 
 from coderl import (
-  algorithms,
   alignment,
   checkpoint,
-  errors,
   evaluate,
+  experiment,
   records,
   report,
   rewards,
@@ -49,141 +46,11 @@ from coderl import (
 )
 from coderl import metrics as metrics_lib
 from coderl import replay as replay_lib
-from coderl.data import tasks
 from coderl.execution import sandbox
 from coderl.models import hf
 
 # May differ between the starts of one run.
 _MAY_DIFFER = ('train.steps', 'checkpoint', 'log', 'mesh', 'sandbox.workers')
-
-
-@dataclasses.dataclass
-class Progress:
-  """The host's side of a run; with the TrainState, all there is to save.
-
-  step: training steps done. position: code prompts consumed. tokens:
-  response tokens trained on. replay: alignment tasks.
-  before: scores of the start, by evaluation.
-  history: metrics of every step. samples: rollouts shown in the report.
-  seconds: spent in steps.
-  """
-
-  replay: replay_lib.Replay
-  step: int = 0
-  position: int = 0
-  tokens: int = 0
-  before: dict[str, list[float]] = dataclasses.field(default_factory=dict)
-  history: list[dict[str, float]] = dataclasses.field(default_factory=list)
-  samples: list[dict] = dataclasses.field(default_factory=list)
-  seconds: float = 0.0
-
-  def is_done(self, config: ml_collections.ConfigDict) -> bool:
-    limit = config.train.max_tokens
-    return self.step >= config.train.steps or 0 < limit <= self.tokens
-
-  def state(self) -> dict:
-    return vars(self) | {'replay': self.replay.state()}
-
-  @classmethod
-  def from_state(cls, state: dict) -> 'Progress':
-    buffer = replay_lib.Replay.from_state(state['replay'])
-    return cls(**state | {'replay': buffer})
-
-
-@dataclasses.dataclass(frozen=True)
-class Experiment:
-  """What stays fixed during a run."""
-
-  config: ml_collections.ConfigDict
-  start: rollout.Policy
-  prompts: Sequence[types.Prompt]
-  problems: dict[str, types.Problem]
-  box: sandbox.Sandbox
-  mesh: jax.sharding.Mesh
-  objective: train_step.Objective
-  layout: rollout.Layout
-
-  def policy(self, state: types.TrainState) -> rollout.Policy:
-    return dataclasses.replace(self.start, params=state.params['policy'])
-
-
-def make_objective(
-  config: ml_collections.ConfigDict, policy: rollout.Policy
-) -> train_step.Objective:
-  """The loss that the config's sections describe."""
-  settings = config.algorithm.to_dict()
-  name = settings.pop('name')
-  settings.pop('sampling_rounds')
-  algorithm = algorithms.ALGORITHMS.get(name)
-  if algorithm is None:
-    raise errors.unknown('algorithm', name, algorithms.ALGORITHMS)
-  return train_step.Objective(
-    model=policy.model,
-    algorithm=algorithms.make(
-      name, max_len_tokens=config.sampling.max_len_tokens, **settings
-    ),
-    temperature=config.sampling.temperature,
-    trajectory_weight=config.trajectory.weight,
-    max_value_tokens=config.trajectory.max_value_tokens,
-  )
-
-
-def make_optimizer(
-  config: ml_collections.ConfigDict,
-) -> optax.GradientTransformation:
-  """AdamW after clipping, the rate constant after a linear warm-up."""
-  c = config.optimizer
-  schedule = optax.linear_schedule(
-    c.learning_rate / (c.warmup_steps + 1), c.learning_rate, c.warmup_steps
-  )
-  return optax.chain(
-    optax.clip_by_global_norm(c.max_grad_norm),
-    optax.adamw(schedule, c.b1, c.b2, weight_decay=c.weight_decay),
-  )
-
-
-def make_experiment(
-  config: ml_collections.ConfigDict,
-  mesh: jax.sharding.Mesh,
-  box: sandbox.Sandbox,
-) -> Experiment:
-  """Opens the policy and the problems, and checks what can be checked."""
-  t = config.train
-  rows = t.prompts_per_step * config.sampling.group_size
-  name = 'train.prompts_per_step x sampling.group_size'
-  sharding.check_batch(rows, name, mesh, t.minibatches * t.microbatches)
-  policy = evaluate.open_policy(config.model.path)
-  problems = tasks.load_problems(
-    config.data.name,
-    config.data.train_split,
-    seed=config.data.seed,
-    path=config.data.path or None,
-    data_dir=config.data.dir or None,
-  )
-  limit = config.data.max_prompt_len_tokens
-  prompts = rollout.generation_prompts(
-    problems, policy.tokenizer, config.data.prompt_style, limit
-  )
-  if not prompts:
-    raise errors.UserError(
-      f'no prompt of {config.data.name} fits data.max_prompt_len_tokens={limit}'
-    )
-  return Experiment(
-    config=config,
-    start=policy,
-    prompts=prompts,
-    problems={problem.id: problem for problem in problems},
-    box=box,
-    mesh=mesh,
-    objective=make_objective(config, policy),
-    layout=rollout.Layout(
-      max_prompt_len=limit,
-      max_response_len=config.sampling.max_len_tokens,
-      bucket_len=t.bucket_len_tokens,
-      max_variables=config.alignment.bounds.max_variables,
-      max_value_len=config.trajectory.max_value_tokens,
-    ),
-  )
 
 
 def code_prompts(
@@ -198,7 +65,9 @@ def code_prompts(
   return found
 
 
-def alignment_prompts(ex: Experiment, progress: Progress) -> list[types.Prompt]:
+def alignment_prompts(
+  ex: experiment.Experiment, progress: experiment.Progress
+) -> list[types.Prompt]:
   """The step's share of alignment prompts; none until there are enough."""
   c = ex.config
   count = int(c.train.prompts_per_step * c.alignment.ratio)
@@ -222,7 +91,7 @@ def alignment_prompts(ex: Experiment, progress: Progress) -> list[types.Prompt]:
 
 
 def sampled(
-  ex: Experiment,
+  ex: experiment.Experiment,
   policy: rollout.Policy,
   prompts: Sequence[types.Prompt],
   key: types.Array,
@@ -249,7 +118,9 @@ def groups(
 
 
 def collect(
-  ex: Experiment, policy: rollout.Policy, progress: Progress
+  ex: experiment.Experiment,
+  policy: rollout.Policy,
+  progress: experiment.Progress,
 ) -> list[types.Rollout]:
   """The step's rollouts, groups whole; advances the data position.
 
@@ -278,22 +149,41 @@ def collect(
   return [*itertools.chain(*code), *(aligned if asked else [])]
 
 
+class Updates:
+  """The compiled functions of the update, and the reference policy."""
+
+  def __init__(self, ex: experiment.Experiment, layout: types.TrainState):
+    t = ex.config.train
+    self.step = train_step.compile_step(
+      ex.objective, ex.optimizer, t.microbatches, layout, ex.mesh
+    )
+    self.score = jax.jit(
+      partial(
+        train_step.score,
+        objective=ex.objective,
+        num_microbatches=t.microbatches * t.minibatches,
+      )
+    )
+    self.reference = None
+    if ex.objective.algorithm.kl_weight:
+      self.reference = jax.device_put(ex.start.params, layout.params['policy'])
+
+
 def make_batch(
-  ex: Experiment,
+  ex: experiment.Experiment,
   rollouts: Sequence[types.Rollout],
   params: types.Params,
-  reference: types.Params | None,
-  score,
+  updates: Updates,
 ) -> types.RolloutBatch:
   """Arrays with everything the loss reads."""
   algorithm = ex.objective.algorithm
   batch = rollout.pack(rollouts, ex.layout, ex.start.tokenizer)
+  on_device = partial(sharding.put_batch, batch, ex.mesh)
   if algorithm.uses_values:
-    on_device = sharding.put_batch(batch, ex.mesh)
-    batch = batch._replace(values_BR=np.asarray(score(params, on_device)[1]))
+    _, values_BR = updates.score(params, on_device())
+    batch = batch._replace(values_BR=np.asarray(values_BR))
   if algorithm.kl_weight:
-    on_device = sharding.put_batch(batch, ex.mesh)
-    logprobs_BR = score({'policy': reference}, on_device)[0]
+    logprobs_BR, _ = updates.score({'policy': updates.reference}, on_device())
     batch = batch._replace(ref_logprobs_BR=np.asarray(logprobs_BR))
   return rollout.with_advantages(
     batch,
@@ -306,7 +196,12 @@ def make_batch(
   )
 
 
-def one_step(ex: Experiment, state, progress: Progress, reference, step, score):
+def one_step(
+  ex: experiment.Experiment,
+  state: types.TrainState,
+  progress: experiment.Progress,
+  updates: Updates,
+) -> tuple[types.TrainState, dict[str, float]]:
   """Steps 1 to 5; returns the state and the step's metrics."""
   c, began = ex.config, time.monotonic()
   rollouts = collect(ex, ex.policy(state), progress)
@@ -320,15 +215,14 @@ def one_step(ex: Experiment, state, progress: Progress, reference, step, score):
       bounds=alignment.Bounds(**c.alignment.bounds),
     )
     progress.replay.add(found, progress.step)
-  batch = make_batch(ex, rollouts, state.params, reference, score)
+  batch = make_batch(ex, rollouts, state.params, updates)
   size = c.sampling.group_size
-  updates = []
+  losses = []
   for part in rollout.minibatches(batch, c.train.minibatches, size, rng):
-    state, update = step(state, sharding.put_batch(part, ex.mesh))
-    updates.append(update)
+    state, metrics = updates.step(state, sharding.put_batch(part, ex.mesh))
+    losses.append(metrics)
   means = {
-    name: float(np.mean([float(u[name]) for u in updates]))
-    for name in updates[0]
+    name: float(np.mean([float(m[name]) for m in losses])) for name in losses[0]
   }
   seconds = time.monotonic() - began
   if progress.step % c.log.samples_every_steps == 0:
@@ -377,7 +271,7 @@ def stop_requests() -> Iterator[list[int]]:
 
 def results(
   config: ml_collections.ConfigDict,
-  progress: Progress,
+  progress: experiment.Progress,
   after: dict[str, list[float]],
 ) -> dict:
   """What the table and the page show: means, intervals, differences."""
@@ -411,61 +305,56 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> None:
   limits = sandbox.Limits(**config.sandbox.limits)
   workers = config.sandbox.workers or os.cpu_count()
   with sandbox.Sandbox(limits, workers=workers) as box, jax.set_mesh(mesh):
-    ex = make_experiment(config, mesh, box)
+    ex = experiment.make(config, mesh, box)
     with stop_requests() as stop:
       train(ex, workdir, stop)
 
 
-def train(ex: Experiment, workdir: str, stop: list[int]) -> None:
-  """The loop, from the last checkpoint to the last step or a stop request."""
-  c, folder = ex.config, pathlib.Path(workdir)
-  optimizer = make_optimizer(c)
+def begin(
+  ex: experiment.Experiment, manager: ocp.CheckpointManager
+) -> tuple[types.TrainState, types.TrainState, experiment.Progress]:
+  """The state to go on from, its layout on the mesh, and the progress."""
+  c = ex.config
   state, layout = train_step.init_state(
-    jax.random.key(c.seed), ex.objective, optimizer, ex.mesh
+    jax.random.key(c.seed), ex.objective, ex.optimizer, ex.mesh
   )
   weights = jax.device_put(ex.start.params, layout.params['policy'])
-  reference = weights if ex.objective.algorithm.kl_weight else None
-  # A copy, since the state is donated and the reference stays.
-  state = state.replace(
-    params=state.params | {'policy': jax.tree.map(jax.numpy.copy, weights)}
-  )
-  step = train_step.compile_step(
-    ex.objective, optimizer, c.train.microbatches, layout, ex.mesh
-  )
-  score = jax.jit(
-    partial(
-      train_step.score,
-      objective=ex.objective,
-      num_microbatches=c.train.microbatches * c.train.minibatches,
-    )
-  )
-  progress = Progress(
-    replay_lib.Replay(c.alignment.buffer_capacity, c.alignment.max_age_steps)
-  )
-  manager = checkpoint.manager(workdir, c.checkpoint.keep)
+  state = state.replace(params=state.params | {'policy': weights})
   restored = checkpoint.restore(manager, state)
   if restored:
-    state, progress = restored.state, Progress.from_state(restored.host)
-    logging.info('going on after step %d', restored.step)
-  problems = evaluate.held_out_problems(c)
-  suite = evaluate.make_suite(problems, ex.start.tokenizer, ex.box, c)
-  measure = lambda: {
-    name: evaluate.scores(answered)
-    for name, answered in evaluate.evaluate(
-      ex.policy(state), suite, ex.box, c, ex.mesh
-    ).items()
-  }
+    progress = experiment.Progress.from_state(restored.host)
+    print(f'Going on after step {progress.step}.')
+    return restored.state, layout, progress
+  buffer = replay_lib.Replay(
+    c.alignment.buffer_capacity, c.alignment.max_age_steps
+  )
+  return state, layout, experiment.Progress(buffer)
+
+
+def train(ex: experiment.Experiment, workdir: str, stop: list[int]) -> None:
+  """The loop, from the last checkpoint to the last step or a stop request."""
+  c, folder = ex.config, pathlib.Path(workdir)
+  manager = checkpoint.manager(workdir, c.checkpoint.keep)
+  state, layout, progress = begin(ex, manager)
+  updates = Updates(ex, layout)
+  suite = evaluate.make_suite(
+    evaluate.held_out_problems(c), ex.start.tokenizer, ex.box, c
+  )
+
+  def measure():
+    answered = evaluate.evaluate(ex.policy(state), suite, ex.box, c, ex.mesh)
+    return {name: evaluate.scores(r) for name, r in answered.items()}
+
   if not progress.before:
     progress.before = measure()
     checkpoint.save(manager, 0, state, progress.state())
-
   records.write_lines(folder / 'metrics.jsonl', progress.history)
   writer = tensorboardX.SummaryWriter(
     str(folder / 'tensorboard'), purge_step=progress.step + 1
   )
   bar = tqdm.tqdm(total=c.train.steps, initial=progress.step, unit='step')
   while not progress.is_done(c) and not stop:
-    state, record = one_step(ex, state, progress, reference, step, score)
+    state, record = one_step(ex, state, progress, updates)
     with (folder / 'metrics.jsonl').open('a') as f:
       f.write(json.dumps(record) + '\n')
     for name, value in record.items():
@@ -475,17 +364,17 @@ def train(ex: Experiment, workdir: str, stop: list[int]) -> None:
     if progress.step % c.checkpoint.every_steps == 0:
       checkpoint.save(manager, progress.step, state, progress.state())
   bar.close()
+  writer.close()
   checkpoint.save(manager, progress.step, state, progress.state())
   manager.close()
-  writer.close()
   records.write_lines(folder / 'rollouts.jsonl', progress.samples)
-  if not progress.is_done(c):
+  if progress.is_done(c):
+    finish(ex, state, progress, measure(), folder)
+  else:
     print(
       f'Stopped and saved after step {progress.step} of {c.train.steps};'
       ' the same command goes on from there.'
     )
-    return
-  finish(ex, state, progress, measure(), folder)
 
 
 def postfix(record: dict[str, float]) -> str:
@@ -498,9 +387,9 @@ def postfix(record: dict[str, float]) -> str:
 
 
 def finish(
-  ex: Experiment,
+  ex: experiment.Experiment,
   state: types.TrainState,
-  progress: Progress,
+  progress: experiment.Progress,
   after: dict[str, list[float]],
   folder: pathlib.Path,
 ) -> None:

@@ -217,17 +217,19 @@ def fit(
     optax.clip_by_global_norm(config.optimizer.max_grad_norm),
     optax.adamw(schedule, weight_decay=config.optimizer.weight_decay),
   )
-  layout = rollout.Layout(0, 0, config.train.bucket_len_tokens, 0, 0)
+  layout = rollout.Layout(0, 0, config.data.bucket_len_tokens, 0, 0)
   rng = np.random.default_rng([config.seed, 1])
   rollouts = [to_rollout(e, tokenizer) for e in examples]
   stream = batches(
-    rollouts, config.train.batch_size, config.train.bucket_len_tokens, rng
+    rollouts, config.train.batch_size, config.data.bucket_len_tokens, rng
   )
   with jax.set_mesh(mesh):
     state, shardings = train_step.init_state(
       jax.random.key(config.seed), objective, optimizer, mesh
     )
-    step = train_step.compile_step(objective, optimizer, 1, shardings, mesh)
+    step = train_step.compile_step(
+      objective, optimizer, config.train.microbatches, shardings, mesh
+    )
     progress = tqdm.trange(config.train.steps)
     for _ in progress:
       batch = rollout.pack(next(stream), layout, tokenizer)

@@ -21,8 +21,6 @@ import ml_collections
 
 from configs import common
 
-_EMBEDDED = 'coderl/models/embedded'
-
 
 def get_config(arg: str = '') -> ml_collections.ConfigDict:
   """The experiment; `paper` marks the values of the paper's real runs."""
@@ -46,6 +44,8 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
     preset=arg.model,
     # Hugging Face folder of the starting policy; '' is the embedded one.
     path=arg.path,
+    dtype=pick('float32', 'bfloat16'),  # Of activations.
+    remat=pick(False, True),
   )
   config.data = dict(
     name=arg.data,
@@ -56,10 +56,12 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
     eval_split='heldout' if arg.data == 'embedded' else 'test',
     prompt_style=pick('compact', 'paper'),
     max_prompt_len_tokens=pick(320, 1024),
+    # Prompts and responses are padded to a multiple of it.
+    bucket_len_tokens=pick(40, 256),
   )
   config.sampling = dict(
     group_size=8,
-    max_len_tokens=pick(128, 8192),
+    max_len_tokens=pick(120, 8192),
     temperature=1.0,
     top_k=0,
     top_p=1.0,
@@ -103,8 +105,7 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
     max_tokens=0,  # Stop once so many response tokens were trained on.
     prompts_per_step=pick(20, 128),
     minibatches=2,
-    microbatches=pick(1, 16),
-    bucket_len_tokens=pick(64, 256),
+    microbatches=pick(10, 16),
   )
   config.optimizer = dict(
     learning_rate=pick(3e-4, 1e-6),
@@ -116,8 +117,8 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   )
   config.sandbox = dict(
     limits=dict(
-      cpu_s=pick(2.0, 6.0),
-      wall_s=pick(4.0, 10.0),
+      cpu_s=pick(1.0, 6.0),
+      wall_s=pick(2.0, 10.0),
       memory_mb=512,
       output_kb=pick(64, 1024),
       file_kb=64,

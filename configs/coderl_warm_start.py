@@ -13,20 +13,20 @@ from configs import coderl_train, common
 
 def get_config(arg: str = '') -> ml_collections.ConfigDict:
   """The warm start; what is evaluated at its end is as in coderl_train."""
-  arg = common.parse_arg(arg, runlocal=False, model='tiny', seed=0)
+  arg = common.parse_arg(arg, runlocal=False, seed=0)
   base = coderl_train.get_config(f'seed={arg.seed}')
   config = ml_collections.ConfigDict()
   config.program = 'coderl.warm_start'
   config.seed = arg.seed
-  config.model = dict(preset=arg.model, path='')
+  config.model = base.model
   config.data = base.data
   config.sampling = base.sampling
   config.alignment = dict(bounds=base.alignment.bounds)
   # Examples of each kind: right programs, answers on traced runs, outputs.
   config.corpus = dict(programs=30000, traces=12000, outputs=6000)
-  config.train = dict(steps=700, batch_size=64, bucket_len_tokens=64)
+  config.train = dict(steps=400, batch_size=64, microbatches=8)
   config.optimizer = dict(
-    learning_rate=2e-3, warmup_steps=50, weight_decay=0.05, max_grad_norm=1.0
+    learning_rate=3e-3, warmup_steps=30, weight_decay=0.05, max_grad_norm=1.0
   )
   config.sandbox = base.sandbox
   config.mesh = base.mesh
@@ -35,6 +35,7 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
     config.corpus = dict(programs=300, traces=120, outputs=60)
     config.train.steps = 10
     config.train.batch_size = 8
+    config.train.microbatches = 1
     config.eval.problems = 32
     config.eval.batch_size = 32
   config.lock()

@@ -38,6 +38,8 @@ LAYERS = {
   ],
   4: [
     'coderl.checkpoint',
+    'coderl.experiment',
+    'coderl.records',
     'coderl.report',
     'coderl.rollout',
     'coderl.train_step',
@@ -201,6 +203,7 @@ def test_an_accelerator_host_needs_no_tensorflow():
   reached = [
     'coderl.algorithms',
     'coderl.checkpoint',
+    'coderl.experiment',
     'coderl.losses',
     'coderl.models.transformer',
     'coderl.sampling',

@@ -225,8 +225,8 @@ def restrict(limits: dict, uid: int) -> None:
   """
   file_bytes = 1024 * max(limits['file_kb'], limits['output_kb']) + 1
   _limit(resource.RLIMIT_AS, limits['memory_mb'] << 20)
-  seconds = math.ceil(limits['cpu_s'])
-  _limit(resource.RLIMIT_CPU, seconds)
+  # The worker watches the child to the millisecond, but not its children.
+  _limit(resource.RLIMIT_CPU, math.ceil(limits['cpu_s']))
   _limit(resource.RLIMIT_FSIZE, file_bytes, max(file_bytes, REPORT_BYTES))
   _limit(resource.RLIMIT_NOFILE, 64)
   _limit(resource.RLIMIT_CORE, 0)

@@ -14,7 +14,7 @@ MAX_LEN = 2000
 MAX_ITEMS = 64
 MAX_DEPTH = 8
 # For the values of calls, which are compared whole.
-WHOLE = {'max_len': 1 << 19, 'max_items': 1 << 16, 'max_depth': 64}
+WHOLE = {'max_len': 1 << 18, 'max_items': 1 << 16, 'max_depth': 64}
 
 _CUT = '...'
 _DECIMAL_BITS = 4096
@@ -238,9 +238,10 @@ _CALLS = {
   'Fraction': (fractions.Fraction, [(int, int)]),
   'Decimal': (decimal.Decimal, [(str,)]),
 }
-# Of the widest `canonical`, for which a level is a call and its argument.
+# Of the widest `canonical`: a level is a call and its argument, and the
+# innermost value a call of a negated number.
 _PARSED_LEN = 2 * WHOLE['max_len']
-_PARSED_DEPTH = 2 * WHOLE['max_depth'] + 1
+_PARSED_DEPTH = 2 * WHOLE['max_depth'] + 3
 
 
 def parse(text: str):
@@ -268,7 +269,7 @@ def parse(text: str):
 
 
 def _value(node: ast.expr, depth: int):
-  if depth < 0:
+  if not depth:
     raise ValueError('too deep')
   depth -= 1
   match node:

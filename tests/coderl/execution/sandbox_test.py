@@ -124,6 +124,38 @@ def test_every_breach_has_its_status(box, source, status, error):
   assert len(execution.stdout) <= _LIMITS.output_kb * 1024
 
 
+_SPIN = 'while True: pass'
+# Takes turns with another process of its own on one processor.
+_STARVED = (
+  'import os\nos.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n'
+  'os.fork()\n'
+)
+
+
+@pytest.mark.parametrize('cpu_s', [0.3, 1.0])
+def test_a_loop_ends_with_its_processor_time_and_is_not_retried(cpu_s):
+  limits = sandbox.Limits(cpu_s=cpu_s, wall_s=60.0)
+  with sandbox.Sandbox(limits, workers=1) as box:
+    execution = _run(box, _SPIN)
+  assert execution.status is Status.TIMEOUT
+  assert execution.cpu_s == pytest.approx(cpu_s, abs=0.2)
+  assert execution.wall_s < 30 * cpu_s
+
+
+@pytest.mark.parametrize(
+  ('source', 'walls'),
+  [('import time; time.sleep(60)', 1), (_SPIN, 1), (_STARVED + _SPIN, 2)],
+)
+def test_wall_time_doubles_for_the_starved_alone(source, walls):
+  limits = sandbox.Limits(cpu_s=60.0, wall_s=0.4)
+  with sandbox.Sandbox(limits, workers=1) as box:
+    execution = _run(box, source)
+  assert execution.status is Status.TIMEOUT
+  assert walls * 0.4 <= execution.wall_s < 2 * 0.4 + 0.4
+  if 'sleep' in source:
+    assert execution.wall_s < 2 * 0.4
+
+
 def test_output_up_to_the_limit_is_whole():
   limits = sandbox.Limits(output_kb=1024)
   with sandbox.Sandbox(limits, workers=1) as box:

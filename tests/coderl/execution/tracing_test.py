@@ -124,11 +124,49 @@ def test_canonical_text(value, text, complete):
     '...', '(1).real', 'f"{1}"', '{**{}}', 'set(*[1])', 'range(a=1)', '-"x"',
     'bytearray(10)', '{[]}', '', '\0', '(' * 10**4, '-' * 10**5 + '1',
     '[' * 500 + ']' * 500, "Decimal('x')", 'Fraction(1, 0)', 'lambda: 1',
+    '[' * 140 + ']' * 140, '-' * 140 + '1', 'x' + '.x' * 10**5, '1' * 10**6,
+    '[' + '1, ' * 10**6 + ']', '"' + 'x' * 2**21 + '"', '{' * 10**5,
   ],
+  ids=lambda text: text[:30],
 )  # fmt: skip
 def test_parse_evaluates_nothing_else(text):
   with pytest.raises(ValueError, match='not a plain value'):
     tracing.parse(text)
+
+
+@pytest.mark.parametrize(
+  'text',
+  [
+    "Fraction('1e99999999')", 'Fraction(1.5, 1)', 'Fraction(1)',
+    'deque(range(0, 1000000000))', 'deque([1], 1)', 'deque()',
+    'set(range(0, 1000000000))', 'set([1])', 'frozenset(range(0, 10))',
+    'frozenset([1])', 'Counter(range(0, 1000000000))', 'Counter([1])',
+    'Counter()', 'OrderedDict([(1, 2)])', 'defaultdict([(1, 2)])',
+    'bytearray(1000000000)', "bytearray('x', 'utf8')", 'bytearray([1])',
+    "complex('1')", 'complex(1, 2)', 'range(10)', 'range(True, 2)',
+    "range('a', 'b')", 'Decimal((0, (1,), 9))', 'Decimal(1.5)',
+  ],
+)  # fmt: skip
+def test_parse_calls_only_what_canonical_writes(text):
+  with pytest.raises(ValueError, match='not a plain value'):
+    tracing.parse(text)
+
+
+def test_parsed_values_are_no_larger_than_their_text():
+  assert tracing.parse('range(0, 1000000000, 2)') == range(0, 10**9, 2)
+  decimals = tracing.parse("{Decimal('1e999999999'), Decimal('2')}")
+  assert len(decimals) == 2
+
+
+def test_parse_takes_the_deepest_that_canonical_writes():
+  value = complex(-1, -1)
+  for _ in range(tracing.WHOLE['max_depth']):
+    value = collections.deque([value])
+  text, complete = tracing.canonical(value, **tracing.WHOLE)
+  assert complete
+  assert tracing.parse(text) == value
+  with pytest.raises(ValueError, match='not a plain value'):
+    tracing.parse(f'deque([{text}])')
 
 
 def test_equal_text_is_pythons_equality_of_plain_data():
@@ -136,6 +174,15 @@ def test_equal_text_is_pythons_equality_of_plain_data():
   assert tracing.equal_text('nan', 'nan')
   assert not tracing.equal_text('[1]', '(1,)')
   assert not tracing.equal_text('<Any>', '1')
+
+
+@pytest.mark.parametrize(
+  'other', ['1', '1.5', "Decimal('1')", 'Fraction(1, 2)']
+)
+def test_equal_text_holds_signalling_nan_equal_to_itself_alone(other):
+  assert not tracing.equal_text("Decimal('sNaN')", other)
+  assert not tracing.equal_text(other, "[Decimal('sNaN')]")
+  assert tracing.equal_text("Decimal('sNaN')", "Decimal('sNaN')")
 
 
 def _trace(source, events=256):

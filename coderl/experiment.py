@@ -1,0 +1,157 @@
+"""What a run is made of: what stays fixed, and what is saved.
+
+`make` opens everything a config names and checks what can be checked before
+anything slow begins.
+"""
+
+from collections.abc import Sequence
+import dataclasses
+
+import jax
+import ml_collections
+import optax
+
+from coderl import (
+  algorithms,
+  errors,
+  rewards,
+  rollout,
+  sharding,
+  train_step,
+  types,
+)
+from coderl import replay as replay_lib
+from coderl.data import tasks
+from coderl.execution import sandbox
+
+
+@dataclasses.dataclass
+class Progress:
+  """The host's side of a run; with the TrainState, all there is to save.
+
+  step: training steps done. position: code prompts consumed. tokens:
+  response tokens trained on. replay: alignment tasks.
+  before: scores of the start, by evaluation.
+  history: metrics of every step. samples: rollouts shown in the report.
+  seconds: spent in steps.
+  """
+
+  replay: replay_lib.Replay
+  step: int = 0
+  position: int = 0
+  tokens: int = 0
+  before: dict[str, list[float]] = dataclasses.field(default_factory=dict)
+  history: list[dict[str, float]] = dataclasses.field(default_factory=list)
+  samples: list[dict] = dataclasses.field(default_factory=list)
+  seconds: float = 0.0
+
+  def is_done(self, config: ml_collections.ConfigDict) -> bool:
+    limit = config.train.max_tokens
+    return self.step >= config.train.steps or 0 < limit <= self.tokens
+
+  def state(self) -> dict:
+    return vars(self) | {'replay': self.replay.state()}
+
+  @classmethod
+  def from_state(cls, state: dict) -> 'Progress':
+    buffer = replay_lib.Replay.from_state(state['replay'])
+    return cls(**state | {'replay': buffer})
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+  """What stays fixed during a run."""
+
+  config: ml_collections.ConfigDict
+  start: rollout.Policy
+  prompts: Sequence[types.Prompt]
+  problems: dict[str, types.Problem]
+  box: sandbox.Sandbox
+  mesh: jax.sharding.Mesh
+  objective: train_step.Objective
+  optimizer: optax.GradientTransformation
+  layout: rollout.Layout
+
+  def policy(self, state: types.TrainState) -> rollout.Policy:
+    return dataclasses.replace(self.start, params=state.params['policy'])
+
+
+def make_objective(
+  config: ml_collections.ConfigDict, policy: rollout.Policy
+) -> train_step.Objective:
+  """The loss that the config's sections describe."""
+  settings = config.algorithm.to_dict()
+  name = settings.pop('name')
+  settings.pop('sampling_rounds')
+  return train_step.Objective(
+    model=policy.model,
+    algorithm=algorithms.make(
+      name, max_len_tokens=config.sampling.max_len_tokens, **settings
+    ),
+    temperature=config.sampling.temperature,
+    trajectory_weight=config.trajectory.weight,
+    max_value_tokens=config.trajectory.max_value_tokens,
+  )
+
+
+def make_optimizer(
+  config: ml_collections.ConfigDict,
+) -> optax.GradientTransformation:
+  """AdamW after clipping, the rate constant after a linear warm-up."""
+  c = config.optimizer
+  schedule = optax.linear_schedule(
+    c.learning_rate / (c.warmup_steps + 1), c.learning_rate, c.warmup_steps
+  )
+  return optax.chain(
+    optax.clip_by_global_norm(c.max_grad_norm),
+    optax.adamw(schedule, c.b1, c.b2, weight_decay=c.weight_decay),
+  )
+
+
+def make(
+  config: ml_collections.ConfigDict,
+  mesh: jax.sharding.Mesh,
+  box: sandbox.Sandbox,
+) -> Experiment:
+  """Opens the policy and the problems, and checks what can be checked."""
+  t = config.train
+  rows = t.prompts_per_step * config.sampling.group_size
+  name = 'train.prompts_per_step x sampling.group_size'
+  sharding.check_batch(rows, name, mesh, t.minibatches * t.microbatches)
+  if config.alignment.reward not in rewards.REWARDS:
+    raise errors.unknown(
+      'alignment reward', config.alignment.reward, rewards.REWARDS
+    )
+  policy = rollout.open_policy(config.model)
+  problems = tasks.load_problems(
+    config.data.name,
+    config.data.train_split,
+    seed=config.data.seed,
+    path=config.data.path or None,
+    data_dir=config.data.dir or None,
+  )
+  limit = config.data.max_prompt_len_tokens
+  prompts = rollout.generation_prompts(
+    problems, policy.tokenizer, config.data.prompt_style, limit
+  )
+  if not prompts:
+    raise errors.UserError(
+      f'no prompt of {config.data.name} fits data.max_prompt_len_tokens={limit}'
+    )
+  return Experiment(
+    config=config,
+    start=policy,
+    prompts=prompts,
+    problems={problem.id: problem for problem in problems},
+    box=box,
+    mesh=mesh,
+    objective=make_objective(config, policy),
+    optimizer=make_optimizer(config),
+    layout=rollout.Layout(
+      max_prompt_len=limit,
+      max_response_len=config.sampling.max_len_tokens,
+      bucket_len=config.data.bucket_len_tokens,
+      max_variables=config.alignment.bounds.max_variables,
+      max_value_len=config.trajectory.max_value_tokens,
+    ),
+  )
