@@ -53,6 +53,7 @@ def check_workdir(workdir: str) -> None:
 
 def main(argv: list[str]) -> None:
   del argv  # The flags hold all there is.
+  logging.set_verbosity(logging.WARNING)
   check_workdir(_WORKDIR.value)
   # TensorFlow only reads data here; its start-up notices are noise.
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
@@ -61,7 +62,6 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == '__main__':
-  flags.FLAGS.set_default('verbosity', logging.WARNING)
   try:
     app.run(main, flags_parser=parse_flags)
   except errors.UserError as e:

@@ -25,6 +25,7 @@ setuptools.setup(
     'absl-py>=2.1',
     'chex>=0.1.90',
     'flax>=0.12',
+    'importlib-resources>=6',  # tfds reads its own data files with it.
     'jax>=0.10',
     'jinja2>=3.1',
     'matplotlib>=3.9',

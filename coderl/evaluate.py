@@ -193,12 +193,12 @@ def evaluate(
 def held_out_problems(
   config: ml_collections.ConfigDict,
 ) -> list[types.Problem]:
-  """The first `eval.problems` held-out problems of the config's data."""
+  """The first `eval.problems` held-out problems of `data.eval_name`."""
   problems = tasks.load_problems(
-    config.data.name,
+    config.data.eval_name,
     config.data.eval_split,
     seed=config.data.seed,
-    path=config.data.path or None,
+    path=config.data.eval_path or None,
     data_dir=config.data.dir or None,
   )
   return problems[: config.eval.problems]

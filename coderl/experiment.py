@@ -123,9 +123,11 @@ def make(
       'alignment reward', config.alignment.reward, rewards.REWARDS
     )
   policy = rollout.open_policy(config.model)
-  problems = tasks.load_problems(
-    config.data.name,
+  problems = tasks.load_mixture(
+    config.data.name.split('+'),
     config.data.train_split,
+    policy.tokenizer,
+    style=config.data.prompt_style,
     seed=config.data.seed,
     path=config.data.path or None,
     data_dir=config.data.dir or None,

@@ -10,6 +10,7 @@ import math
 import flax.linen as nn
 import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+import optax
 
 from coderl import errors
 
@@ -88,7 +89,9 @@ def shardings(boxed, mesh: Mesh):
   return jax.tree.map(_divided, layout, nn.unbox(boxed))
 
 
-def _divided(sharding: NamedSharding, array) -> NamedSharding:
+def _divided(sharding: NamedSharding, array):
+  if isinstance(array, optax.MaskedNode):  # A leaf that has no such statistic.
+    return array
   spec = [
     axes if size % _parts(sharding.mesh, axes) == 0 else None
     for size, axes in zip(array.shape, sharding.spec, strict=False)

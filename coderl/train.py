@@ -57,12 +57,11 @@ def code_prompts(
   prompts: Sequence[types.Prompt], seed: int, position: int, count: int
 ) -> list[types.Prompt]:
   """`count` prompts from `position` on; every epoch in an order of its own."""
-  found = []
-  for i in range(position, position + count):
-    epoch, place = divmod(i, len(prompts))
-    order = np.random.default_rng([seed, epoch]).permutation(len(prompts))
-    found.append(prompts[order[place]])
-  return found
+  n = len(prompts)
+  epochs = range(position // n, (position + count - 1) // n + 1)
+  orders = [np.random.default_rng([seed, e]).permutation(n) for e in epochs]
+  start = position % n
+  return [prompts[i] for i in np.concatenate(orders)[start : start + count]]
 
 
 def alignment_prompts(
@@ -75,19 +74,23 @@ def alignment_prompts(
     return []
   rng = np.random.default_rng([c.seed, progress.step, 1])
   drawn = progress.replay.sample(count, rng, progress.step)
-  prompts = [
-    alignment.to_prompt(
-      task,
-      ex.problems[task.problem_id],
-      ex.start.tokenizer,
-      style=c.data.prompt_style,
-      max_prompt_len_tokens=c.data.max_prompt_len_tokens,
-    )
-    for task in drawn
-  ]
-  fitting = [prompt for prompt in prompts if prompt is not None]
   # A full share or none: a batch of another size would compile anew.
-  return fitting if len(fitting) == count else []
+  if len(drawn) < count:
+    return []
+  return [prompt for task in drawn if (prompt := ask(ex, task))]
+
+
+def ask(
+  ex: experiment.Experiment, task: alignment.AlignmentTask
+) -> types.Prompt | None:
+  """The task's prompt; None where it is too long."""
+  return alignment.to_prompt(
+    task,
+    ex.problems[task.problem_id],
+    ex.start.tokenizer,
+    style=ex.config.data.prompt_style,
+    max_prompt_len_tokens=ex.config.data.max_prompt_len_tokens,
+  )
 
 
 def sampled(
@@ -144,7 +147,7 @@ def collect(
     if len(kept) >= wanted:
       break
   if asked:
-    aligned = sampled(ex, policy, asked, jax.random.fold_in(key, -1))
+    aligned = sampled(ex, policy, asked, jax.random.fold_in(key, i + 1))
   code = (kept + spare)[:wanted]
   return [*itertools.chain(*code), *(aligned if asked else [])]
 
@@ -207,14 +210,15 @@ def one_step(
   rollouts = collect(ex, ex.policy(state), progress)
   rng = np.random.default_rng([c.seed, progress.step, 2])
   if c.alignment.ratio:
-    found = alignment.collect(
+    traced = alignment.collect(
       rollouts,
       ex.box,
       rng,
       step=progress.step,
       bounds=alignment.Bounds(**c.alignment.bounds),
     )
-    progress.replay.add(found, progress.step)
+    fitting = [task for task in traced if ask(ex, task)]
+    progress.replay.add(fitting, progress.step)
   batch = make_batch(ex, rollouts, state.params, updates)
   size = c.sampling.group_size
   losses = []

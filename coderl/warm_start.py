@@ -16,6 +16,7 @@ import jax
 import ml_collections
 import numpy as np
 import optax
+import optax.contrib
 import tqdm
 
 from coderl import (
@@ -33,6 +34,18 @@ from coderl import (
 from coderl.data import embedded
 from coderl.execution import sandbox
 from coderl.models import hf, transformer
+
+_Matrix = optax.contrib.MuonDimensionNumbers
+# Input and output axes of the transformer's weights; axis 0 is the layer.
+MATRICES = {
+  'q': _Matrix(1, (2, 3)),
+  'k': _Matrix(1, (2, 3)),
+  'v': _Matrix(1, (2, 3)),
+  'o': _Matrix((1, 2), 3),
+  'gate': _Matrix(1, 2),
+  'up': _Matrix(1, 2),
+  'down': _Matrix(1, 2),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -193,6 +206,17 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> None:
   evaluate.run(config, workdir)
 
 
+def matrices(params: types.Params):
+  """Which axes of each layer's weights make a matrix; None for the rest."""
+
+  def of_leaf(path, leaf):
+    del leaf
+    names = [key.key for key in path if isinstance(key, jax.tree_util.DictKey)]
+    return MATRICES.get(names[-1]) if 'layers' in names else None
+
+  return jax.tree_util.tree_map_with_path(of_leaf, params)
+
+
 def fit(
   config: ml_collections.ConfigDict,
   model: transformer.ModelConfig,
@@ -213,9 +237,16 @@ def fit(
     config.optimizer.warmup_steps,
     config.train.steps,
   )
+  # Muon needs about half of AdamW's steps here.
   optimizer = optax.chain(
     optax.clip_by_global_norm(config.optimizer.max_grad_norm),
-    optax.adamw(schedule, weight_decay=config.optimizer.weight_decay),
+    optax.contrib.muon(
+      schedule,
+      weight_decay=config.optimizer.weight_decay,
+      consistent_rms=0.2,
+      adam_learning_rate=schedule,
+      muon_weight_dimension_numbers=matrices,
+    ),
   )
   layout = rollout.Layout(0, 0, config.data.bucket_len_tokens, 0, 0)
   rng = np.random.default_rng([config.seed, 1])

@@ -24,6 +24,7 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config.program = 'coderl.evaluate'
   config.model = base.model
   config.data = base.data
+  config.data.eval_name, config.data.eval_path = arg.data, arg.file
   config.data.eval_split = arg.split or base.data.eval_split
   config.sampling = dict(max_len_tokens=base.sampling.max_len_tokens)
   config.alignment = dict(bounds=base.alignment.bounds)

@@ -11,7 +11,8 @@ among experiments:
                 coderl/models/transformer.py; other than tiny needs path=
   path=DIR      a local Hugging Face folder: weights, config, tokenizer
   algo=NAME     grpo, dr_grpo, dapo, rloo, reinforce_pp, ppo
-  data=NAME     embedded, mbpp, prime, ...; file=PATH where it is read from
+  data=NAME     embedded, mbpp, prime, codeio, human_eval, or a mixture such as
+                embedded+prime; file=PATH where it is read from
   seed=N
 
 and any field below is set by --config.section.field=value.
@@ -36,6 +37,9 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   )
   tiny = arg.model == 'tiny'
   pick = lambda embedded, paper: embedded if tiny else paper
+  # PRIME's layout has no held-out split: HumanEval stands in.
+  first = arg.data.split('+')[0]
+  evaluated = 'human_eval' if first == 'prime' else first
   config = ml_collections.ConfigDict()
   config.program = 'coderl.train'
   config.seed = arg.seed
@@ -48,12 +52,14 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
     remat=pick(False, True),
   )
   config.data = dict(
-    name=arg.data,
+    name=arg.data,  # Several are mixed at equal rates: 'embedded+prime'.
     path=arg.file,  # Of data sets read from a file.
+    eval_name=evaluated,
+    eval_path=arg.file if evaluated in arg.data else '',
     dir='',  # Where prepared data sets are kept; '' is the user's cache.
     seed=0,  # Of the embedded suite.
     train_split='train',
-    eval_split='heldout' if arg.data == 'embedded' else 'test',
+    eval_split='test' if evaluated in ('mbpp', 'human_eval') else 'heldout',
     prompt_style=pick('compact', 'paper'),
     max_prompt_len_tokens=pick(320, 1024),
     # Prompts and responses are padded to a multiple of it.

@@ -24,7 +24,7 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config.alignment = dict(bounds=base.alignment.bounds)
   # Examples of each kind: right programs, answers on traced runs, outputs.
   config.corpus = dict(programs=30000, traces=12000, outputs=6000)
-  config.train = dict(steps=400, batch_size=64, microbatches=8)
+  config.train = dict(steps=1200, batch_size=32, microbatches=4)
   config.optimizer = dict(
     learning_rate=3e-3, warmup_steps=30, weight_decay=0.05, max_grad_norm=1.0
   )

@@ -79,7 +79,7 @@ def test_a_killed_and_resumed_run_is_the_run_that_never_stopped(tmp_path):
   assert stopped and 1 <= int(stopped[1]) < 4
   # Fall back on the step before: the last one is cut short.
   latest = broken / 'checkpoints' / stopped[1]
-  shutil.rmtree(latest / 'state' / 'd')
+  shutil.rmtree(latest / 'state/ocdbt.process_0/d')
   process = start(broken, *SMALL)
   signal_after(process, broken, int(stopped[1]), signal.SIGKILL)
   assert process.returncode == -signal.SIGKILL

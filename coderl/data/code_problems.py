@@ -22,6 +22,7 @@ import os
 import pathlib
 from typing import Any
 
+from absl import logging
 import numpy as np
 import tensorflow_datasets as tfds
 
@@ -135,10 +136,16 @@ def prepare(
     data_dir: where prepared data lie; by default the user's cache.
   """
   cache = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
-  builder = CodeProblems(
-    config=config, data_dir=data_dir or pathlib.Path(cache) / 'coderl'
-  )
-  builder.download_and_prepare()
+  tfds.disable_progress_bar()
+  level = logging.get_verbosity()
+  logging.set_verbosity(logging.ERROR)  # tfds warns of every custom config.
+  try:
+    builder = CodeProblems(
+      config=config, data_dir=data_dir or pathlib.Path(cache) / 'coderl'
+    )
+    builder.download_and_prepare()
+  finally:
+    logging.set_verbosity(level)
   return builder
 
 

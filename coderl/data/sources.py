@@ -47,6 +47,11 @@ class Source:
   package: tuple[str, str] | None = None
   reads_file: bool = True
 
+  @property
+  def needs_path(self) -> bool:
+    """Whether the user has to say where its file is."""
+    return self.reads_file and self.package is None
+
 
 def _embedded(split: str, path: str, seed: int) -> Iterator[types.Problem]:
   del path  # It is generated.

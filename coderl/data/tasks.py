@@ -161,6 +161,42 @@ def load_problems(
   return [code_problems.to_problem(e) for e in dataset.as_numpy_iterator()]
 
 
+def load_mixture(
+  names: Sequence[str],
+  split: str,
+  tokenizer: tokenization.Tokenizer,
+  *,
+  style: str,
+  path: str | None = None,
+  seed: int = 0,
+  data_dir: str | os.PathLike[str] | None = None,
+) -> list[types.Problem]:
+  """The problems of several sources, mixed at equal rates.
+
+  Args:
+    names: sources; one alone is read as it is.
+    split: the name of a split that all of them have.
+    tokenizer, style: of the prompts of the tasks registered for them.
+    path: the file of those sources that need one.
+    seed, data_dir: as in `load_problems`.
+  """
+  if len(names) == 1:
+    return load_problems(
+      names[0], split, path=path, seed=seed, data_dir=data_dir
+    )
+  unknown = [name for name in names if name not in sources.SOURCES]
+  if unknown:
+    raise errors.unknown('data source', unknown[0], sources.SOURCES)
+  configs = [
+    code_problems.config(
+      name, path=path if sources.SOURCES[name].needs_path else None, seed=seed
+    )
+    for name in names
+  ]
+  mixture = register(configs, tokenizer, style=style, data_dir=data_dir)
+  return load_problems(mixture, split, seed=seed)
+
+
 def _examples(
   provider: seqio.Task | seqio.Mixture, split: str, seed: int
 ) -> tf.data.Dataset:

@@ -48,12 +48,12 @@ class ModelConfig:
 PRESETS: Mapping[str, ModelConfig] = {
   'tiny': ModelConfig(
     vocab_size=1024,
-    num_layers=6,
+    num_layers=4,
     d_model=192,
-    num_heads=6,
+    num_heads=4,
     num_kv_heads=2,
-    head_dim=32,
-    mlp_dim=512,
+    head_dim=48,
+    mlp_dim=640,
   ),
   'small': ModelConfig(
     vocab_size=1024,
