@@ -42,7 +42,7 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
   )
   parser.add_argument('--workdir', type=pathlib.Path, required=True)
   parser.add_argument('--json', type=pathlib.Path, help='results go here too')
-  parser.add_argument('--seeds', type=int, default=3)
+  parser.add_argument('--seeds', type=int, default=3, help='2 or more')
   parser.add_argument(
     '--tokens', type=int, default=250_000, help='response tokens trained on'
   )
@@ -51,7 +51,11 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     '--config', default='configs/coderl_train.py', help='config file'
   )
   parser.add_argument('override', nargs='*', help='--config.x.y=... for all')
-  return parser.parse_args(argv)
+  args = parser.parse_args(argv)
+  if args.seeds < 2:
+    parser.error(f'--seeds={args.seeds}: an interval needs 2 or more')
+  args.workdir = args.workdir.resolve()
+  return args
 
 
 def run(
@@ -62,14 +66,16 @@ def run(
   found = workdir / 'results.json'
   if not found.exists():
     workdir.mkdir(parents=True, exist_ok=True)
+    separator = ',' if ':' in args.config else ':'
     flags = f'--xla_cpu_multi_thread_eigen={str(threads > 1).lower()}'
     with (workdir / 'log.txt').open('a') as log:
       subprocess.run(
         [
           *(sys.executable, '-m', 'main'),
-          f'--config={args.config}:seed={seed}',
+          f'--config={args.config}{separator}seed={seed}',
           f'--workdir={workdir}',
           f'--config.train.max_tokens={args.tokens}',
+          '--config.train.steps=1000000',
           *ARMS[arm],
           *args.override,
         ],
@@ -87,8 +93,6 @@ def interval(values: Sequence[float]) -> dict[str, float]:
   """Mean and 95 % interval by Student's t over seeds."""
   n = len(values)
   mean = float(np.mean(values))
-  if n < 2:
-    return {'mean': mean, 'low': -math.inf, 'high': math.inf, 'seeds': n}
   half = stats.t.ppf(0.975, n - 1) * np.std(values, ddof=1) / math.sqrt(n)
   return {
     'mean': mean,
@@ -140,8 +144,12 @@ def main(argv: Sequence[str]) -> None:
   results = {arm: [] for arm in ARMS}
   for (arm, _), result in zip(jobs, done, strict=True):
     results[arm].append(result)
-  starts = [r['evaluations']['before'] for rs in results.values() for r in rs]
-  assert all(start == starts[0] for start in starts), 'arms start differently'
+  for arm, runs in results.items():
+    print(arm, *(f'{r["tokens"]} tokens in {r["steps"]} steps' for r in runs))
+    for r in runs:
+      start = results['grpo'][0]['evaluations']['before']
+      if r['evaluations']['before'] != start:
+        print(f'warning: a run of {arm} started from other scores')
   summary = summarise(results)
   print(table(summary))
   if args.json:

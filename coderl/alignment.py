@@ -4,7 +4,7 @@ A program that failed its tests, yet finished and printed something, is run
 again under the tracer; the policy is asked what it prints and what its last
 variables hold (arXiv 2510.18471). In order: `candidates` picks failed rollouts
 and an input of each, `collect` runs them in one batch and makes tasks,
-`to_prompt` asks, `score_answer` reads and scores the reply.
+`to_prompt` asks; `answers` reads and scores the reply.
 
 Where the official code (jiangxxxue/CODERLPLUS) is weak, and what this does:
   variables: module level alone, so code inside functions asks for nothing,
@@ -16,27 +16,20 @@ Where the official code (jiangxxxue/CODERLPLUS) is weak, and what this does:
     test, a call being printed by a line added to the program.
   duplicates: by (input, output), so different programs fall out; here by
     (program, input), in the order of the rollouts.
-  answers: True == 1 == '1', a closing fence costs everything, and an empty
-    object earns a tenth; here values compare with their types, a fence after
-    the answer is tolerated, and form needs every variable asked for.
 """
 
 import ast
-import collections
 from collections.abc import Sequence
 import dataclasses
-import decimal
 import hashlib
-import json
-import math
 import re
-from typing import Any, NamedTuple
+from typing import NamedTuple
 import warnings
 
 import numpy as np
 
-from coderl import prompts, tokenization, types
-from coderl.execution import sandbox, tracing
+from coderl import answers, errors, prompts, tokenization, types
+from coderl.execution import sandbox
 
 UNPARSABLE = 999  # The complexity of what is no Python.
 
@@ -45,7 +38,6 @@ _RAN = (
   sandbox.Status.PASSED,
   sandbox.Status.WRONG_ANSWER,
 )
-_CALL = re.compile(r'\w\s*\(')
 # The text of an object that has none of its own: it differs from run to run.
 _ADDRESS = re.compile(r'\bat 0x[0-9a-f]{4,}')
 
@@ -84,6 +76,10 @@ class Bounds:
   max_variables: most targets of a task.
   max_output_chars, max_value_chars: longest output, and longest text of a
   value, that is asked for, since the policy has to write them.
+
+  Raises:
+    UserError: none could pass: a number below its least, or a maximum below
+      its minimum.
   """
 
   min_complexity: int = 0
@@ -91,6 +87,21 @@ class Bounds:
   max_variables: int = 3
   max_output_chars: int = 1000
   max_value_chars: int = 200
+
+  def __post_init__(self):
+    least = {
+      'min_complexity': 0,
+      'max_complexity': self.min_complexity,
+      'max_variables': 1,
+      'max_output_chars': 1,
+      'max_value_chars': 1,
+    }
+    for name, bound in least.items():
+      value = getattr(self, name)
+      if value < bound:
+        raise errors.UserError(
+          f'alignment.bounds.{name}={value}: must be {bound} or more'
+        )
 
 
 BOUNDS = Bounds()
@@ -107,15 +118,6 @@ class Candidate(NamedTuple):
   stdin: str
   stdout: str | None
   complexity: int
-
-
-class Scores(NamedTuple):
-  """Of one answer: whether its form holds, and how much of it is right."""
-
-  form: bool
-  output_right: bool
-  variables_right: int
-  variables_total: int
 
 
 def complexity(source: str) -> int:
@@ -263,66 +265,6 @@ def to_prompt(
   )
 
 
-def answer_json(expected: str, targets: Sequence[types.Target]) -> str:
-  """The right answer's one line, for a task or a prompt's fields."""
-  values = {}
-  for target in targets:
-    value = tracing.parse(target.value)
-    values[target.name] = value if _is_json(value) else target.value
-  return json.dumps({'final_output': expected, 'variables': values})
-
-
-def parse_answer(reply: str) -> dict[str, Any] | None:
-  """The JSON object on a reply's last line, or None where it is not strict.
-
-  Strict: exactly the keys final_output (a string) and variables (an object),
-  no duplicate key, no NaN, Infinity or number beyond float64. A fence that
-  closes after it is tolerated; an object spread over lines is not.
-  """
-  lines = [line.strip() for line in reply.splitlines()]
-  lines = [line for line in lines if line and line != '```']
-  try:
-    answer = json.loads(
-      lines[-1] if lines else '',
-      object_pairs_hook=_unique,
-      parse_constant=_finite,
-      parse_float=_finite,
-    )
-  except (ValueError, RecursionError):
-    return None
-  if not isinstance(answer, dict) or set(answer) != {
-    'final_output',
-    'variables',
-  }:
-    return None
-  output, variables = answer['final_output'], answer['variables']
-  well = isinstance(output, str) and isinstance(variables, dict)
-  return answer if well else None
-
-
-def score_answer(
-  reply: str, expected: str, targets: Sequence[types.Target]
-) -> Scores:
-  """Compares a reply with what the run gave.
-
-  Form holds where the answer parses and has every variable asked for; without
-  it nothing is right. Values compare with their types, all the way
-  down; outputs compare as tests do (`normalise`).
-  """
-  answer = parse_answer(reply)
-  names = {target.name for target in targets}
-  if answer is None or not names <= set(answer['variables']):
-    return Scores(False, False, 0, len(targets))
-  right = sum(_holds(answer['variables'][t.name], t.value) for t in targets)
-  output = normalise(answer['final_output']) == normalise(expected)
-  return Scores(True, output, right, len(targets))
-
-
-def normalise(output: str) -> str:
-  """Output without the white space that ends its lines or itself."""
-  return '\n'.join(line.rstrip() for line in output.split('\n')).rstrip('\n')
-
-
 def runnable(
   problem: types.Problem, source: str, test: types.Test
 ) -> tuple[str, str] | None:
@@ -367,7 +309,7 @@ def _targets(
       variable.complete
       and len(variable.value) <= bounds.max_value_chars
       and _is_name(name)
-      and _is_plain(variable.value)
+      and answers.is_plain(variable.value)
     ):
       targets[name] = types.Target(name, variable.value)
   return tuple(targets.values())[-bounds.max_variables :]
@@ -377,70 +319,3 @@ def _is_name(name: str) -> bool:
   """Neither a throw-away name nor one inside a lambda."""
   parts = name.split('.')
   return not parts[-1].startswith('_') and all(map(str.isidentifier, parts))
-
-
-def _is_plain(text: str) -> bool:
-  try:
-    tracing.parse(text)
-  except ValueError:
-    return False
-  return True
-
-
-def _is_json(value: Any) -> bool:
-  """Whether JSON can hold the value and give it back the same."""
-  if type(value) is float:
-    return math.isfinite(value)
-  if type(value) is list:
-    return all(map(_is_json, value))
-  if type(value) is dict:
-    return all(type(key) is str for key in value) and all(
-      map(_is_json, value.values())
-    )
-  return value is None or type(value) in (bool, int, str)
-
-
-def _holds(answer: Any, text: str) -> bool:
-  """Whether an answered value is the one whose canonical text is `text`.
-
-  What JSON cannot hold is answered by a string with a literal of it; one with
-  a call, such as 'deque([1])', has to be the canonical text itself, since a
-  call may ask for any amount of work.
-  """
-  value = tracing.parse(text)
-  if not _is_json(value):
-    if type(answer) is not str:
-      return False
-    if answer.strip() == text:
-      return True
-    if _CALL.search(answer) or not _is_plain(answer):
-      return False
-    answer = tracing.parse(answer)
-  return _typed(answer) == _typed(value)
-
-
-def _typed(value: Any) -> Any:
-  """A hashable that is equal for equal values of equal types alone."""
-  kind = type(value).__name__
-  if isinstance(value, dict):
-    return kind, frozenset((_typed(k), _typed(v)) for k, v in value.items())
-  if isinstance(value, set | frozenset):
-    return kind, frozenset(map(_typed, value))
-  if isinstance(value, list | tuple | collections.deque | bytearray):
-    return kind, tuple(map(_typed, value))
-  # By its text a NaN is equal to itself.
-  is_real = isinstance(value, float | decimal.Decimal)
-  return kind, repr(value) if is_real else value
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-  if len(dict(pairs)) < len(pairs):
-    raise ValueError('duplicate key')
-  return dict(pairs)
-
-
-def _finite(text: str) -> float:
-  number = float(text)
-  if not math.isfinite(number):
-    raise ValueError(f'{text} is not a JSON number')
-  return number

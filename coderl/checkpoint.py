@@ -31,18 +31,14 @@ _ABSENT = 'absent'
 
 
 class Restored(NamedTuple):
-  """What `restore` found.
+  """What `restore` found, both as they were given to `save`.
 
   state: the target's tree, shapes, dtypes and shardings.
-  host: the dictionary given to `save`, as JSON reads it back.
-  step: the step it was saved at.
-  damaged: later steps that were skipped, latest first.
+  host: the dictionary, as JSON reads it back.
   """
 
   state: Any
   host: dict[str, Any]
-  step: int
-  damaged: tuple[int, ...]
 
 
 def manager(workdir: str, max_to_keep: int) -> ocp.CheckpointManager:
@@ -119,7 +115,7 @@ def restore(manager: ocp.CheckpointManager, target: Any) -> Restored | None:
       found, fault = _read(manager, step, target)
     if found is not None:
       _set_aside(manager, damaged)
-      return Restored(*found, step, tuple(damaged))
+      return Restored(*found)
     damaged.append(step)
     logging.warning(
       'checkpoint %s is damaged (%s); trying the one before it',
@@ -141,10 +137,10 @@ def check_config(
 ) -> None:
   """Refuses to go on with a run under another config than it was begun with.
 
-  The config is written to `WORKDIR/config.json`, whole or not at all.
+  Nothing is written, and a directory without `config.json` begins a run.
 
   Args:
-    workdir: the run's directory; exists.
+    workdir: the run's directory.
     config: of this start.
     may_differ: dotted fields or sections that may change between starts.
 
@@ -153,24 +149,33 @@ def check_config(
       that cannot be read.
   """
   path = os.path.join(workdir, 'config.json')
-  text = json.dumps(config.to_dict(), indent=2, sort_keys=True)
-  if os.path.exists(path):
-    old, new = _flatten(_read_json(path)), _flatten(json.loads(text))
-    differing = [
-      f'{name}: {old.get(name, _ABSENT)} -> {new.get(name, _ABSENT)}'
-      for name in sorted(old.keys() | new.keys())
-      if old.get(name, _ABSENT) != new.get(name, _ABSENT)
-      and not any(f'{name}.'.startswith(f'{field}.') for field in may_differ)
-    ]
-    if differing:
-      raise errors.UserError(
-        f'workdir {workdir!r} was made with another config '
-        f'({"; ".join(differing)}); take another workdir or the same config'
-      )
+  if not os.path.exists(path):
+    return
+  old, new = _flatten(_read_json(path)), _flatten(json.loads(_text(config)))
+  differing = [
+    f'{name}: {old.get(name, _ABSENT)} -> {new.get(name, _ABSENT)}'
+    for name in sorted(old.keys() | new.keys())
+    if old.get(name, _ABSENT) != new.get(name, _ABSENT)
+    and not any(f'{name}.'.startswith(f'{field}.') for field in may_differ)
+  ]
+  if differing:
+    raise errors.UserError(
+      f'workdir {workdir!r} was made with another config '
+      f'({"; ".join(differing)}); take another workdir or the same config'
+    )
+
+
+def write_config(workdir: str, config: ml_collections.ConfigDict) -> None:
+  """Writes `WORKDIR/config.json`, whole or not at all; the workdir exists."""
+  path = os.path.join(workdir, 'config.json')
   if jax.process_index() == 0:
     with open(f'{path}.tmp', 'w', encoding='utf-8') as f:
-      f.write(text)
+      f.write(_text(config))
     os.replace(f'{path}.tmp', path)
+
+
+def _text(config):
+  return json.dumps(config.to_dict(), indent=2, sort_keys=True)
 
 
 def _read_json(path):
@@ -266,9 +271,9 @@ def _set_aside(manager, steps):
     return
   if jax.process_index() == 0:
     for step in steps:
-      os.rename(
-        manager.directory / str(step), manager.directory / f'damaged-{step}'
-      )
+      aside = manager.directory / f'damaged-{step}'
+      aside.rmtree(missing_ok=True)  # Of an earlier time.
+      (manager.directory / str(step)).rename(aside)
   multihost_utils.sync_global_devices('damaged checkpoints set aside')
   manager.reload()
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from coderl import (
   alignment,
+  checkpoint,
   metrics,
   report,
   rewards,
@@ -206,14 +207,21 @@ def held_out_problems(
 
 def run(config: ml_collections.ConfigDict, workdir: str) -> None:
   """Evaluates the policy `model.path`: results.json and a table."""
+  checkpoint.check_config(workdir, config)
+  checkpoint.write_config(workdir, config)
+  report_on(config, pathlib.Path(workdir))
+
+
+def report_on(config: ml_collections.ConfigDict, folder: pathlib.Path) -> None:
+  """Evaluates, writes `folder/results.json` and prints the table."""
   mesh = sharding.make_mesh(config.mesh.shape)
-  policy = rollout.open_policy(config.model)
+  policy = rollout.open_policy(config.model, mesh)
   limits = sandbox.Limits(**config.sandbox.limits)
-  with sandbox.Sandbox(limits) as box, jax.set_mesh(mesh):
+  workers = config.sandbox.workers or None
+  with sandbox.Sandbox(limits, workers=workers) as box, jax.set_mesh(mesh):
     suite = make_suite(held_out_problems(config), policy.tokenizer, box, config)
     answered = evaluate(policy, suite, box, config, mesh)
   found = {name: summary(scores(r)) for name, r in answered.items()}
   results = {'evaluations': {'policy': found}}
-  path = pathlib.Path(workdir) / 'results.json'
-  path.write_text(json.dumps(results, indent=2) + '\n')
+  (folder / 'results.json').write_text(json.dumps(results, indent=2) + '\n')
   print(report.table(results))

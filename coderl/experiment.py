@@ -6,6 +6,7 @@ anything slow begins.
 
 from collections.abc import Sequence
 import dataclasses
+import functools
 
 import jax
 import ml_collections
@@ -13,6 +14,7 @@ import optax
 
 from coderl import (
   algorithms,
+  alignment,
   errors,
   rewards,
   rollout,
@@ -23,6 +25,23 @@ from coderl import (
 from coderl import replay as replay_lib
 from coderl.data import tasks
 from coderl.execution import sandbox
+
+_AT_LEAST = {
+  'seed': 0,
+  'train.steps': 1,
+  'train.prompts_per_step': 1,
+  'train.minibatches': 1,
+  'train.microbatches': 1,
+  'sampling.group_size': 1,
+  'sampling.max_len_tokens': 1,
+  'algorithm.oversampling': 1,
+  'trajectory.max_value_tokens': 1,
+  'data.bucket_len_tokens': 1,
+  'eval.problems': 1,
+  'eval.batch_size': 1,
+  'checkpoint.every_steps': 1,
+  'log.samples_every_steps': 1,
+}
 
 
 @dataclasses.dataclass
@@ -82,7 +101,7 @@ def make_objective(
   """The loss that the config's sections describe."""
   settings = config.algorithm.to_dict()
   name = settings.pop('name')
-  settings.pop('sampling_rounds')
+  settings.pop('oversampling')
   return train_step.Objective(
     model=policy.model,
     algorithm=algorithms.make(
@@ -108,6 +127,34 @@ def make_optimizer(
   )
 
 
+def keys(seed: int) -> tuple[types.Array, types.Array]:
+  """Of the parameters' draw, and of the samples'."""
+  init, samples = jax.random.split(jax.random.key(seed))
+  return init, samples
+
+
+def check_values(config: ml_collections.ConfigDict) -> None:
+  """Raises UserError for a number that makes no sense."""
+  for name, least in _AT_LEAST.items():
+    value = functools.reduce(lambda c, key: c[key], name.split('.'), config)
+    if value < least:
+      raise errors.UserError(f'{name}={value}: must be {least} or more')
+  if not 0 <= config.alignment.ratio < 1:
+    raise errors.UserError(
+      f'alignment.ratio={config.alignment.ratio}: must be in [0, 1)'
+    )
+  if config.sampling.temperature <= 0:
+    raise errors.UserError(
+      f'sampling.temperature={config.sampling.temperature}: must be above 0'
+    )
+  buffer = config.algorithm.overlong_buffer_len_tokens or 0
+  if buffer > config.sampling.max_len_tokens:
+    raise errors.UserError(
+      f'algorithm.overlong_buffer_len_tokens={buffer} is more than'
+      f' sampling.max_len_tokens={config.sampling.max_len_tokens}'
+    )
+
+
 def make(
   config: ml_collections.ConfigDict,
   mesh: jax.sharding.Mesh,
@@ -118,11 +165,13 @@ def make(
   rows = t.prompts_per_step * config.sampling.group_size
   name = 'train.prompts_per_step x sampling.group_size'
   sharding.check_batch(rows, name, mesh, t.minibatches * t.microbatches)
+  check_values(config)
+  alignment.Bounds(**config.alignment.bounds)
   if config.alignment.reward not in rewards.REWARDS:
     raise errors.unknown(
       'alignment reward', config.alignment.reward, rewards.REWARDS
     )
-  policy = rollout.open_policy(config.model)
+  policy = rollout.open_policy(config.model, mesh)
   problems = tasks.load_mixture(
     config.data.name.split('+'),
     config.data.train_split,
@@ -150,8 +199,6 @@ def make(
     objective=make_objective(config, policy),
     optimizer=make_optimizer(config),
     layout=rollout.Layout(
-      max_prompt_len=limit,
-      max_response_len=config.sampling.max_len_tokens,
       bucket_len=config.data.bucket_len_tokens,
       max_variables=config.alignment.bounds.max_variables,
       max_value_len=config.trajectory.max_value_tokens,

@@ -1,34 +1,10 @@
-"""Metrics on the host: pairs, pass@k, exact match, intervals; numpy only.
+"""Metrics on the host: pass@k and two-sided intervals; numpy only."""
 
-Training metrics leave the device as (sum, weight) pairs; they are added over
-batches and divided once, here. Intervals are two-sided.
-"""
-
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 import math
 import statistics
 
 import numpy as np
-
-Pair = tuple[float, float]  # (sum, weight)
-
-
-def sums(*pairs: Mapping[str, Pair]) -> dict[str, Pair]:
-  """Adds (sum, weight) pairs by name; a name need not stand in all."""
-  total: dict[str, Pair] = {}
-  for name, (value, weight) in (item for p in pairs for item in p.items()):
-    old_value, old_weight = total.get(name, (0.0, 0.0))
-    total[name] = old_value + float(value), old_weight + float(weight)
-  return total
-
-
-def divide(pairs: Mapping[str, Pair]) -> dict[str, float]:
-  """Means of (sum, weight) pairs; a name of weight zero has none, and goes."""
-  return {
-    name: float(value) / float(weight)
-    for name, (value, weight) in pairs.items()
-    if weight
-  }
 
 
 def pass_at_k(n: int, c: int, k: int) -> float:
@@ -49,16 +25,6 @@ def pass_at_k(n: int, c: int, k: int) -> float:
   if not 0 <= c <= n or not 1 <= k <= n:
     raise ValueError(f'pass@k wants 0 <= c <= n, 1 <= k <= n: {n=} {c=} {k=}.')
   return 1.0 - math.comb(n - c, k) / math.comb(n, k)
-
-
-def exact_match(a: str, b: str) -> bool:
-  """Equal outputs, up to white space at line ends and final newlines."""
-  return _normalized(a) == _normalized(b)
-
-
-def _normalized(output: str) -> str:
-  lines = (line.rstrip() for line in output.split('\n'))
-  return '\n'.join(lines).rstrip('\n')
 
 
 def wilson_interval(

@@ -1,6 +1,6 @@
 """What the policy is asked, and how its replies are read.
 
-Four kinds of prompt (types.KINDS), each a header and then the matter: the
+Four kinds of prompt (see types), each a header and then the matter: the
 statement, or the program, its input and the variables asked for. A style is a
 choice of headers: 'paper' holds full instructions in the spirit of CodeRL+
 (arXiv 2510.18471, official code jiangxxxue/CODERLPLUS); 'compact' holds a few

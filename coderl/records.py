@@ -8,26 +8,30 @@ import pathlib
 
 import numpy as np
 
-from coderl import alignment, rollout, types
+from coderl import alignment, types
 from coderl.execution import sandbox
 
 
 def rollout_metrics(
-  rollouts: Sequence[types.Rollout], group_size: int
+  code: Sequence[types.Rollout], trained: Sequence[types.Rollout]
 ) -> dict[str, float]:
-  """Means over the step's rollouts, by kind of prompt."""
+  """Means over a step's rollouts.
+
+  Args:
+    code: every program that was sampled.
+    trained: what was trained on; its alignment answers are reported.
+  """
 
   def mean(values: Iterable[float]) -> float:
     return float(np.mean(list(values)))
 
   found = {
-    'response_len_tokens': mean(len(r.tokens) for r in rollouts),
-    'finished': mean(r.finished for r in rollouts),
-    'masked': mean(r.masked for r in rollouts),
-    'informative_groups': mean(rollout.informative(rollouts, group_size)),
+    'response_len_tokens': mean(len(r.tokens) for r in trained),
+    'finished': mean(r.finished for r in trained),
+    'masked': mean(r.masked for r in trained),
   }
-  for kind in (types.GENERATE, types.ALIGN):
-    rows = [r for r in rollouts if r.prompt.kind == kind]
+  aligned = [r for r in trained if r.prompt.kind == types.ALIGN]
+  for kind, rows in ((types.GENERATE, code), (types.ALIGN, aligned)):
     if rows:
       found[f'{kind}/reward'] = mean(r.reward for r in rows)
       for name in rows[0].scores:

@@ -21,7 +21,7 @@ import matplotlib
 from matplotlib import figure, ticker
 import numpy as np
 
-from coderl import alignment, errors, prompts, types
+from coderl import answers, errors, prompts, types
 
 _TEMPLATE = pathlib.Path(__file__).with_name('report_template.html')
 
@@ -326,8 +326,8 @@ def _sample(row: Row) -> Row:
 def _answers(row: Row) -> list[Row]:
   """The variables asked for, each with what was answered and the truth."""
   targets = [types.Target(**target) for target in row['targets']]
-  answer = alignment.parse_answer(row['response'])
-  form = alignment.score_answer(row['response'], '', targets).form
+  answer = answers.parse_answer(row['response'])
+  form = answers.score_answer(row['response'], '', targets).form
   return [
     {
       'name': target.name,
@@ -346,7 +346,7 @@ def _answered(answer: Row | None, name: str) -> str:
 
 
 def _is_right(response: str, target: types.Target) -> bool:
-  return alignment.score_answer(response, '', [target]).variables_right == 1
+  return answers.score_answer(response, '', [target]).variables_right == 1
 
 
 def _events(trace: Row) -> list[tuple[int, str, list[tuple[str, str]]]]:

@@ -14,16 +14,16 @@ object earns nothing.
 from collections.abc import Callable, Sequence
 import dataclasses
 
-from coderl import alignment, prompts, types
+from coderl import alignment, answers, prompts, types
 from coderl.execution import sandbox, tracing
 
 
-def paper(scores: alignment.Scores) -> float:
+def paper(scores: answers.Scores) -> float:
   """R_sem of arXiv 2510.18471: the share of variables inferred right."""
   return scores.variables_right / scores.variables_total
 
 
-def official(scores: alignment.Scores) -> float:
+def official(scores: answers.Scores) -> float:
   """The official code's: 0.1 for the form, 0.9 x the share of right items.
 
   The items are the output and the variables.
@@ -33,7 +33,7 @@ def official(scores: alignment.Scores) -> float:
 
 
 # Of alignment answers, by name.
-REWARDS: dict[str, Callable[[alignment.Scores], float]] = {
+REWARDS: dict[str, Callable[[answers.Scores], float]] = {
   'paper': paper,
   'official': official,
 }
@@ -175,10 +175,10 @@ def _score_program(
 
 
 def _score_alignment(
-  rollout: types.Rollout, reward: Callable[[alignment.Scores], float]
+  rollout: types.Rollout, reward: Callable[[answers.Scores], float]
 ) -> types.Rollout:
   prompt = rollout.prompt
-  scores = alignment.score_answer(rollout.text, prompt.expected, prompt.targets)
+  scores = answers.score_answer(rollout.text, prompt.expected, prompt.targets)
   variables = paper(scores)
   return dataclasses.replace(
     rollout,
@@ -207,7 +207,7 @@ def _score_answer(rollout: types.Rollout) -> types.Rollout:
 
 
 def _equal_outputs(given: str, expected: str) -> bool:
-  return alignment.normalise(given) == alignment.normalise(expected)
+  return answers.normalise(given) == answers.normalise(expected)
 
 
 def _equal_values(given: str | None, expected: str) -> bool:

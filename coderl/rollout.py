@@ -7,6 +7,7 @@ distinct shapes, and `with_advantages` adds what the algorithm learns from.
 
 from collections.abc import Sequence
 import dataclasses
+import functools
 import pathlib
 
 import jax
@@ -34,8 +35,6 @@ class Layout:
   that a run compiles a handful of shapes.
   """
 
-  max_prompt_len: int
-  max_response_len: int
   bucket_len: int
   max_variables: int
   max_value_len: int
@@ -53,12 +52,15 @@ class Policy:
 EMBEDDED = pathlib.Path(__file__).parent / 'models' / 'embedded'
 
 
-def open_policy(config: ml_collections.ConfigDict) -> Policy:
-  """The policy of a local Hugging Face folder.
+def open_policy(
+  config: ml_collections.ConfigDict, mesh: jax.sharding.Mesh
+) -> Policy:
+  """The policy of a local Hugging Face folder, laid out on the mesh.
 
   Args:
     config: the section `model`: path ('' is the embedded policy), the preset
       whose shape the folder must have, dtype and remat.
+    mesh: over which the params are spread, by sharding.RULES.
 
   Raises:
     UserError: it is no such folder, its model is not the preset's, or its
@@ -66,9 +68,9 @@ def open_policy(config: ml_collections.ConfigDict) -> Policy:
   """
   if config.preset not in transformer.PRESETS:
     raise errors.unknown('model', config.preset, transformer.PRESETS)
-  path = config.path or EMBEDDED
+  path = str(config.path or EMBEDDED)
   tokenizer = tokenization.Tokenizer.from_dir(path)
-  model, params = hf.load(path)
+  model = hf.read_config(path)
   tokenization.check_vocab(tokenizer, model.vocab_size)
   numerics = dict(dtype=config.dtype, remat=config.remat)
   model = dataclasses.replace(model, **numerics)
@@ -83,9 +85,13 @@ def open_policy(config: ml_collections.ConfigDict) -> Policy:
     )
     differing = [f'{k}: {a} -> {b}' for (k, a), (_, b) in pairs if a != b]
     raise errors.UserError(
-      f'model.path={str(path)!r} does not hold model.preset='
+      f'model.path={path!r} does not hold model.preset='
       f'{config.preset!r} ({"; ".join(differing)})'
     )
+  shapes = jax.eval_shape(
+    functools.partial(transformer.init, config=model), jax.random.key(0)
+  )
+  _, params = hf.load(path, sharding.shardings(shapes, mesh))
   return Policy(model, params, tokenizer)
 
 
@@ -162,7 +168,6 @@ def sample(
     rollouts.append(
       types.Rollout(
         prompt=prompts[b // config.group_size],
-        group=b // config.group_size,
         tokens=tokens,
         logprobs=tuple(samples.logprobs_BR[b, : lens_B[b]].tolist()),
         text=policy.tokenizer.decode(tokens[:-1] if finished else tokens),
@@ -199,7 +204,8 @@ def pack(
     shift = p - len(x.prompt.tokens)
     pairs = zip(x.prompt.targets, x.prompt.queries, strict=True)
     for j, (target, query) in enumerate(pairs):
-      value = tokenizer.encode(target.value)[:c]
+      # The end token tells the trajectory head where a value ends.
+      value = [*tokenizer.encode_plain(target.value), tokenizer.eos_id][:c]
       queries_BM[i, j] = query + shift
       values_BMC[i, j, : len(value)] = value
       values_mask_BMC[i, j, : len(value)] = True
@@ -277,8 +283,17 @@ def minibatches(
   group_size: int,
   rng: np.random.Generator,
 ) -> list[types.RolloutBatch]:
-  """Equal parts of a batch, whole groups in each, in an order drawn by rng."""
+  """Equal parts of a batch, whole groups in each, in an order drawn by rng.
+
+  Raises:
+    UserError: the groups do not divide into `count` parts.
+  """
   groups = rng.permutation(batch.mask_BR.shape[0] // group_size)
+  if len(groups) % count:
+    raise errors.UserError(
+      f'train.prompts_per_step={len(groups)} does not divide into'
+      f' train.minibatches={count}'
+    )
   rows = (groups[:, None] * group_size + np.arange(group_size)).reshape(-1)
   return [
     types.RolloutBatch(*(np.asarray(field)[part] for field in batch))

@@ -81,7 +81,6 @@ def sample_tokens(
   keys_B: Array, logits_BV: Array, config: SamplingConfig
 ) -> tuple[Array, Array]:
   """One token a row and its log-probability; the keys are consumed."""
-  logits_BV = logits_BV.astype(jnp.float32)
   scaled_BV = logits_BV / (config.temperature or 1.0)
   if config.temperature == 0:
     token_B = jnp.argmax(scaled_BV, axis=-1)
@@ -92,6 +91,18 @@ def sample_tokens(
     jax.nn.log_softmax(scaled_BV), token_B[:, None], axis=-1
   )[:, 0]
   return token_B.astype(jnp.int32), logprob_B
+
+
+def next_logits(
+  params: types.Params, model: transformer.ModelConfig, hidden_BD: Array
+) -> Array:
+  """logits_BV, summed and kept in float32 as in training."""
+  return jnp.einsum(
+    'bd,dv->bv',
+    hidden_BD,
+    transformer.unembedding(params, model),
+    preferred_element_type=jnp.float32,
+  )
 
 
 def prefill(
@@ -112,7 +123,7 @@ def prefill(
     mask | jnp.eye(p, dtype=bool),
     keep_kv=True,
   )
-  logits_UV = hidden_UPD[:, -1] @ transformer.unembedding(params, model)
+  logits_UV = next_logits(params, model, hidden_UPD[:, -1])
   slots = (
     model.num_layers,
     batch,
@@ -167,7 +178,7 @@ def sample_step(
     (prompt_len_B + step)[:, None],
     cache=state.cache,
   )
-  logits_BV = hidden_B1D[:, 0] @ transformer.unembedding(params, model)
+  logits_BV = next_logits(params, model, hidden_B1D[:, 0])
   return SamplingState(cache, logits_BV, samples)
 
 

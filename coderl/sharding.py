@@ -19,9 +19,6 @@ AXES = ('data', 'fsdp', 'tensor')
 # The embedding's model axis has a name of its own, mapped to nothing: sharded
 # over fsdp, XLA rematerialises the whole table at the lookup.
 RULES = (
-  ('batch', ('data', 'fsdp')),
-  ('length', None),
-  ('act_embed', None),
   ('layers', None),
   ('vocab', 'tensor'),
   ('embed_table', None),

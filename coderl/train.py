@@ -18,12 +18,12 @@ import contextlib
 from functools import partial
 import itertools
 import json
-import os
 import pathlib
 import signal
 import time
 
 import jax
+import jax.numpy as jnp
 import ml_collections
 import numpy as np
 import orbax.checkpoint as ocp
@@ -114,46 +114,43 @@ def sampled(
   )
 
 
-def groups(
-  rollouts: Sequence[types.Rollout], size: int
-) -> list[list[types.Rollout]]:
-  return [list(rollouts[i : i + size]) for i in range(0, len(rollouts), size)]
-
-
 def collect(
   ex: experiment.Experiment,
   policy: rollout.Policy,
   progress: experiment.Progress,
-) -> list[types.Rollout]:
+) -> tuple[list[types.Rollout], list[types.Rollout]]:
   """The step's rollouts, groups whole; advances the data position.
 
-  With dynamic sampling (DAPO), code prompts are sampled for up to
-  `sampling_rounds` rounds and groups whose rewards differ come first.
+  With dynamic sampling (DAPO, arXiv 2503.14476), `oversampling` times as many
+  code prompts are sampled as are trained on, and groups whose rewards differ
+  come first: the others have no gradient.
+
+  Returns:
+    All code rollouts, and those to train on, alignment rollouts last.
   """
   c = ex.config
   size = c.sampling.group_size
-  key = jax.random.fold_in(jax.random.key(c.seed), progress.step)
+  _, key = experiment.keys(c.seed)
+  key = jax.random.fold_in(key, progress.step)
+  code_key, align_key = jax.random.split(key)
   asked = alignment_prompts(ex, progress)
   wanted = c.train.prompts_per_step - len(asked)
   dynamic = ex.objective.algorithm.dynamic_sampling
-  kept, spare = [], []
-  for i in range(c.algorithm.sampling_rounds):
-    drawn = code_prompts(ex.prompts, c.seed, progress.position, wanted)
-    progress.position += wanted
-    rollouts = sampled(ex, policy, drawn, jax.random.fold_in(key, i))
-    useful = rollout.informative(rollouts, size)
-    for group, good in zip(groups(rollouts, size), useful, strict=True):
-      (kept if good or not dynamic else spare).append(group)
-    if len(kept) >= wanted:
-      break
-  if asked:
-    aligned = sampled(ex, policy, asked, jax.random.fold_in(key, i + 1))
-  code = (kept + spare)[:wanted]
-  return [*itertools.chain(*code), *(aligned if asked else [])]
+  count = wanted * (c.algorithm.oversampling if dynamic else 1)
+  drawn = code_prompts(ex.prompts, c.seed, progress.position, count)
+  progress.position += count
+  rollouts = sampled(ex, policy, drawn, code_key)
+  useful = rollout.informative(rollouts, size)
+  groups = [rollouts[i : i + size] for i in range(0, len(rollouts), size)]
+  if dynamic:
+    order = sorted(range(count), key=lambda i: not useful[i])  # Stable.
+    groups = [groups[i] for i in order]
+  aligned = sampled(ex, policy, asked, align_key) if asked else []
+  return rollouts, [*itertools.chain(*groups[:wanted]), *aligned]
 
 
 class Updates:
-  """The compiled functions of the update, and the reference policy."""
+  """The compiled functions of the update."""
 
   def __init__(self, ex: experiment.Experiment, layout: types.TrainState):
     t = ex.config.train
@@ -167,9 +164,6 @@ class Updates:
         num_microbatches=t.microbatches * t.minibatches,
       )
     )
-    self.reference = None
-    if ex.objective.algorithm.kl_weight:
-      self.reference = jax.device_put(ex.start.params, layout.params['policy'])
 
 
 def make_batch(
@@ -186,7 +180,7 @@ def make_batch(
     _, values_BR = updates.score(params, on_device())
     batch = batch._replace(values_BR=np.asarray(values_BR))
   if algorithm.kl_weight:
-    logprobs_BR, _ = updates.score({'policy': updates.reference}, on_device())
+    logprobs_BR, _ = updates.score({'policy': ex.start.params}, on_device())
     batch = batch._replace(ref_logprobs_BR=np.asarray(logprobs_BR))
   return rollout.with_advantages(
     batch,
@@ -207,11 +201,11 @@ def one_step(
 ) -> tuple[types.TrainState, dict[str, float]]:
   """Steps 1 to 5; returns the state and the step's metrics."""
   c, began = ex.config, time.monotonic()
-  rollouts = collect(ex, ex.policy(state), progress)
+  code, rollouts = collect(ex, ex.policy(state), progress)
   rng = np.random.default_rng([c.seed, progress.step, 2])
   if c.alignment.ratio:
     traced = alignment.collect(
-      rollouts,
+      code,
       ex.box,
       rng,
       step=progress.step,
@@ -225,8 +219,9 @@ def one_step(
   for part in rollout.minibatches(batch, c.train.minibatches, size, rng):
     state, metrics = updates.step(state, sharding.put_batch(part, ex.mesh))
     losses.append(metrics)
+  losses = jax.device_get(losses)
   means = {
-    name: float(np.mean([float(m[name]) for m in losses])) for name in losses[0]
+    name: float(np.mean([m[name] for m in losses])) for name in losses[0]
   }
   seconds = time.monotonic() - began
   if progress.step % c.log.samples_every_steps == 0:
@@ -237,7 +232,7 @@ def one_step(
   progress.seconds += seconds
   tokens = sum(len(r.tokens) for r in rollouts)
   progress.tokens += tokens
-  record = records.rollout_metrics(rollouts, size) | means
+  record = records.rollout_metrics(code, rollouts) | means
   record |= {
     'step': progress.step,
     'replay_size': len(progress.replay),
@@ -288,6 +283,7 @@ def results(
   summaries = {'before': progress.before, 'after': after}
   return {
     'steps': progress.step,
+    'tokens': progress.tokens,
     'seconds': progress.seconds,
     'evaluations': {
       when: {name: evaluate.summary(s) for name, s in scores.items()}
@@ -307,11 +303,15 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> None:
   checkpoint.check_config(workdir, config, _MAY_DIFFER)
   mesh = sharding.make_mesh(config.mesh.shape)
   limits = sandbox.Limits(**config.sandbox.limits)
-  workers = config.sandbox.workers or os.cpu_count()
-  with sandbox.Sandbox(limits, workers=workers) as box, jax.set_mesh(mesh):
+  workers = config.sandbox.workers or None
+  with (
+    stop_requests() as stop,
+    sandbox.Sandbox(limits, workers=workers) as box,
+    jax.set_mesh(mesh),
+  ):
     ex = experiment.make(config, mesh, box)
-    with stop_requests() as stop:
-      train(ex, workdir, stop)
+    checkpoint.write_config(workdir, config)
+    train(ex, workdir, stop)
 
 
 def begin(
@@ -320,9 +320,10 @@ def begin(
   """The state to go on from, its layout on the mesh, and the progress."""
   c = ex.config
   state, layout = train_step.init_state(
-    jax.random.key(c.seed), ex.objective, ex.optimizer, ex.mesh
+    experiment.keys(c.seed)[0], ex.objective, ex.optimizer, ex.mesh
   )
-  weights = jax.device_put(ex.start.params, layout.params['policy'])
+  # A copy: the state is donated, the start may stay as the reference.
+  weights = jax.tree.map(jnp.copy, ex.start.params)
   state = state.replace(params=state.params | {'policy': weights})
   restored = checkpoint.restore(manager, state)
   if restored:
@@ -383,7 +384,8 @@ def train(ex: experiment.Experiment, workdir: str, stop: list[int]) -> None:
 
 def postfix(record: dict[str, float]) -> str:
   """The progress bar's figures."""
-  text = f'pass {record["generate/passed"]:.2f}'
+  text = f'reward {record["generate/reward"]:.2f}'
+  text += f' pass {record["generate/passed"]:.2f}'
   if 'align/reward' in record:
     text += f' align {record["align/reward"]:.2f}'
     text += f' variables {record["align/variables"]:.2f}'
@@ -398,7 +400,10 @@ def finish(
   folder: pathlib.Path,
 ) -> None:
   """Exports the policy, writes the results and the page, prints the table."""
-  hf.save(folder / 'policy', ex.start.model, state.params['policy'])
+  # At full precision: what was evaluated is what is exported.
+  model = ex.start.model
+  params = state.params['policy']
+  hf.save(folder / 'policy', model, params, dtype=model.param_dtype)
   ex.start.tokenizer.save(folder / 'policy')
   found = results(ex.config, progress, after)
   (folder / 'results.json').write_text(json.dumps(found, indent=2) + '\n')

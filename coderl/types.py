@@ -32,7 +32,6 @@ GENERATE = 'generate'  # Write a program for a statement.
 ALIGN = 'align'  # Infer the variables and the output of a failed program.
 REASON = 'reason'  # Predict the output of a given program.
 TEST_OUTPUT = 'test_output'  # Predict a test's output from the statement.
-KINDS = (GENERATE, ALIGN, REASON, TEST_OUTPUT)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +62,7 @@ class Problem:
   prefix: source put before the response's program (HumanEval's imports and
     helpers); empty elsewhere.
   reference: a right program, where the data set has one.
-  source: the data set's name, reported with every metric.
+  source: the data set's name, or the origin it gives of the row.
   level: difficulty from 1 up; 0 where unknown.
   """
 
@@ -93,7 +92,7 @@ class Target:
 class Prompt:
   """What the policy is asked, ready to be sampled from.
 
-  kind: one of KINDS.
+  kind: GENERATE, ALIGN, REASON or TEST_OUTPUT.
   text: the user's message, before the chat template.
   tokens: token ids of the whole prompt, chat template included.
   problem: the problem it stems from.
@@ -120,7 +119,6 @@ class Prompt:
 class Rollout:
   """A sampled response with what became of it.
 
-  group: index of its prompt in the batch; the G rollouts of it share it.
   tokens, logprobs: the response, the end-of-turn token included when reached.
   text: the response as text, without the end-of-turn token.
   finished: the policy ended the response itself, within the length limit.
@@ -132,7 +130,6 @@ class Rollout:
   """
 
   prompt: Prompt
-  group: int
   tokens: tuple[int, ...]
   logprobs: tuple[float, ...]
   text: str

@@ -22,6 +22,9 @@ import tqdm
 from coderl import (
   algorithms,
   alignment,
+  answers,
+  checkpoint,
+  errors,
   evaluate,
   losses,
   prompts,
@@ -103,7 +106,7 @@ def inference_examples(
     if i % 3:
       names = [target.name for target in task.targets]
       text, _ = prompts.alignment(task.program, task.stdin, names, style)
-      reply = alignment.answer_json(task.expected, task.targets)
+      reply = answers.answer_json(task.expected, task.targets)
       yield Example(types.ALIGN, text, reply)
     else:
       yield Example(
@@ -162,7 +165,7 @@ def to_rollout(
   problem = types.Problem(id='', statement='', tests=())
   prompt = types.Prompt(example.kind, example.prompt, tuple(tokens), problem)
   logprobs = (0.0,) * len(reply)
-  return types.Rollout(prompt, 0, reply, logprobs, example.reply, True)
+  return types.Rollout(prompt, reply, logprobs, example.reply, True)
 
 
 def batches(
@@ -177,6 +180,10 @@ def batches(
     lens = (len(r.prompt.tokens), len(r.tokens))
     shape = tuple(rollout.bucket(n, bucket_len) for n in lens)
     shapes.setdefault(shape, []).append(r)
+  if all(len(rows) < size for rows in shapes.values()):
+    raise errors.UserError(
+      f'train.batch_size={size}: no padded shape has so many examples'
+    )
   while True:
     epoch = []
     for rows in shapes.values():
@@ -189,11 +196,23 @@ def batches(
 
 def run(config: ml_collections.ConfigDict, workdir: str) -> None:
   """Trains the embedded policy, writes `workdir/policy` and evaluates it."""
+  checkpoint.check_config(workdir, config)
   folder = pathlib.Path(workdir)
   mesh = sharding.make_mesh(config.mesh.shape)
+  size, parts = config.train.batch_size, config.train.microbatches
+  sharding.check_batch(size, 'train.batch_size', mesh, parts)
+  if config.model.preset not in transformer.PRESETS:
+    raise errors.unknown('model', config.model.preset, transformer.PRESETS)
+  if config.train.steps <= config.optimizer.warmup_steps:
+    raise errors.UserError(
+      f'train.steps={config.train.steps}: must be more than'
+      f' optimizer.warmup_steps={config.optimizer.warmup_steps}'
+    )
+  checkpoint.write_config(workdir, config)
   model = transformer.PRESETS[config.model.preset]
   limits = sandbox.Limits(**config.sandbox.limits)
-  with sandbox.Sandbox(limits) as box:
+  workers = config.sandbox.workers or None
+  with sandbox.Sandbox(limits, workers=workers) as box:
     examples = corpus(config, box)
   texts = (text for e in examples for text in (e.prompt, e.reply))
   tokenizer = tokenization.train_bpe(texts, model.vocab_size)
@@ -203,7 +222,7 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> None:
   # What is evaluated is what is shipped, at its stored precision.
   config = config.copy_and_resolve_references()
   config.model.path = str(folder / 'policy')
-  evaluate.run(config, workdir)
+  evaluate.report_on(config, folder)
 
 
 def matrices(params: types.Params):
@@ -248,7 +267,7 @@ def fit(
       muon_weight_dimension_numbers=matrices,
     ),
   )
-  layout = rollout.Layout(0, 0, config.data.bucket_len_tokens, 0, 0)
+  layout = rollout.Layout(config.data.bucket_len_tokens, 0, 0)
   rng = np.random.default_rng([config.seed, 1])
   rollouts = [to_rollout(e, tokenizer) for e in examples]
   stream = batches(

@@ -7,8 +7,9 @@ minutes on two CPU cores, without a download. Arguments after a colon choose
 among experiments:
 
   runlocal      the same experiment shrunk to a minute
-  model=NAME    tiny (the embedded policy) or one of the presets of
-                coderl/models/transformer.py; other than tiny needs path=
+  model=NAME    tiny (the embedded policy), small (as tiny, larger), or another
+                preset of coderl/models/transformer.py with the settings of
+                the paper; other than tiny needs path=
   path=DIR      a local Hugging Face folder: weights, config, tokenizer
   algo=NAME     grpo, dr_grpo, dapo, rloo, reinforce_pp, ppo
   data=NAME     embedded, mbpp, prime, codeio, human_eval, or a mixture such as
@@ -19,6 +20,7 @@ and any field below is set by --config.section.field=value.
 """
 
 import ml_collections
+from ml_collections.config_dict import placeholder
 
 from configs import common
 
@@ -35,8 +37,8 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
     file='',
     seed=0,
   )
-  tiny = arg.model == 'tiny'
-  pick = lambda embedded, paper: embedded if tiny else paper
+  own = arg.model in ('tiny', 'small')
+  pick = lambda embedded, paper: embedded if own else paper
   # PRIME's layout has no held-out split: HumanEval stands in.
   first = arg.data.split('+')[0]
   evaluated = 'human_eval' if first == 'prime' else first
@@ -55,7 +57,7 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
     name=arg.data,  # Several are mixed at equal rates: 'embedded+prime'.
     path=arg.file,  # Of data sets read from a file.
     eval_name=evaluated,
-    eval_path=arg.file if evaluated in arg.data else '',
+    eval_path=arg.file if evaluated in (arg.data, 'mbpp') else '',
     dir='',  # Where prepared data sets are kept; '' is the user's cache.
     seed=0,  # Of the embedded suite.
     train_split='train',
@@ -74,18 +76,22 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   )
   config.algorithm = dict(
     name=arg.algo,
-    clip_low=0.2,
-    clip_high=0.28 if arg.algo == 'dapo' else 0.2,
-    kl_weight=pick(0.0, 0.001),
+    # None is what the algorithm's paper has; see coderl/algorithms.py.
+    clip_low=placeholder(float),
+    clip_high=placeholder(float),
+    dual_clip=placeholder(float),
+    aggregation=placeholder(str),
+    kl_weight=0.0 if arg.algo in ('dapo', 'dr_grpo') else pick(0.0, 0.001),
     kl_estimator='k3',
     gamma=1.0,
     lam=0.95,
     value_weight=0.5,
     value_clip=0.2,
     overlong_buffer_len_tokens=(pick(32, 4096) if arg.algo == 'dapo' else 0),
-    # Rounds of sampling at most, to fill a batch with informative groups;
-    # 1 takes groups as they come.
-    sampling_rounds=3 if arg.algo == 'dapo' else 1,
+    # Sample more code prompts than are trained on, and prefer those whose
+    # responses differ in reward; here training costs more than sampling.
+    dynamic_sampling=arg.algo == 'dapo' or own,
+    oversampling=3,
   )
   config.alignment = dict(
     ratio=0.4,  # Share of alignment prompts in a batch; rho of the paper.
@@ -103,7 +109,7 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
     max_age_steps=pick(20, 50),
   )
   config.trajectory = dict(
-    weight=pick(0.1, 0.1),  # Lambda of the auxiliary head; 0 for none.
+    weight=0.1,  # Lambda of the auxiliary head; 0 for none.
     max_value_tokens=16,
   )
   config.train = dict(
@@ -119,7 +125,7 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
     weight_decay=pick(0.0, 0.01),
     max_grad_norm=1.0,
     b1=0.9,
-    b2=0.95,
+    b2=pick(0.95, 0.999),
   )
   config.sandbox = dict(
     limits=dict(
@@ -134,13 +140,16 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
     workers=0,  # 0 is one a core.
   )
   config.mesh = dict(shape=(1, -1, 1))  # data, fsdp, tensor; -1: the rest.
-  config.checkpoint = dict(every_steps=10, keep=2)
+  config.checkpoint = dict(every_steps=pick(10, 50), keep=2)
   config.eval = dict(problems=600, batch_size=200)
   config.log = dict(samples_every_steps=10, samples=4)
 
   if arg.runlocal:
     config.train.steps = 3
-    config.train.prompts_per_step = 5
+    config.train.prompts_per_step = 6
+    config.train.microbatches = 2
+    config.alignment.ratio = 0.34
+    config.log.samples_every_steps = 1
     config.sampling.group_size = 4
     config.alignment.start_step = 1
     config.eval.problems = 32

@@ -13,8 +13,8 @@ from configs import coderl_train, common
 
 def get_config(arg: str = '') -> ml_collections.ConfigDict:
   """The warm start; what is evaluated at its end is as in coderl_train."""
-  arg = common.parse_arg(arg, runlocal=False, seed=0)
-  base = coderl_train.get_config(f'seed={arg.seed}')
+  arg = common.parse_arg(arg, runlocal=False, model='tiny', seed=0)
+  base = coderl_train.get_config(f'model={arg.model},seed={arg.seed}')
   config = ml_collections.ConfigDict()
   config.program = 'coderl.warm_start'
   config.seed = arg.seed
@@ -36,6 +36,7 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
     config.train.steps = 10
     config.train.batch_size = 8
     config.train.microbatches = 1
+    config.optimizer.warmup_steps = 2
     config.eval.problems = 32
     config.eval.batch_size = 32
   config.lock()

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from safetensors import numpy as safetensors
 
-from coderl import errors, rollout, train
+from coderl import checkpoint, errors, rollout, sharding, train
 from configs import coderl_train
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -80,6 +80,7 @@ def test_a_killed_and_resumed_run_is_the_run_that_never_stopped(tmp_path):
   # Fall back on the step before: the last one is cut short.
   latest = broken / 'checkpoints' / stopped[1]
   shutil.rmtree(latest / 'state/ocdbt.process_0/d')
+  (broken / 'metrics.jsonl').unlink()  # Written anew when it goes on.
   process = start(broken, *SMALL)
   signal_after(process, broken, int(stopped[1]), signal.SIGKILL)
   assert process.returncode == -signal.SIGKILL
@@ -92,12 +93,12 @@ def test_a_killed_and_resumed_run_is_the_run_that_never_stopped(tmp_path):
     safetensors.load_file(d / 'policy/model.safetensors')
     for d in (straight, broken)
   ]
-  first = rollout.open_policy(coderl_train.get_config().model).params
+  first = safetensors.load_file(EMBEDDED / 'model.safetensors')
   assert weights[0].keys() == weights[1].keys()
   for name in weights[0]:
     np.testing.assert_array_equal(weights[0][name], weights[1][name], name)
-  trained = weights[0]['model.norm.weight'].astype(np.float32)
-  assert np.any(trained != np.asarray(first['final_norm']['scale']))
+  norm = 'model.norm.weight'
+  assert np.any(weights[0][norm] != first[norm].astype(np.float32))
   lines = [
     [
       {k: v for k, v in json.loads(line).items() if k not in TIMED}
@@ -137,7 +138,7 @@ def test_a_finished_run_leaves_what_the_readme_promises(tmp_path):
   assert list((tmp_path / 'tensorboard').iterdir())
   # The exported policy is one that training can start from.
   config = coderl_train.get_config(f'path={tmp_path / "policy"}')
-  rollout.open_policy(config.model)
+  rollout.open_policy(config.model, sharding.make_mesh((1, -1, 1)))
   steps = (tmp_path / 'metrics.jsonl').read_text().splitlines()
   assert any('align/reward' in json.loads(step) for step in steps)
 
@@ -152,6 +153,9 @@ def test_a_finished_run_leaves_what_the_readme_promises(tmp_path):
     ('', {'data.prompt_style': 'terse'}, "'terse'.*compact"),
     ('data=mbpp,file=none.jsonl', {}, r'none\.jsonl'),
     ('data=apps', {}, "'apps'.*embedded"),
+    ('data=embedded+apps', {}, "'apps'.*embedded"),
+    ('', {'train.steps': 0}, r'train\.steps=0'),
+    ('', {'alignment.ratio': 1.5}, r'alignment\.ratio=1\.5'),
     ('path=nowhere', {}, 'nowhere'),
     ('model=qwen2.5-coder-7b', {}, 'does not hold'),
   ],
@@ -194,9 +198,7 @@ def test_another_models_tokenizer_is_refused(tmp_path):
 
 def test_a_workdir_of_another_config_is_refused(tmp_path):
   config = coderl_train.get_config()
-  config.mesh.shape = (3, 1, 1)  # Stops right after the config is written.
-  with pytest.raises(errors.UserError):
-    train.run(config, str(tmp_path))
+  checkpoint.write_config(str(tmp_path), config)
   config.optimizer.learning_rate = 1.0
   with pytest.raises(errors.UserError, match=r'learning_rate: .* -> 1\.0'):
     train.run(config, str(tmp_path))

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import dataclasses
 import functools
 import gzip
-import itertools
 import json
 from typing import Any
+import zlib
 
 import pyarrow
 from pyarrow import parquet
@@ -210,30 +210,29 @@ def _plain(execution: sandbox.Execution) -> str | None:
 
 def _prime(split: str, path: str, seed: int) -> Iterator[types.Problem]:
   del split, seed  # A file is one split.
-  columns = ['prompt', 'reward_model', 'data_source']
-  try:
-    file = parquet.ParquetFile(path)
-  except pyarrow.ArrowInvalid as error:
-    raise errors.UserError(f'{path}: not a parquet file: {error}') from error
-  missing = sorted(set(columns) - set(file.schema_arrow.names))
-  if missing:
-    raise errors.UserError(f'{path}: expected columns {columns}, no {missing}')
-  rows = itertools.chain.from_iterable(
-    batch.to_pylist() for batch in file.iter_batches(columns=columns)
-  )
+  rows = _parquet_rows(path, ['prompt', 'reward_model', 'data_source'])
   for number, row in enumerate(rows):
     yield _checked(f'{path}: row {number}', _prime_problem, row, number)
 
 
 def _prime_problem(row: Mapping[str, Any], number: int) -> types.Problem:
-  truth = json.loads((row['reward_model'] or {}).get('ground_truth'))
+  judge = row['reward_model']
+  if not isinstance(judge, dict) or 'ground_truth' not in judge:
+    raise ValueError(
+      f'expected reward_model to hold ground_truth, not {judge!r:.40}'
+    )
+  truth = json.loads(judge['ground_truth'])
   if not isinstance(truth, dict) or not {'inputs', 'outputs'} <= truth.keys():
     raise ValueError('expected ground_truth to hold inputs and outputs')
   name = truth.get('fn_name')
   make = functools.partial(_call_case, name) if name else _stdin_case
   cases = zip(truth['inputs'], truth['outputs'], strict=True)
-  asked = [turn['content'] for turn in row['prompt'] if turn['role'] == 'user']
-  if not asked:
+  asked = [
+    turn.get('content')
+    for turn in row['prompt'] or ()
+    if isinstance(turn, dict) and turn.get('role') == 'user'
+  ]
+  if not asked or not isinstance(asked[-1], str):
     raise ValueError("expected a prompt with a turn of the role 'user'")
   return types.Problem(
     id=f'prime/{number}',
@@ -287,28 +286,62 @@ def _json_rows(
     path: the file.
     fields: the fields that every row must have, and their types.
   """
-  with open(path, 'rb') as file:
-    zipped = file.read(2) == b'\x1f\x8b'
-  with (gzip.open if zipped else open)(path, 'rb') as lines:
-    for number, line in enumerate(lines, 1):
-      if not line.strip():
-        continue
-      place = f'{path}:{number}'
-      try:
-        row = json.loads(line)
-      except ValueError as error:
-        raise errors.UserError(f'{place}: not JSON: {line[:40]!r}') from error
-      if not isinstance(row, dict):
+  for number, line in _lines(path):
+    if not line.strip():
+      continue
+    place = f'{path}:{number}'
+    try:
+      row = json.loads(line)
+    except ValueError as error:
+      raise errors.UserError(f'{place}: not JSON: {line[:40]!r}') from error
+    if not isinstance(row, dict):
+      raise errors.UserError(
+        f'{place}: expected a JSON object, not {row!r:.40}'
+      )
+    for field, kind in fields.items():
+      if not isinstance(row.get(field), kind):
         raise errors.UserError(
-          f'{place}: expected a JSON object, not {row!r:.40}'
+          f'{place}: expected {field!r} to be {kind.__name__}, '
+          f'not {row.get(field)!r:.40}'
         )
-      for field, kind in fields.items():
-        if not isinstance(row.get(field), kind):
-          raise errors.UserError(
-            f'{place}: expected {field!r} to be {kind.__name__}, '
-            f'not {row.get(field)!r:.40}'
-          )
-      yield number, place, row
+    yield number, place, row
+
+
+def _lines(path: str) -> Iterator[tuple[int, bytes]]:
+  """The lines of a file, or of a gzipped one, numbered from 1."""
+  number = 0
+  try:
+    with open(path, 'rb') as file:
+      zipped = file.read(2) == b'\x1f\x8b'
+    with (gzip.open if zipped else open)(path, 'rb') as lines:
+      for number, line in enumerate(lines, 1):
+        yield number, line
+  except (OSError, EOFError, zlib.error) as error:
+    raise errors.UserError(
+      f'{path}:{number + 1}: cannot be read: {error}'
+    ) from error
+
+
+def _parquet_rows(
+  path: str, columns: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+  """The rows of a parquet file, of these columns alone."""
+  number = 0
+  try:
+    file = parquet.ParquetFile(path)
+    missing = sorted(set(columns) - set(file.schema_arrow.names))
+    if missing:
+      raise errors.UserError(
+        f'{path}: expected columns {columns}, no {missing}'
+      )
+    for batch in file.iter_batches(columns=columns):
+      yield from batch.to_pylist()
+      number += batch.num_rows
+  except (pyarrow.ArrowException, OSError) as error:
+    said = ' '.join(str(error).split())
+    raise errors.UserError(
+      f'{path}: cannot be read from row {number} on: {said}'
+    ) from error
 
 
 SOURCES = {

@@ -104,9 +104,7 @@ def load(
     UserError: not a checkpoint folder, a model or a file that cannot be read,
       or tensors that are missing, surplus or of another shape.
   """
-  if not os.path.isdir(path):
-    raise errors.UserError(f'{path!r} is not a folder with a {CONFIG}')
-  config = _read_config(os.path.join(path, CONFIG))
+  config = read_config(path)
   shapes = _shapes(config)
   tensors = _open(path)
   _check(path, shapes, tensors)
@@ -175,7 +173,11 @@ def _config_json(config, dtype) -> dict[str, Any]:
   }
 
 
-def _read_config(path: str) -> transformer.ModelConfig:
+def read_config(folder: str) -> transformer.ModelConfig:
+  """The config of a checkpoint folder, as `load` gives it and raises."""
+  if not os.path.isdir(folder):
+    raise errors.UserError(f'{folder!r} is not a folder with a {CONFIG}')
+  path = os.path.join(folder, CONFIG)
   said = _read_json(path)
   family = said.get('model_type')
   if family not in FAMILIES:

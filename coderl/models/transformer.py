@@ -57,7 +57,7 @@ PRESETS: Mapping[str, ModelConfig] = {
   ),
   'small': ModelConfig(
     vocab_size=1024,
-    num_layers=8,
+    num_layers=9,
     d_model=576,
     num_heads=9,
     num_kv_heads=3,

@@ -1,15 +1,11 @@
-"""Failed programs become questions; answers are scored with their types."""
+"""Failed programs become questions on what running them gives."""
 
-import collections
 import dataclasses
-import decimal
-import fractions
-import json
 
 import numpy as np
 import pytest
 
-from coderl import alignment, tokenization, types
+from coderl import alignment, errors, tokenization, types
 from coderl.execution import sandbox, tracing
 
 FINISHED = sandbox.Status.FINISHED
@@ -33,7 +29,7 @@ print(solve(a, b))"""
 def rollout(source, problem=PROBLEM, **fields):
   prompt = types.Prompt(types.GENERATE, '', (), problem)
   text = f'```python\n{source}\n```'
-  return types.Rollout(prompt, 0, (), (), text, True, **fields)
+  return types.Rollout(prompt, (), (), text, True, **fields)
 
 
 def ran(status, stdout=''):
@@ -50,22 +46,10 @@ def traced(*variables, stdout='2\n', status=FINISHED):
     status,
     stdout=stdout,
     variables=tuple(
-      sandbox.Variable(scope, name, _text(value), line=1)
+      sandbox.Variable(scope, name, tracing.canonical(value)[0], line=1)
       for scope, name, value in variables
     ),
   )
-
-
-def _text(value):
-  return tracing.canonical(value)[0]
-
-
-def targets(**values):
-  return tuple(types.Target(n, _text(v)) for n, v in values.items())
-
-
-def reply(output, variables):
-  return json.dumps({'final_output': output, 'variables': variables})
 
 
 @pytest.mark.parametrize(
@@ -114,6 +98,24 @@ def test_candidates_keep_to_the_complexity_asked_for():
   bounds = alignment.Bounds(min_complexity=2, max_complexity=2)
   found = alignment.candidates(rollouts, np.random.default_rng(0), bounds)
   assert [c.complexity for c in found] == [2]
+
+
+@pytest.mark.parametrize(
+  ('fields', 'said'),
+  [
+    ({'min_complexity': -1}, 'min_complexity=-1: must be 0 or more'),
+    (
+      {'min_complexity': 5, 'max_complexity': 4},
+      'max_complexity=4: must be 5 or more',
+    ),
+    ({'max_variables': 0}, 'max_variables=0: must be 1 or more'),
+    ({'max_output_chars': 0}, 'max_output_chars=0: must be 1 or more'),
+    ({'max_value_chars': -9}, 'max_value_chars=-9: must be 1 or more'),
+  ],
+)
+def test_bounds_that_let_nothing_through_are_refused(fields, said):
+  with pytest.raises(errors.UserError, match=rf'alignment\.bounds\.{said}'):
+    alignment.Bounds(**fields)
 
 
 def test_inputs_leave_out_known_crashes_and_silence_and_vary():
@@ -222,133 +224,6 @@ def test_queries_are_the_last_tokens_of_the_names(style):
   assert None is alignment.to_prompt(
     task, PROBLEM, tokenizer, style=style, max_prompt_len_tokens=short
   )
-
-
-VALUES = {
-  'none': None,
-  'yes': True,
-  'one': 1,
-  'big': 10**30,
-  'half': 0.5,
-  'whole': 1.0,
-  'inf': float('inf'),
-  'nan': float('nan'),
-  'text': 'a\n"b"',
-  'digits': '1',
-  'list': [1, [2.5, 'x', None]],
-  'pair': (1, 'a'),
-  'pairs': [(1, 2), (3, 4)],
-  'set': {3, 1, 2},
-  'empty': set(),
-  'counts': {1: 2},
-  'names': {'b': 1, 'a': [True]},
-  'raw': b'x',
-  'bytes': {'k': bytearray(b'x')},
-  'queue': {'k': collections.deque([1, 2])},
-  'count': collections.Counter('aab'),
-  'exact': decimal.Decimal('sNaN'),
-  'third': fractions.Fraction(1, 3),
-}
-
-
-def test_the_right_answer_scores_all():
-  asked = targets(**VALUES)
-  line = alignment.answer_json('3\n', asked)
-  assert '\n' not in line
-  expected = alignment.Scores(True, True, len(VALUES), len(VALUES))
-  for text in (line, f'It prints 3.\n{line}\n', f'```json\n{line}\n```'):
-    assert alignment.score_answer(text, '3\n', asked) == expected
-
-
-def test_the_right_answer_is_natural_json():
-  line = alignment.answer_json('3', targets(a=[1, None], b=(1, 2), c={1: 2}))
-  assert json.loads(line)['variables'] == {
-    'a': [1, None],
-    'b': '(1, 2)',
-    'c': '{1: 2}',
-  }
-
-
-@pytest.mark.parametrize(
-  ('value', 'given', 'right'),
-  [
-    (1, 1, True),
-    (1, True, False),
-    (1, 1.0, False),
-    (1, '1', False),
-    (True, 1, False),
-    ('1', 1, False),
-    ('1', '1', True),
-    (None, 'None', False),
-    ([1, 2], [1, 2], True),
-    ([1, 2], [2, 1], False),
-    ([1, 1], [1, True], False),
-    ((1,), '(True,)', False),
-    ([1, 2], '[1, 2]', False),
-    ((1, 2), '(1,2)', True),
-    ((1, 2), [1, 2], False),
-    ((1, 2), '[1, 2]', False),
-    ({1, 2}, '{2, 1}', True),
-    ({1: 'a'}, "{1: 'a'}", True),
-    ({1: 'a'}, {'1': 'a'}, False),
-    ({'a': 1, 'b': 2}, {'b': 2, 'a': 1}, True),
-    ((1, 2), '__import__("os")', False),
-    ((1, 2), '(1, 2', False),
-    ((1, 2), None, False),
-    (collections.deque([1]), ' deque([1])', True),
-    (collections.deque([1]), 'deque(range(1000000000000))', False),
-    (fractions.Fraction(1, 3), 'Fraction("1e999999999")', False),
-  ],
-)
-def test_values_compare_with_their_types(value, given, right):
-  scores = alignment.score_answer(reply('', {'v': given}), '', targets(v=value))
-  assert scores == alignment.Scores(True, True, int(right), 1)
-
-
-@pytest.mark.parametrize(
-  'text',
-  [
-    '',
-    'no answer',
-    '{"final_output": "3"}',
-    '{"final_output": 3, "variables": {"a": 1}}',
-    '{"final_output": "3", "variables": [1]}',
-    '{"final_output": "3", "variables": {"a": 1}, "more": 1}',
-    '{"final_output": "3", "variables": {"a": 1, "a": 1}}',
-    '{"final_output": "3", "variables": {"a": NaN}}',
-    '{"final_output": "3", "variables": {"a": 1e400}}',
-    '{"final_output": "3",\n"variables": {"a": 1}}',
-    '{"final_output": "3", "variables": {"a": 1}} done',
-    '{"final_output": "3", "variables": {"a": 1}}\ndone',
-    '[' * 100000,
-    '1' * 100000,
-  ],
-)
-def test_what_is_not_strict_is_no_answer(text):
-  assert alignment.parse_answer(text) is None
-  scores = alignment.score_answer(text, '3', targets(a=1))
-  assert scores == alignment.Scores(False, False, 0, 1)
-
-
-def test_form_needs_every_variable():
-  asked = targets(a=1, b=2)
-  empty = reply('3', {})
-  assert not alignment.score_answer(empty, '3', asked).form
-  assert not alignment.score_answer(reply('3', {'a': 1}), '3', asked).form
-  more = reply('3', {'a': 1, 'b': 0, 'c': 1})
-  assert alignment.score_answer(more, '3', asked) == (True, True, 1, 2)
-
-
-def test_outputs_compare_without_trailing_space():
-  asked = targets(a=1)
-
-  def right(given, expected):
-    text = reply(given, {'a': 1})
-    return alignment.score_answer(text, expected, asked).output_right
-
-  assert right('3\n6', '3 \n6\n\n')
-  assert not right('3 6', '3\n6')
-  assert not right(' 3', '3')
 
 
 def test_collect_traces_failed_programs_of_both_forms():

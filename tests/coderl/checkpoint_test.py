@@ -62,7 +62,6 @@ def test_restored_is_bit_identical(tmp_path):
   restored = _restore(tmp_path)
   _assert_identical(restored.state, _state(5))
   assert restored.host == _HOST | {'position': 5}
-  assert (restored.step, restored.damaged) == (5, ())
 
 
 def test_target_may_be_abstract(tmp_path):
@@ -144,7 +143,6 @@ def test_damaged_step_falls_back_with_a_warning(tmp_path, caplog, damage):
   damage(tmp_path / 'checkpoints' / '2')
   with checkpoint.manager(str(tmp_path), 3) as manager:
     restored = checkpoint.restore(manager, state)
-    assert (restored.step, restored.damaged) == (1, (2,))
     assert restored.host == {'position': 1}
     np.testing.assert_array_equal(
       restored.state['w'], values.astype(np.float32)
@@ -152,19 +150,28 @@ def test_damaged_step_falls_back_with_a_warning(tmp_path, caplog, damage):
     warnings = [r.getMessage() for r in caplog.records]
     assert len(warnings) == 1
     assert f'{tmp_path}/checkpoints/2 is damaged' in warnings[0]
-    checkpoint.save(manager, 2, state, {})  # The run comes by again.
+    checkpoint.save(manager, 2, state, {'position': 2})  # It comes by again.
   assert (tmp_path / 'checkpoints' / 'damaged-2').is_dir()
   with checkpoint.manager(str(tmp_path), 3) as manager:
-    assert checkpoint.restore(manager, state)[2:] == (2, ())
+    assert checkpoint.restore(manager, state).host == {'position': 2}
+
+
+def test_a_step_may_be_damaged_twice(tmp_path):
+  _save(tmp_path, [1, 2])
+  for _ in range(2):
+    _lose_host(tmp_path / 'checkpoints' / '2')
+    assert _restore(tmp_path).host['position'] == 1
+    _save(tmp_path, [2])
+  assert _restore(tmp_path).host['position'] == 2
 
 
 def test_half_written_directories_are_skipped(tmp_path):
   _save(tmp_path, [1])
   (tmp_path / 'checkpoints' / '2').mkdir()
   (tmp_path / 'checkpoints' / '3.orbax-checkpoint-tmp-0').mkdir()
-  assert _restore(tmp_path).step == 1
+  assert _restore(tmp_path).host['position'] == 1
   _save(tmp_path, [2, 3])
-  assert _restore(tmp_path).step == 3
+  assert _restore(tmp_path).host['position'] == 3
 
 
 def test_every_step_damaged_is_an_error(tmp_path):
@@ -208,10 +215,9 @@ def test_killed_run_keeps_the_last_whole_step(tmp_path):
   child.send_signal(signal.SIGKILL)
   child.wait()
   restored = _restore(tmp_path, {'w': jnp.zeros(2_000_000)})
-  assert restored.step >= done
-  assert restored.damaged == ()
-  assert restored.host == {'at': restored.step}
-  np.testing.assert_array_equal(restored.state['w'], restored.step)
+  assert restored.host['at'] >= done
+  np.testing.assert_array_equal(restored.state['w'], restored.host['at'])
+  assert not list((tmp_path / 'checkpoints').glob('damaged-*'))
 
 
 def test_restores_onto_another_mesh():
@@ -262,7 +268,7 @@ def _config(learning_rate=1e-3, steps=10, **extra):
 
 
 def test_config_mismatch_lists_the_fields(tmp_path):
-  checkpoint.check_config(str(tmp_path), _config(shape=(1, 2)))
+  checkpoint.write_config(str(tmp_path), _config(shape=(1, 2)))
   checkpoint.check_config(str(tmp_path), _config(shape=(1, 2)))
   with pytest.raises(errors.UserError) as e:
     checkpoint.check_config(str(tmp_path), _config(3e-3, seed=None))
@@ -275,12 +281,22 @@ def test_config_mismatch_lists_the_fields(tmp_path):
 
 def test_config_fields_that_may_differ(tmp_path):
   path = str(tmp_path)
-  checkpoint.check_config(path, _config())
+  checkpoint.write_config(path, _config())
   checkpoint.check_config(path, _config(steps=20), may_differ=['steps'])
-  assert json.loads((tmp_path / 'config.json').read_text())['steps'] == 20
-  checkpoint.check_config(path, _config(1, 20), may_differ=['optimizer'])
-  with pytest.raises(errors.UserError, match='steps: 20 -> 30'):
+  checkpoint.check_config(path, _config(1), may_differ=['optimizer'])
+  with pytest.raises(errors.UserError, match='steps: 10 -> 30'):
     checkpoint.check_config(path, _config(1, 30), may_differ=['step', 'st'])
+
+
+def test_checking_a_config_writes_nothing(tmp_path):
+  path = str(tmp_path)
+  checkpoint.check_config(path, _config())
+  assert not list(tmp_path.iterdir())
+  checkpoint.write_config(path, _config())
+  checkpoint.check_config(path, _config(steps=20), may_differ=['steps'])
+  assert json.loads((tmp_path / 'config.json').read_text())['steps'] == 10
+  checkpoint.write_config(path, _config(steps=20))
+  assert json.loads((tmp_path / 'config.json').read_text())['steps'] == 20
 
 
 def test_unreadable_config_is_a_user_error(tmp_path):

@@ -94,28 +94,3 @@ def test_pairing_takes_the_spread_of_the_problems_out():
   assert same == (0.0, 0.0, 0.0)
   with pytest.raises(ValueError, match='len\\(after\\)=1'):
     metrics.paired_difference([0, 1], [1], seed=0)
-
-
-@pytest.mark.parametrize(
-  'a,b,equal',
-  [
-    ('1 2\n3\n', '1 2 \r\n3', True),
-    ('1\n\n\n', '1', True),
-    ('', '\n', True),
-    ('1\n\n2', '1\n2', False),
-    (' 1', '1', False),
-    ('1.0', '1', False),
-    ('a\x0bb', 'a\nb', False),
-  ],
-)
-def test_exact_match_forgives_white_space_at_the_ends_alone(a, b, equal):
-  assert metrics.exact_match(a, b) is equal
-
-
-def test_pairs_are_added_before_they_are_divided():
-  total = metrics.sums(
-    {'loss': (6.0, 2), 'align': (0.0, 0)}, {'loss': (1.0, 8)}, {}
-  )
-  assert total == {'loss': (7.0, 10.0), 'align': (0.0, 0.0)}
-  assert metrics.divide(total) == {'loss': 0.7}
-  assert metrics.divide({'x': (np.float32(1), np.int32(4))}) == {'x': 0.25}

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from coderl import alignment, rewards, types
+from coderl import answers, rewards, types
 from coderl.execution import sandbox
 
 Status = sandbox.Status
@@ -59,7 +59,7 @@ def box():
 
 def rollout(text, kind=types.GENERATE, problem=ADD, **fields):
   prompt = types.Prompt(kind, '', (), problem, **fields)
-  return types.Rollout(prompt, 0, (), (), text, True)
+  return types.Rollout(prompt, (), (), text, True)
 
 
 def fenced(source):
@@ -219,7 +219,7 @@ def test_an_empty_answer_earns_nothing(box, name):
 
 @pytest.mark.parametrize('name', sorted(rewards.REWARDS))
 def test_the_right_answer_earns_all(box, name):
-  line = alignment.answer_json('3\n', TARGETS)
+  line = answers.answer_json('3\n', TARGETS)
   item = rollout(line, types.ALIGN, expected='3\n', targets=TARGETS)
   (scored,) = rewards.score([item], box, alignment_reward=name)
   assert scored.reward == pytest.approx(1)
@@ -245,7 +245,7 @@ def test_boxed_answers(box, text, kind, problem, expected, reward):
 def test_mixed_kinds_keep_their_order(box):
   align = {'expected': '3', 'targets': TARGETS}
   rollouts = [
-    rollout(alignment.answer_json('3', TARGETS), types.ALIGN, **align),
+    rollout(answers.answer_json('3', TARGETS), types.ALIGN, **align),
     rollout(fenced(PRODUCT)),
     rollout('\\boxed{3}', types.REASON, expected='3'),
     rollout('nothing'),

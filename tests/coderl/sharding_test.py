@@ -1,11 +1,12 @@
 """Laws of meshes and layouts; of one device, others are abstract."""
 
+import flax.linen as nn
 import jax
 from jax.sharding import AbstractMesh, AxisType, PartitionSpec
 import numpy as np
 import pytest
 
-from coderl import errors, sharding
+from coderl import algorithms, errors, sharding, train_step
 from coderl.models import transformer
 
 CONFIG = transformer.ModelConfig(
@@ -35,6 +36,21 @@ def test_layout_follows_the_rules():
   assert tree['layers']['down'] == PartitionSpec(None, 'tensor', 'fsdp')
   assert tree['embedding'] == PartitionSpec('tensor', None)
   assert tree['final_norm']['scale'] == PartitionSpec(None)
+
+
+def test_every_rule_is_of_an_axis_and_every_axis_has_a_rule():
+  objective = train_step.Objective(
+    CONFIG, algorithms.ALGORITHMS['ppo'], trajectory_weight=1.0
+  )
+  shapes = jax.eval_shape(
+    lambda key: train_step.init_params(key, objective), jax.random.key(0)
+  )
+  specs = jax.tree.leaves(
+    nn.get_partition_spec(shapes),
+    is_leaf=lambda x: isinstance(x, PartitionSpec),
+  )
+  names = {name for spec in specs for name in spec if name is not None}
+  assert names == {name for name, _ in sharding.RULES}
 
 
 def test_an_axis_that_does_not_divide_is_replicated():

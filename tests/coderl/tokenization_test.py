@@ -134,10 +134,12 @@ def test_what_does_not_fit_is_refused(tmp_path):
     tokenization.train_bpe(TEXTS, 100)
   size = TOKENIZER.vocab_size
   tokenization.check_vocab(TOKENIZER, size)
-  with pytest.raises(
-    errors.UserError, match=f'{size} tokens, the model {size - 1}'
-  ):
-    tokenization.check_vocab(TOKENIZER, size - 1)
+  tokenization.check_vocab(TOKENIZER, size + 1023)
+  for other in (size - 1, size + 1024):
+    with pytest.raises(
+      errors.UserError, match=f'{size} tokens, the model {other}:'
+    ):
+      tokenization.check_vocab(TOKENIZER, other)
 
 
 def test_the_chat_template_is_chatml():

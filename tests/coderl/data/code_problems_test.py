@@ -188,6 +188,20 @@ def test_a_bad_row_is_told_through_the_builder(tmp_path):
     code_problems.prepare(config, tmp_path)
 
 
+def test_a_file_cut_short_is_told_with_its_line(tmp_path):
+  path = tmp_path / 'rows.jsonl.gz'
+  line = json.dumps(ROW).encode() + b'\n'
+  whole = gzip.compress(line, 0) + gzip.compress(line, 0)
+  path.write_bytes(whole[:-9])  # Within the second line and its checksum.
+  with pytest.raises(errors.UserError, match=f'^{path}:2: cannot be read: '):
+    read_source('mbpp', 'test', path)
+  path.write_bytes(whole[:10] + b'\xff' + whole[11:])  # No kind of block.
+  with pytest.raises(errors.UserError, match=f'^{path}:1: cannot be read: '):
+    read_source('mbpp', 'test', path)
+  with pytest.raises(errors.UserError, match=f'^{tmp_path}:1: cannot be read'):
+    read_source('mbpp', 'test', tmp_path)
+
+
 def test_a_source_without_its_file_is_refused(tmp_path):
   with pytest.raises(
     errors.UserError, match="'mbpp' needs the path of its file"
@@ -302,6 +316,25 @@ def test_prime_rows_test_by_text_or_by_call(tmp_path):
 
 
 @pytest.mark.parametrize(
+  ('broken', 'said'),
+  [
+    ({'prompt': [{'role': 'user'}]}, "a turn of the role 'user'"),
+    ({'prompt': [{'content': 'Do it.'}]}, "a turn of the role 'user'"),
+    ({'prompt': 'Do it.'}, "a turn of the role 'user'"),
+    ({'prompt': None}, "a turn of the role 'user'"),
+    ({'reward_model': '{}'}, "reward_model to hold ground_truth, not '{}'"),
+    ({'reward_model': {'style': 'rule'}}, 'reward_model to hold ground_truth'),
+    ({'reward_model': {'ground_truth': None}}, 'must be str'),
+  ],
+)
+def test_a_prime_row_of_another_shape_is_named(tmp_path, broken, said):
+  row = prime_row({'inputs': ['1'], 'outputs': ['1']}) | broken
+  path = write_prime(tmp_path / 'a.parquet', [row])
+  with pytest.raises(errors.UserError, match=f'^{path}: row 0: .*{said}'):
+    read_source('prime', 'train', path)
+
+
+@pytest.mark.parametrize(
   ('truth', 'said'),
   [
     ({'inputs': [], 'outputs': []}, 'row 1: prime/1 is a row without tests'),
@@ -320,8 +353,21 @@ def test_a_bad_prime_row_is_named(tmp_path, truth, said):
 def test_a_file_that_is_not_primes_is_refused(tmp_path):
   path = tmp_path / 'a.parquet'
   path.write_text('no')
-  with pytest.raises(errors.UserError, match=r'a.parquet: not a parquet file'):
+  with pytest.raises(
+    errors.UserError, match=r'a.parquet: cannot be read from row 0'
+  ):
     read_source('prime', 'train', path)
   write_prime(path, [{'prompt': 'x', 'data_source': 'y'}])
   with pytest.raises(errors.UserError, match=r"no \['reward_model'\]"):
     read_source('prime', 'train', path)
+
+
+def test_a_damaged_page_is_told_with_its_row(tmp_path):
+  row = prime_row({'inputs': ['1'], 'outputs': ['1']})
+  path = write_prime(tmp_path / 'a.parquet', [row] * 50)
+  data = bytearray(path.read_bytes())
+  data[4:60] = bytes(56)
+  path.write_bytes(data)
+  with pytest.raises(errors.UserError, match=f'^{path}: cannot .* row 0') as e:
+    read_source('prime', 'train', path)
+  assert '\n' not in str(e.value)

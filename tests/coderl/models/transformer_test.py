@@ -184,15 +184,16 @@ def test_unembedding_is_the_table_only_when_tied():
   )
 
 
-# Counted from the published configs of Qwen2.5-Coder.
+# The last two are counted from the published configs of Qwen2.5-Coder.
 @pytest.mark.parametrize(
   'name, count',
   [
+    ('small', 32_459_904),
     ('qwen2.5-coder-1.5b', 1_543_714_304),
     ('qwen2.5-coder-7b', 7_615_616_512),
   ],
 )
-def test_presets_have_the_published_number_of_parameters(name, count):
+def test_presets_have_their_number_of_parameters(name, count):
   shapes = jax.eval_shape(
     lambda key: transformer.init(key, transformer.PRESETS[name]),
     jax.random.key(0),
