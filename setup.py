@@ -31,7 +31,7 @@ setuptools.setup(
     'matplotlib>=3.9',
     'ml-collections>=1.1',
     'numpy>=2.0',
-    'optax>=0.2.5',
+    'optax>=0.2.8',
     'orbax-checkpoint>=0.12',
     'pyarrow>=17',
     'safetensors>=0.5',

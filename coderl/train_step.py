@@ -216,7 +216,7 @@ def train_step(
     accumulate, (zeros(shapes[1]), zeros(shapes[0][1])), microbatches
   )
   updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-  metrics['grad_norm'] = optax.global_norm(grads)
+  metrics['grad_norm'] = optax.tree.norm(grads)
   return types.TrainState(
     step=state.step + 1,
     params=optax.apply_updates(state.params, updates),

@@ -4,7 +4,8 @@
       --workdir=runs/eval
 
 prints the table and writes results.json. Arguments: path, model, data and file
-as in coderl_train.py (path= is the embedded policy), split=NAME, problems=N.
+as in coderl_train.py (path= is the embedded policy), split=NAME, problems=N;
+runlocal asks 32 problems.
 """
 
 import ml_collections
@@ -15,7 +16,14 @@ from configs import coderl_train, common
 def get_config(arg: str = '') -> ml_collections.ConfigDict:
   """The evaluation; the policy is asked as it is in training."""
   arg = common.parse_arg(
-    arg, model='tiny', path='', data='embedded', file='', split='', problems=600
+    arg,
+    runlocal=False,
+    model='tiny',
+    path='',
+    data='embedded',
+    file='',
+    split='',
+    problems=600,
   )
   base = coderl_train.get_config(
     f'model={arg.model},path={arg.path},data={arg.data},file={arg.file}'
@@ -31,6 +39,6 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config.sandbox = base.sandbox
   config.mesh = base.mesh
   config.eval = base.eval
-  config.eval.problems = arg.problems
+  config.eval.problems = 32 if arg.runlocal else arg.problems
   config.lock()
   return config

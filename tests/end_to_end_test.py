@@ -176,7 +176,8 @@ def test_a_problem_file_with_a_bad_row_is_named(tmp_path):
     'test_setup_code': '',
     'test_list': [],
   }
-  for text, message in ((json.dumps(row), '601'), ('{"task', 'line 1')):
+  tests, broken = r'jsonl:1: a row without tests', r'jsonl:1: '
+  for text, message in ((json.dumps(row), tests), ('{"task', broken)):
     path.write_text(text + '\n')
     config = coderl_train.get_config(f'data=mbpp,file={path}')
     with pytest.raises(errors.UserError, match=message):

@@ -1,0 +1,254 @@
+"""What a confined child does: one job, then its end.
+
+A program runs on one input, or on several in sequence (pristine.py), or
+answers the calls of a checker, which runs in a child of its own. Standard
+library only.
+"""
+
+import ast
+import atexit
+import builtins
+import contextlib
+import contextvars
+import io
+import json
+import os
+import socket
+import struct
+import sys
+import threading
+import traceback
+import types
+
+from coderl.execution import confine, pristine, tracing, trajectory
+
+# Descriptors of a child, out of the way of programs that close low ones. The
+# link is the relay between a program and its checker, or where the worker
+# hands out the inputs of a sequence.
+_REPORT, _LINK = 1000, 1001
+INPUT_FILES = 3
+_FRAME = struct.Struct('>I')
+_MAX_FRAME = 8 << 20
+
+
+def run(limits: dict, files: list[int], uid: int, inputs: int) -> None:
+  """Runs one job and exits.
+
+  files: the job, the report, standard input, output and error, and the link
+  where there is one. inputs: how many the program runs on.
+  """
+  os.setsid()
+  with io.FileIO(files[0], closefd=False) as file:
+    job = json.loads(os.pread(files[0], os.fstat(files[0]).st_size, 0))
+  for target, file in zip((_REPORT, 0, 1, 2, _LINK), files[1:], strict=False):
+    os.dup2(file, target)
+  linked = len(files) == 6
+  os.closerange(3, _REPORT)
+  os.closerange(_LINK + linked, os.sysconf('SC_OPEN_MAX'))
+  confine.restrict(limits, uid, inputs)
+  report = _Report()
+  report.send()  # Whatever fails from here on is the program's doing.
+  try:
+    if job['role'] == 'program':
+      code = _run_program(job, report, linked, inputs)
+    else:
+      code = _run_checker(job, report)
+  finally:
+    confine.lift_file_limit()
+  report.send()
+  os._exit(code)
+
+
+class _Report:
+  """What a child says of its run; it may be forged by the program."""
+
+  def __init__(self):
+    self.fields: dict = {}
+
+  def send(self) -> None:
+    text = json.dumps(self.fields, ensure_ascii=False)
+    data = text.encode('utf-8', 'backslashreplace')
+    try:
+      os.pwrite(_REPORT, data, 0)
+    except OSError:
+      return  # The program closed it: its own loss.
+
+
+def _run_program(job: dict, report: _Report, linked: bool, inputs: int) -> int:
+  """The exit status of the last input that this process runs on."""
+  tracer = trajectory.Tracer(job['trace_events']) if job['trace'] else None
+  try:
+    code = compile(job['source'], trajectory.PROGRAM, 'exec', dont_inherit=True)
+  except BaseException as error:
+    report.fields['error'] = _describe(error)
+    return 1
+  if inputs > 1:
+    return _run_sequence(code, job, report, inputs)
+  status = _execute(code, job, report, linked, tracer)
+  if tracer:
+    report.fields['variables'] = tracer.variables
+    report.fields['trajectory'] = tracer.trajectory
+  return status
+
+
+def _run_sequence(code, job: dict, report: _Report, inputs: int) -> int:
+  """Runs on inputs until one fails or leaves what cannot be taken back.
+
+  The worker then starts another process for the others.
+  """
+  link = socket.socket(fileno=_LINK)
+  state = pristine.Pristine(code, _REPORT)
+  for left in reversed(range(inputs)):
+    status = _execute(code, job, report, False, None)
+    if status or not left or not state.restore():
+      break
+    link.send(b'\0')
+    _, files, _, _ = socket.recv_fds(link, 1, INPUT_FILES)
+    for target, file in enumerate(files):
+      os.dup2(file, target)
+      os.close(file)
+    state.open_streams()
+  return status
+
+
+def _execute(code, job, report, relay, tracer) -> int:
+  """Runs code as the interpreter would, to its very end; the exit status."""
+  name = '__main__' if job['main'] else 'program'
+  sys.modules[name] = module = types.ModuleType(name)
+  namespace = module.__dict__
+  namespace['__builtins__'] = builtins
+  sys.argv = ['program.py']
+  pristine.seed()
+  try:
+    # In a context of its own, for the one of decimal numbers lies there.
+    with tracer or contextlib.nullcontext():
+      contextvars.Context().run(exec, code, namespace)
+    if job['call'] is not None:
+      value = eval(job['call'], namespace)
+      report.fields['value'] = tracing.canonical(value, **tracing.WHOLE)[0]
+    if relay:
+      _serve_calls(namespace[job['entry_point']])
+    status = 0
+  except BaseException as error:
+    status = _fail(error, report)
+  try:
+    pristine.join_threads()
+    if threading._threading_atexits:
+      threading._shutdown()
+    atexit._run_exitfuncs()
+    namespace.clear()  # Files left open are flushed as they are collected.
+    for stream in (sys.stdout, sys.__stdout__, sys.stderr, sys.__stderr__):
+      if stream is not None:
+        stream.flush()
+  except BaseException as error:
+    return max(status, _fail(error, report))
+  return status
+
+
+def _fail(error: BaseException, report: _Report) -> int:
+  """The exit status of an uncaught exception, described as usual."""
+  if type(error) is SystemExit and error.code is None:
+    return 0
+  if type(error) is SystemExit and type(error.code) is int:
+    if error.code & 0xFF:
+      report.fields['error'] = f'SystemExit: {error.code}'
+    return error.code & 0xFF
+  report.fields['error'] = _describe(error)
+  report.fields['memory'] = isinstance(error, MemoryError)
+  try:
+    error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next
+    traceback.print_exception(error, limit=-20)
+  except BaseException:
+    return 1  # The program took stderr away.
+  return 1
+
+
+def _describe(error: BaseException) -> str:
+  try:
+    return f'{type(error).__name__}: {error}'[: tracing.MAX_LEN]
+  except BaseException:
+    return type(error).__name__
+
+
+def _send_frame(relay: socket.socket, text: str) -> None:
+  data = text.encode('utf-8', 'backslashreplace')
+  relay.sendall(_FRAME.pack(len(data)) + data)
+
+
+def _receive_frame(relay: socket.socket) -> str | None:
+  """The next text; None where the other side has ended."""
+  header = relay.recv(_FRAME.size, socket.MSG_WAITALL)
+  if len(header) < _FRAME.size:
+    return None
+  (length,) = _FRAME.unpack(header)
+  if length > _MAX_FRAME:
+    return None
+  return relay.recv(length, socket.MSG_WAITALL).decode('utf-8', 'replace')
+
+
+def _whole(value) -> str:
+  text, complete = tracing.canonical(value, **tracing.WHOLE)
+  if not complete:
+    raise TypeError(f'cannot be passed between processes: {text[:80]}')
+  return text
+
+
+def _serve_calls(function) -> None:
+  """Answers the checker's calls: '=value', or '!type: message'."""
+  relay = socket.socket(fileno=_LINK)
+  while (text := _receive_frame(relay)) is not None:
+    args, kwargs = tracing.parse(text)
+    try:
+      answer = '=' + _whole(function(*args, **kwargs))
+    except Exception as error:
+      answer = '!' + _describe(error)
+    _send_frame(relay, answer)
+
+
+class _ProgramError(Exception):
+  """The program failed, not the checker's assertions."""
+
+
+def _proxy():
+  """The function that asks the program's process over the relay."""
+  relay = socket.socket(fileno=_LINK)
+
+  def call(*args, **kwargs):
+    try:
+      _send_frame(relay, _whole((args, kwargs)))
+      answer = _receive_frame(relay)
+    except OSError:
+      answer = None
+    if answer is None:
+      raise _ProgramError('the program ended before it was checked')
+    if answer.startswith('='):
+      return tracing.parse(answer[1:])
+    name, _, message = answer[1:].partition(': ')
+    kind = getattr(builtins, name, None)
+    if isinstance(kind, type) and issubclass(kind, Exception):
+      raise kind(message)
+    raise _ProgramError(answer[1:])
+
+  return call
+
+
+def _run_checker(job: dict, report: _Report) -> int:
+  """Runs the assertions; a stub of `entry_point` among them is left out."""
+  name = job['entry_point']
+  sys.modules['checker'] = module = types.ModuleType('checker')
+  module.__dict__['__builtins__'] = builtins
+  module.__dict__[name] = _proxy()
+  try:
+    tree = ast.parse(job['source'])
+    tree.body = [node for node in tree.body if not _defines(node, name)]
+    exec(compile(tree, '<checker>', 'exec'), module.__dict__)
+  except BaseException as error:
+    report.fields['error'] = _describe(error)
+    report.fields['assertion'] = isinstance(error, AssertionError)
+    return 1
+  report.fields['held'] = True
+  return 0
+
+
+def _defines(node: ast.stmt, name: str) -> bool:
+  return isinstance(node, ast.FunctionDef) and node.name == name
