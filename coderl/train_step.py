@@ -102,7 +102,7 @@ def trajectory_logprobs(
   b, m, c, d = out_BMCD.shape
   logprobs, _ = losses.token_logprobs(
     out_BMCD.reshape(b, m * c, d),
-    transformer.unembedding(policy, objective.model),
+    jax.lax.stop_gradient(transformer.unembedding(policy, objective.model)),
     batch.values_BMC.reshape(b, m * c),
     temperature=1.0,
     chunk=objective.chunk_len_tokens,

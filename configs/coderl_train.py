@@ -91,7 +91,7 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
     # Sample more code prompts than are trained on, and prefer those whose
     # responses differ in reward; here training costs more than sampling.
     dynamic_sampling=arg.algo == 'dapo' or own,
-    oversampling=3,
+    oversampling=2,
   )
   config.alignment = dict(
     ratio=0.4,  # Share of alignment prompts in a batch; rho of the paper.
@@ -109,23 +109,23 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
     max_age_steps=pick(20, 50),
   )
   config.trajectory = dict(
-    weight=0.1,  # Lambda of the auxiliary head; 0 for none.
+    weight=pick(0.02, 0.1),  # Lambda of the auxiliary head; 0 for none.
     max_value_tokens=16,
   )
   config.train = dict(
-    steps=60,
+    steps=50,
     max_tokens=0,  # Stop once so many response tokens were trained on.
     prompts_per_step=pick(20, 128),
     minibatches=2,
     microbatches=pick(10, 16),
   )
   config.optimizer = dict(
-    learning_rate=pick(3e-4, 1e-6),
-    warmup_steps=pick(4, 0),
+    learning_rate=pick(5e-4, 1e-6),
+    warmup_steps=pick(10, 0),
     weight_decay=pick(0.0, 0.01),
     max_grad_norm=1.0,
     b1=0.9,
-    b2=pick(0.95, 0.999),
+    b2=pick(0.99, 0.999),
   )
   config.sandbox = dict(
     limits=dict(

@@ -10,7 +10,6 @@ import atexit
 import builtins
 import contextlib
 import contextvars
-import io
 import json
 import os
 import socket
@@ -38,8 +37,7 @@ def run(limits: dict, files: list[int], uid: int, inputs: int) -> None:
   where there is one. inputs: how many the program runs on.
   """
   os.setsid()
-  with io.FileIO(files[0], closefd=False) as file:
-    job = json.loads(os.pread(files[0], os.fstat(files[0]).st_size, 0))
+  job = json.loads(os.pread(files[0], os.fstat(files[0]).st_size, 0))
   for target, file in zip((_REPORT, 0, 1, 2, _LINK), files[1:], strict=False):
     os.dup2(file, target)
   linked = len(files) == 6
@@ -99,16 +97,24 @@ def _run_sequence(code, job: dict, report: _Report, inputs: int) -> int:
   link = socket.socket(fileno=_LINK)
   state = pristine.Pristine(code, _REPORT)
   for left in reversed(range(inputs)):
-    status = _execute(code, job, report, False, None)
-    if status or not left or not state.restore():
-      break
-    link.send(b'\0')
+    # The context of decimal numbers is one of the run's own.
+    context = contextvars.Context()
+    status = context.run(_execute, code, job, report, False, None)
+    if status or not left or not _is_ready(state, link):
+      return status
     _, files, _, _ = socket.recv_fds(link, 1, INPUT_FILES)
     for target, file in enumerate(files):
       os.dup2(file, target)
       os.close(file)
     state.open_streams()
-  return status
+
+
+def _is_ready(state: pristine.Pristine, link: socket.socket) -> bool:
+  """Asks for the next input; False where this process cannot serve it."""
+  try:
+    return state.restore() and bool(link.send(b'\0'))
+  except BaseException:
+    return False  # Objects of the program are in the way.
 
 
 def _execute(code, job, report, relay, tracer) -> int:
@@ -120,9 +126,8 @@ def _execute(code, job, report, relay, tracer) -> int:
   sys.argv = ['program.py']
   pristine.seed()
   try:
-    # In a context of its own, for the one of decimal numbers lies there.
     with tracer or contextlib.nullcontext():
-      contextvars.Context().run(exec, code, namespace)
+      exec(code, namespace)
     if job['call'] is not None:
       value = eval(job['call'], namespace)
       report.fields['value'] = tracing.canonical(value, **tracing.WHOLE)[0]
@@ -132,8 +137,7 @@ def _execute(code, job, report, relay, tracer) -> int:
   except BaseException as error:
     status = _fail(error, report)
   try:
-    pristine.join_threads()
-    if threading._threading_atexits:
+    if pristine.has_threads():
       threading._shutdown()
     atexit._run_exitfuncs()
     namespace.clear()  # Files left open are flushed as they are collected.

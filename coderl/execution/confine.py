@@ -180,9 +180,13 @@ def mount_scratch() -> None:
   os.chdir(SCRATCH)
 
 
+def is_scratch_clean() -> bool:
+  return not os.listdir(SCRATCH)
+
+
 def clean_scratch() -> None:
   """A fresh scratch directory, where a program left something behind."""
-  if os.listdir(SCRATCH):
+  if not is_scratch_clean():
     os.chdir('/')
     _check(_libc.umount2(SCRATCH.encode(), _MNT_DETACH), 'umount')
     mount_scratch()
@@ -218,15 +222,16 @@ def _limit(kind: int, soft: int, hard: int | None = None) -> None:
   resource.setrlimit(kind, (soft, hard))
 
 
-def restrict(limits: dict, uid: int) -> None:
+def restrict(limits: dict, uid: int, inputs: int) -> None:
   """Takes from this process what a program does not need; for good.
 
   limits: the fields of sandbox.Limits. uid: the user to become when root.
+  inputs: on how many the program may run, each within the limits.
   """
   file_bytes = 1024 * max(limits['file_kb'], limits['output_kb']) + 1
   _limit(resource.RLIMIT_AS, limits['memory_mb'] << 20)
   # The worker watches the child to the millisecond, but not its children.
-  _limit(resource.RLIMIT_CPU, math.ceil(limits['cpu_s']))
+  _limit(resource.RLIMIT_CPU, math.ceil(inputs * limits['cpu_s']))
   _limit(resource.RLIMIT_FSIZE, file_bytes, max(file_bytes, REPORT_BYTES))
   _limit(resource.RLIMIT_NOFILE, 64)
   _limit(resource.RLIMIT_CORE, 0)

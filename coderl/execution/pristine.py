@@ -127,16 +127,9 @@ def seed() -> None:
   random.seed(0)
 
 
-def join_threads() -> None:
-  """Waits for the threads that keep a process from its end."""
-  own = threading.current_thread()
-  while threads := [
-    thread
-    for thread in threading.enumerate()
-    if thread is not own and not thread.daemon
-  ]:
-    for thread in threads:
-      thread.join()
+def has_threads() -> bool:
+  """Whether threads are left, or what waits for the end of the main one."""
+  return bool(_thread._count() or threading._threading_atexits)
 
 
 def _names(code: types.CodeType) -> set[str]:
@@ -175,7 +168,7 @@ def _process() -> tuple:
 
 def _has_company() -> bool:
   """Whether threads or processes of the program are left."""
-  if _thread._count() or threading._threading_atexits:
+  if has_threads() or not threading.main_thread().is_alive():
     return True
   try:
     os.waitpid(-1, os.WNOHANG)

@@ -132,35 +132,34 @@ class Execution:
 # Beyond the wall limit: what a loaded machine may need to kill and to tell.
 _GRACE_S = 15.0
 _ATTEMPTS = 2
+_INPUTS = 16  # Of one message; a message has room for some 250 files.
 _REPORT_BYTES = 4 << 20
 _SETUP_FAILED = 113  # zygote.SETUP_FAILED
 _STARVED_TURNS = 2  # zygote.STARVED_TURNS
 
 
-class _Job:
-  """The open files of one child."""
+class _Run:
+  """The open files of one input of a child."""
 
-  def __init__(self, job: dict, stdin: str, stack: contextlib.ExitStack):
-    self._files = [stack.enter_context(_memory_file()) for _ in range(5)]
-    for file, text in zip(self._files, (json.dumps(job), stdin), strict=False):
-      file.write(text.encode('utf-8', 'replace'))
-      file.seek(0)
+  def __init__(self, stdin: str, stack: contextlib.ExitStack):
+    self._files = [stack.enter_context(_memory_file()) for _ in range(4)]
+    _write(self._files[1], stdin)
     self.descriptors = [file.fileno() for file in self._files]
 
   def output(self, limit: int) -> tuple[str, str, bool]:
     """Standard output and error, and whether either is over the limit."""
-    texts = [_read(file, limit + 1) for file in self._files[2:4]]
+    texts = [_read(file, limit + 1) for file in self._files[2:]]
     over = any(len(text) > limit for text in texts)
     out, err = (text[:limit].decode('utf-8', 'replace') for text in texts)
     return out, err, over
 
   def started(self) -> bool:
-    return bool(_read(self._files[4], 1))
+    return bool(_read(self._files[0], 1))
 
   def report(self) -> dict:
     """What the child says of its run; nothing, where it is not of the form."""
     try:
-      report = json.loads(_read(self._files[4], _REPORT_BYTES))
+      report = json.loads(_read(self._files[0], _REPORT_BYTES))
     except (ValueError, RecursionError):
       return {}
     return report if isinstance(report, dict) else {}
@@ -168,8 +167,15 @@ class _Job:
 
 def _memory_file() -> BinaryIO:
   if hasattr(os, 'memfd_create'):
-    return open(os.memfd_create('program'), 'w+b', buffering=0)
+    return open(
+      os.memfd_create('program', os.MFD_ALLOW_SEALING), 'w+b', buffering=0
+    )
   return tempfile.TemporaryFile(buffering=0)
+
+
+def _write(file: BinaryIO, text: str) -> None:
+  file.write(text.encode('utf-8', 'replace'))
+  file.seek(0)
 
 
 def _read(file: BinaryIO, limit: int) -> bytes:
@@ -208,8 +214,21 @@ class Sandbox:
     return dict(self._layers)
 
   def run(self, programs: Sequence[Program]) -> list[Execution]:
-    """Runs programs; what each gave, in their order."""
-    return list(self._pool.map(self._run, programs))
+    """Runs programs; what each gave, in their order.
+
+    Those of equal source that only read their inputs share processes, each as
+    if it ran alone.
+    """
+    batches = _batches(
+      programs, min(_INPUTS, -(-len(programs) // self._workers))
+    )
+    ran = self._pool.map(
+      lambda batch: self._run([programs[index] for index in batch]), batches
+    )
+    executions = dict(
+      zip(itertools.chain(*batches), itertools.chain(*ran), strict=True)
+    )
+    return [executions[index] for index in range(len(programs))]
 
   def close(self) -> None:
     """Ends the workers, after the programs that still run."""
@@ -226,13 +245,13 @@ class Sandbox:
   def __exit__(self, *exception) -> None:
     self.close()
 
-  def _run(self, program: Program) -> Execution:
+  def _run(self, programs: list[Program]) -> list[Execution]:
     error = ''
     for _ in range(_ATTEMPTS):
       worker = self._idle.get()
       try:
         worker = worker or worker_lib.Worker()
-        return _execute(worker, program, self.limits)
+        return _execute(worker, programs, self.limits)
       except worker_lib.WorkerError as failure:
         error = str(failure)
         if worker:
@@ -240,38 +259,72 @@ class Sandbox:
         worker = None  # The next program starts another.
       finally:
         self._idle.put(worker)
-    return Execution(Status.SANDBOX_FAILURE, error=error)
+    failure = Execution(Status.SANDBOX_FAILURE, error=error)
+    return [failure] * len(programs)
+
+
+def _batches(programs: Sequence[Program], most: int) -> list[list[int]]:
+  """Indices of what is run by one message to a worker, at most `most`."""
+  groups: dict[object, list[int]] = {}
+  for index, program in enumerate(programs):
+    alone = program.trace or _is_called(program)
+    groups.setdefault(index if alone else program.source, []).append(index)
+  return [
+    group[start : start + most]
+    for group in groups.values()
+    for start in range(0, len(group), most)
+  ]
+
+
+def _is_called(program: Program) -> bool:
+  return program.call is not None or program.checker is not None
 
 
 def _execute(
-  worker: worker_lib.Worker, program: Program, limits: Limits
-) -> Execution:
-  """Runs one program, and beside it its checker."""
+  worker: worker_lib.Worker, programs: list[Program], limits: Limits
+) -> list[Execution]:
+  """Runs one program on inputs; with a checker, on one and beside it."""
+  first = programs[0]
   with contextlib.ExitStack() as stack:
-    jobs = [_Job(_program_job(program, limits), program.stdin, stack)]
-    if program.checker is not None:
-      jobs.append(_Job(_checker_job(program), '', stack))
-    _send(worker, jobs, limits)
-    reply = worker.receive(_STARVED_TURNS * limits.wall_s + _GRACE_S)
-    for job, end in zip(jobs, reply['ends'], strict=True):
-      if end['code'] == _SETUP_FAILED and not job.started():
-        raise worker_lib.WorkerError('a child could not be confined')
-    execution = _result(jobs[0], reply, limits)
-    if program.checker is None:
-      return execution
-    return _checked(execution, jobs[1], reply, limits)
+    runs = [_Run(program.stdin, stack) for program in programs]
+    own = [_job_file(_program_job(first, limits), stack), *runs[0].descriptors]
+    files = [own, *(run.descriptors for run in runs[1:])]
+    if first.checker is not None:
+      checker = _Run('', stack)
+      files.append(
+        [_job_file(_checker_job(first), stack), *checker.descriptors]
+      )
+    _send(worker, files, len(runs), limits)
+    turns = 2 * len(runs) - 1  # What fails in another's process runs again.
+    wall_s = turns * _STARVED_TURNS * limits.wall_s
+    replies = worker.receive(wall_s + _GRACE_S)['runs']
+    if first.checker is None:
+      return [
+        _result(run, reply, limits)
+        for run, reply in zip(runs, replies, strict=True)
+      ]
+    execution = _result(runs[0], replies[0], limits)
+    return [_checked(execution, checker, replies[0], limits)]
 
 
-def _send(worker: worker_lib.Worker, jobs: list[_Job], limits: Limits) -> None:
-  """Sends the jobs' files; those of a pair with the ends of a relay."""
-  files = [list(job.descriptors) for job in jobs]
+def _job_file(job: dict, stack: contextlib.ExitStack) -> int:
+  file = stack.enter_context(_memory_file())
+  _write(file, json.dumps(job))
+  return file.fileno()
+
+
+def _send(
+  worker: worker_lib.Worker, files: list[list[int]], inputs: int, limits: Limits
+) -> None:
+  """Sends the files of one program; of a checker with the ends of a relay."""
   with contextlib.ExitStack() as stack:
     # Closed here once sent, so that either child sees the other's end.
-    if len(jobs) > 1:
+    if len(files) > inputs:
       for own, end in zip(files, socket.socketpair(), strict=True):
         own.append(stack.enter_context(end).fileno())
     request = {
       'limits': dataclasses.asdict(limits),
+      'inputs': inputs,
       'files': [len(own) for own in files],
     }
     worker.send(request, [*itertools.chain(*files)])
@@ -281,7 +334,7 @@ def _program_job(program: Program, limits: Limits) -> dict:
   return {
     'role': 'program',
     'source': program.source,
-    'main': program.call is None and program.checker is None,
+    'main': not _is_called(program),
     'call': program.call,
     'entry_point': program.entry_point,
     'trace': program.trace,
@@ -297,10 +350,10 @@ def _checker_job(program: Program) -> dict:
   }
 
 
-def _result(job: _Job, reply: dict, limits: Limits) -> Execution:
-  end = reply['ends'][0]
-  stdout, stderr, over = job.output(limits.output_kb * 1024)
-  report = job.report()
+def _result(run: _Run, reply: dict, limits: Limits) -> Execution:
+  end = _ended(run, reply, 0)
+  stdout, stderr, over = run.output(limits.output_kb * 1024)
+  report = run.report()
   status, error = _status(end, reply['late'], over, report, limits)
   value = report.get('value')
   return Execution(
@@ -314,6 +367,13 @@ def _result(job: _Job, reply: dict, limits: Limits) -> Execution:
     variables=_rows(Variable, report.get('variables')),
     trajectory=_rows(Event, report.get('trajectory')),
   )
+
+
+def _ended(run: _Run, reply: dict, index: int) -> dict:
+  end = reply['ends'][index]
+  if end['code'] == _SETUP_FAILED and not run.started():
+    raise worker_lib.WorkerError('a child could not be confined')
+  return end
 
 
 def _status(
@@ -340,10 +400,10 @@ def _status(
 
 
 def _checked(
-  execution: Execution, checker: _Job, reply: dict, limits: Limits
+  execution: Execution, checker: _Run, reply: dict, limits: Limits
 ) -> Execution:
   """The program's result with the checker's verdict as its value."""
-  end, report = reply['ends'][1], checker.report()
+  end, report = _ended(checker, reply, 1), checker.report()
   held = end['code'] == 0 and report.get('held') is True
   status, error = execution.status, execution.error
   if status is Status.FINISHED and not held:

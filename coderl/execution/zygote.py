@@ -4,41 +4,34 @@ The worker itself holds no program, test or answer, for a child sees all the
 memory of what it was forked from: it takes open files over a socket, and the
 children read their own jobs. In order: isolate, preload, freeze; then for each
 message fork, wait within the wall time, kill what is left, tell how it ended.
+A child runs its program on several inputs (child.py), which are handed to it
+one at a time; where it ends before the last, another takes the others.
 Standard library only.
 """
 
-import ast
-import atexit
 import builtins
+from collections.abc import Sequence
 import contextlib
+import enum
+import fcntl
 import gc
-import io
+import itertools
 import json
 import os
 import select
 import signal
 import socket
-import struct
 import sys
-import threading
 import time
-import traceback
-import types
 
-from coderl.execution import confine, tracing, trajectory
+from coderl.execution import child, confine
 
-# What programs import; a child shares the pages.
+# What many programs import; a child shares the pages. More would slow every
+# fork, by the pages that it maps.
 PRELOADED = (
-  '_strptime', 'abc', 'argparse', 'array', 'base64', 'binascii', 'bisect',
-  'bz2', 'calendar', 'cmath', 'codecs', 'collections', 'collections.abc',
-  'contextlib', 'copy', 'csv', 'dataclasses', 'datetime', 'decimal',
-  'difflib', 'encodings.idna', 'enum', 'fractions', 'functools', 'getpass',
-  'hashlib', 'heapq', 'html', 'inspect', 'io', 'itertools', 'json',
-  'linecache', 'locale', 'lzma', 'math', 'numbers', 'operator', 'os',
-  'pprint', 'queue', 'random', 're', 'secrets', 'shutil', 'statistics',
-  'string', 'struct', 'sys', 'tempfile', 'textwrap', 'threading', 'time',
-  'traceback', 'types', 'typing', 'unicodedata', 'uuid', 'warnings',
-  'weakref', 'zlib', 'zoneinfo',
+  'array', 'bisect', 'cmath', 'collections.abc', 'copy', 'dataclasses', 'enum',
+  'functools', 'heapq', 'io', 'itertools', 'math', 'operator', 'os', 'queue',
+  'random', 're', 'string', 'struct', 'time', 'typing',
 )  # fmt: skip
 MESSAGE_BYTES = 1 << 16
 SETUP_FAILED = 113
@@ -46,11 +39,9 @@ STARVED_TURNS = 2
 # Shares of the wall time that a child has computed. Below the first it sleeps;
 # from the second on it had a processor; between, others kept it from one.
 _ASLEEP, _SERVED = 0.1, 0.75
-# Descriptors of a child, out of the way of programs that close low ones.
-_REPORT, _RELAY = 1000, 1001
 _FIRST_UID = 0x60000000
-_FRAME = struct.Struct('>I')
-_MAX_FRAME = 8 << 20
+_REQUEST_FILES = 128
+_SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK
 
 
 def main(descriptor: int) -> None:
@@ -104,29 +95,100 @@ class _Worker:
     self._uid = uid
 
   def serve(self) -> bool:
-    """Runs what one message asks for; False when there is none to come."""
-    message, files, _, _ = socket.recv_fds(self._server, MESSAGE_BYTES, 16)
+    """Runs what one message asks for; False when there is none to come.
+
+    Its files are the jobs (child.run), or one job and its further inputs.
+    """
+    message, files, _, _ = socket.recv_fds(
+      self._server, MESSAGE_BYTES, _REQUEST_FILES
+    )
     if not message:
       return False
     request = json.loads(message)
-    start = time.monotonic()
-    pids = []
-    for index, count in enumerate(request['files']):
-      own, files = files[:count], files[count:]
-      pids.append(self._fork(request['limits'], own, index))
-      for file in own:
-        os.close(file)
-    late = not self._wait(pids, request['limits'])
-    ends = [self._reap(pid) for pid in pids]
+    sizes = itertools.accumulate(request['files'], initial=0)
+    parts = [files[a:b] for a, b in itertools.pairwise(sizes)]
+    if request['inputs'] > 1:
+      (job, *first), *others = parts
+      runs = self._sequence(request['limits'], [job], [first, *others])
+    else:
+      runs = self._run(request['limits'], parts)
+    for file in itertools.chain(*parts):
+      os.close(file)
+    self._server.send(json.dumps({'runs': runs}).encode())
+    return True
+
+  def _sequence(self, limits: dict, job: list, inputs: list) -> list[dict]:
+    """Runs a program on inputs, by as many children as it takes."""
+    runs = []
+    while len(runs) < len(inputs):
+      first, *later = inputs[len(runs) :]
+      runs += self._run(limits, [job + first], later)
+    return runs
+
+  def _run(
+    self, limits: dict, jobs: list, later: Sequence[list] = ()
+  ) -> list[dict]:
+    """Runs a child for each job; the only one on `later` inputs as well.
+
+    Returns how the runs ended, up to where another child has to go on. Only
+    of its first input is a child's failure believed.
+    """
+    with contextlib.ExitStack() as stack:
+      children, link = self._start(limits, jobs, later, stack)
+      runs, files = [], jobs[0][1:]
+      while (end := self._wait(children, limits, link)) is _End.ASKED:
+        runs.append(children.next_turn())
+        if len(runs) > len(later) or not self._is_settled(files):
+          break
+        files = later[len(runs) - 1]
+        with contextlib.suppress(OSError):  # It may be gone.
+          socket.send_fds(link, [b'\0'], files[1:])
+      last = children.reap(late=end is _End.LATE)
     if not self._own_pids:
       confine.kill_orphans()
     if self._own_files:
       confine.clean_scratch()
-    reply = {'ends': ends, 'late': late, 'wall_s': time.monotonic() - start}
-    self._server.send(json.dumps(reply).encode())
-    return True
+    if end is _End.ASKED:
+      return runs
+    if runs and last['ends'][0]['code'] and not last['late']:
+      _rewind(files)
+      return runs
+    return [*runs, last]
 
-  def _fork(self, limits: dict, files: list[int], index: int) -> int:
+  def _start(
+    self,
+    limits: dict,
+    jobs: list,
+    later: Sequence[list],
+    stack: contextlib.ExitStack,
+  ) -> tuple['_Children', socket.socket | None]:
+    """Forks the children; where one has later inputs, a socket to it."""
+    children, link, ends = _Children(), None, []
+    if later:
+      pair = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+      link, theirs = map(stack.enter_context, pair)
+      ends = [theirs.fileno()]
+    for index, files in enumerate(jobs):
+      children.add(self._fork(limits, files + ends, index, 1 + len(later)))
+    if later:
+      theirs.close()
+    if len(jobs) > 1:
+      for files in jobs:
+        os.close(files.pop())  # So that either child sees the other's end.
+    return children, link
+
+  def _is_settled(self, files: list[int]) -> bool:
+    """Makes an output final; False where that fails, or files were left."""
+    try:
+      for file in files[2:]:
+        fcntl.fcntl(file, fcntl.F_ADD_SEALS, _SEALS)
+    except OSError:
+      return False  # The program keeps it mapped.
+    return not self._own_files or confine.is_scratch_clean()
+
+  def _fork(
+    self, limits: dict, files: list[int], index: int, inputs: int
+  ) -> int:
     if self._own_pids:
       pid = confine.fork_pid_namespace(self._namespace)
     else:
@@ -137,56 +199,117 @@ class _Worker:
       self._server.detach()
       if index or not self._own_files:
         os.chdir('/')  # Where nothing can be written.
-      child(limits, files, self._uid + index)
+      child.run(limits, files, self._uid + index, inputs)
     except BaseException:
       # What fails here is ours, before any program has run.
       os._exit(SETUP_FAILED)
 
-  def _wait(self, pids: list[int], limits: dict) -> bool:
-    """Waits for the last child; False when one was out of time.
-
-    Processor time is watched here as well, for the kernel's own limit goes by
-    whole seconds. The wall time doubles for one kept from a processor.
-    """
+  def _wait(
+    self, children: '_Children', limits: dict, link: socket.socket | None
+  ) -> '_End':
+    """Waits for the last child to end, to ask, or to be out of time."""
     poll = select.poll()
-    descriptor = os.pidfd_open(pids[-1])
+    descriptor = os.pidfd_open(children.pids[-1])
     poll.register(descriptor, select.POLLIN)
     poll.register(self._server, select.POLLRDHUP)
-    start, events = time.monotonic(), []
-    while not events:
-      left_s = _left(pids, limits, time.monotonic() - start)
-      if left_s <= 0:
-        break
-      events = poll.poll(1000 * left_s)
+    if link:
+      poll.register(link, select.POLLIN)
+    end, found = _End.LATE, []
+    while not found and (left_s := children.left_s(limits)) > 0:
+      found = [file for file, _ in poll.poll(1000 * left_s)]
+      end = _End.ENDED if found else _End.LATE
+      if link and found == [link.fileno()]:
+        end = _End.ASKED
+        if not _asks(link):
+          poll.unregister(link)  # Only its end of the socket is gone.
+          end, found = _End.LATE, []
     os.close(descriptor)
-    if any(found == self._server.fileno() for found, _ in events):
+    if self._server.fileno() in found:
       os._exit(0)  # The other end is gone; children die with this process.
-    return bool(events)
-
-  def _reap(self, pid: int) -> dict:
-    found, status, usage = os.wait4(pid, os.WNOHANG)
-    stopped = not found
-    if stopped:
-      os.kill(pid, signal.SIGKILL)
-      _, status, usage = os.wait4(pid, 0)
-    return {
-      'code': os.waitstatus_to_exitcode(status),
-      'stopped': stopped,
-      'cpu_s': usage.ru_utime + usage.ru_stime,
-    }
+    return end
 
 
-def _left(pids: list[int], limits: dict, elapsed_s: float) -> float:
-  """Seconds before one of the processes can be out of its time."""
-  busy_s = [time.clock_gettime(_processor_clock(pid)) for pid in pids]
-  left_s = limits['wall_s'] - elapsed_s
-  if left_s <= 0 and _ASLEEP <= sum(busy_s) / elapsed_s < _SERVED:
-    left_s += (STARVED_TURNS - 1) * limits['wall_s']
-  return min(left_s, limits['cpu_s'] - max(busy_s))
+class _End(enum.Enum):
+  """Why the wait for a child was over."""
+
+  ENDED = enum.auto()
+  LATE = enum.auto()
+  ASKED = enum.auto()  # For the next input.
+
+
+def _asks(link: socket.socket) -> bool:
+  try:
+    return bool(link.recv(1))
+  except ConnectionError:
+    return False
+
+
+def _rewind(files: list[int]) -> None:
+  """Makes an input's files as they were."""
+  for file in files[1:]:
+    os.lseek(file, 0, os.SEEK_SET)
+  for file in files[2:]:
+    os.ftruncate(file, 0)
+
+
+class _Children:
+  """Processes, and what they have used of the time of their present input."""
+
+  def __init__(self):
+    self.pids: list[int] = []
+    self._before_s: list[float] = []
+    self._start = time.monotonic()
+
+  def add(self, pid: int) -> None:
+    self.pids.append(pid)
+    self._before_s.append(0.0)
+
+  def _busy_s(self) -> list[float]:
+    return [
+      time.clock_gettime(_processor_clock(pid)) - before_s
+      for pid, before_s in zip(self.pids, self._before_s, strict=True)
+    ]
+
+  def left_s(self, limits: dict) -> float:
+    """Seconds before one of the processes can be out of its time.
+
+    Processor time is watched as well, for the kernel's own limit goes by
+    whole seconds. The wall time doubles for one kept from a processor.
+    """
+    busy_s, elapsed_s = self._busy_s(), time.monotonic() - self._start
+    left_s = limits['wall_s'] - elapsed_s
+    if left_s <= 0 and _ASLEEP <= sum(busy_s) / elapsed_s < _SERVED:
+      left_s += (STARVED_TURNS - 1) * limits['wall_s']
+    return min(left_s, limits['cpu_s'] - max(busy_s))
+
+  def next_turn(self) -> dict:
+    """How a run ended whose process goes on to the next input."""
+    (busy_s,), wall_s = self._busy_s(), time.monotonic() - self._start
+    self._before_s[0] += busy_s
+    self._start += wall_s
+    end = {'code': 0, 'stopped': False, 'cpu_s': busy_s}
+    return {'ends': [end], 'late': False, 'wall_s': wall_s}
+
+  def reap(self, late: bool) -> dict:
+    """How the run ended, and each process, once what still runs is killed."""
+    ends = [*map(_reap, self.pids, self._before_s)]
+    wall_s = time.monotonic() - self._start
+    return {'ends': ends, 'late': late, 'wall_s': wall_s}
+
+
+def _reap(pid: int, before_s: float) -> dict:
+  found, status, usage = os.wait4(pid, os.WNOHANG)
+  stopped = not found
+  if stopped:
+    os.kill(pid, signal.SIGKILL)
+    _, status, usage = os.wait4(pid, 0)
+  return {
+    'code': os.waitstatus_to_exitcode(status),
+    'stopped': stopped,
+    'cpu_s': max(usage.ru_utime + usage.ru_stime - before_s, 0.0),
+  }
 
 
 def _processor_clock(pid: int) -> int:
   """The clock of a process's processor time, as clock_getcpuclockid."""
   return ~pid << 3 | 2
-
-

@@ -29,7 +29,9 @@ class TrajectoryHead(nn.Module):
 
     z_c = rmsnorm(h W_h + E[v_{c-1}] W_e + b_c),  out_c = z_c + mlp(z_c)
 
-  and the policy's own unembedding turns out_c into a distribution.
+  and the policy's own unembedding turns out_c into a distribution. The
+  embeddings get no gradient from the head: it reaches the policy through h
+  alone, or else every row of the table would move with every step.
   """
 
   config: HeadConfig
@@ -116,7 +118,8 @@ def trajectory_states(
 ) -> Array:
   """out_BMCD of the trajectory head, teacher-forced on the true values."""
   shifted_BMC = jnp.pad(values_BMC, ((0, 0), (0, 0), (1, 0)))[..., :-1]
-  table_VD = policy['embedding'].astype(hidden_BTD.dtype)
+  table_VD = jax.lax.stop_gradient(policy['embedding'])
+  table_VD = table_VD.astype(hidden_BTD.dtype)
   first_C = jnp.arange(values_BMC.shape[-1]) == 0
   before_BMCD = sharding.over_rows(table_VD[shifted_BMC])
   previous_BMCD = jnp.where(first_C[:, None], 0, before_BMCD)
