@@ -2,8 +2,8 @@
 
   python -m main --config=configs/coderl_train.py --workdir=runs/coderl
 
-trains the embedded policy (2.6M parameters) on the embedded suite in some ten
-minutes on two CPU cores, without a download. Arguments after a colon choose
+trains the embedded policy (2.1M parameters) on the embedded suite on two CPU
+cores, without a download. Arguments after a colon choose
 among experiments:
 
   runlocal      the same experiment shrunk to a minute
@@ -113,7 +113,7 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
     max_value_tokens=16,
   )
   config.train = dict(
-    steps=50,
+    steps=40,
     max_tokens=0,  # Stop once so many response tokens were trained on.
     prompts_per_step=pick(20, 128),
     minibatches=2,
@@ -141,7 +141,7 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   )
   config.mesh = dict(shape=(1, -1, 1))  # data, fsdp, tensor; -1: the rest.
   config.checkpoint = dict(every_steps=pick(10, 50), keep=2)
-  config.eval = dict(problems=600, batch_size=200)
+  config.eval = dict(problems=400, batch_size=200)
   config.log = dict(samples_every_steps=10, samples=4)
 
   if arg.runlocal:
