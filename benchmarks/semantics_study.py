@@ -50,7 +50,9 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
   parser.add_argument(
     '--config', default='configs/coderl_train.py', help='config file'
   )
-  parser.add_argument('override', nargs='*', help='--config.x.y=... for all')
+  parser.add_argument(
+    'override', nargs='*', help='after --: --config.x.y=... for every run'
+  )
   args = parser.parse_args(argv)
   if args.seeds < 2:
     parser.error(f'--seeds={args.seeds}: an interval needs 2 or more')
