@@ -220,7 +220,6 @@ def pack(
     returns_BR=zeros_BR,
     values_BR=zeros_BR,
     ref_logprobs_BR=zeros_BR,
-    align_B=np.array([x.prompt.kind == types.ALIGN for x in rollouts]),
     queries_BM=queries_BM,
     values_BMC=values_BMC,
     values_mask_BMC=values_mask_BMC,

@@ -151,7 +151,6 @@ class RolloutBatch(NamedTuple):
   returns_BR: float32, the value head's regression target (PPO only).
   values_BR: float32, the value head's output at sampling time (PPO only).
   ref_logprobs_BR: float32, under the reference policy (KL only).
-  align_B: bool, True on alignment rows.
   queries_BM: int32, positions in T the trajectory head reads.
   values_BMC: int32, token ids of the target values.
   values_mask_BMC: bool, True on value tokens that exist.
@@ -165,7 +164,6 @@ class RolloutBatch(NamedTuple):
   returns_BR: Array | np.ndarray
   values_BR: Array | np.ndarray
   ref_logprobs_BR: Array | np.ndarray
-  align_B: Array | np.ndarray
   queries_BM: Array | np.ndarray
   values_BMC: Array | np.ndarray
   values_mask_BMC: Array | np.ndarray

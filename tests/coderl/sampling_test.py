@@ -86,7 +86,6 @@ def test_logprobs_are_those_of_the_training_forward(dtype, atol):
     returns_BR=zeros,
     values_BR=zeros,
     ref_logprobs_BR=zeros,
-    align_B=np.zeros(b, bool),
     queries_BM=np.zeros((b, 1), np.int32),
     values_BMC=np.zeros((b, 1, 1), np.int32),
     values_mask_BMC=np.zeros((b, 1, 1), bool),
