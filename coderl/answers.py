@@ -39,7 +39,7 @@ def answer_json(expected: str, targets: Sequence[types.Target]) -> str:
   for target in targets:
     value = tracing.parse(target.value)
     values[target.name] = value if _is_json(value) else target.value
-  return json.dumps({'final_output': expected, 'variables': values})
+  return json.dumps({'variables': values, 'final_output': expected})
 
 
 def parse_answer(reply: str) -> dict[str, Any] | None:

@@ -5,8 +5,10 @@
   test output         predict a test's output from the statement alone
   variable inference  the share of a run's last variables inferred right
 
-The last two of the given program (the reference) and its traced run; a
-problem without a reference or a runnable test is asked fewer questions.
+Code reasoning and variable inference are asked of the reference and its traced
+run; a problem without a reference or a runnable test is asked fewer questions.
+A fifth figure, the answer form, is the share of the answers on variables that
+could be read: it tells a gain in notation from one in understanding.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,6 +37,7 @@ from coderl.execution import sandbox
 
 PASS, REASONING = 'pass@1', 'code reasoning'
 TEST_OUTPUT, VARIABLES = 'test output', 'variable inference'
+FORM = 'answer form'
 
 Suite = Mapping[str, Sequence[types.Prompt]]
 
@@ -151,12 +154,20 @@ def answer(
   return rewards.score([answered[i] for i in range(len(prompts))], box)
 
 
-def scores(rollouts: Sequence[types.Rollout]) -> list[float]:
+def scores(
+  answered: Mapping[str, Sequence[types.Rollout]],
+) -> dict[str, list[float]]:
   """Each rollout's score in its evaluation, in [0, 1]."""
-  return [
-    r.scores['variables'] if r.prompt.kind == types.ALIGN else r.reward
-    for r in rollouts
-  ]
+  found = {
+    name: [
+      r.scores['variables'] if name == VARIABLES else r.reward for r in rollouts
+    ]
+    for name, rollouts in answered.items()
+  }
+  inferred = answered.get(VARIABLES, ())
+  if inferred:
+    found[FORM] = [r.scores['form'] for r in inferred]
+  return found
 
 
 def summary(values: Sequence[float]) -> dict[str, float]:
@@ -221,7 +232,7 @@ def report_on(config: ml_collections.ConfigDict, folder: pathlib.Path) -> None:
   with sandbox.Sandbox(limits, workers=workers) as box, jax.set_mesh(mesh):
     suite = make_suite(held_out_problems(config), policy.tokenizer, box, config)
     answered = evaluate(policy, suite, box, config, mesh)
-  found = {name: summary(scores(r)) for name, r in answered.items()}
+  found = {name: summary(s) for name, s in scores(answered).items()}
   results = {'evaluations': {'policy': found}}
   (folder / 'results.json').write_text(json.dumps(results, indent=2) + '\n')
   print(report.table(results))

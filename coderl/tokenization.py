@@ -30,12 +30,13 @@ TURN_END = '<|im_end|>'
 _MARK = '\ue000\ue001\ue000'
 
 # After Qwen2's, for small vocabularies of code: an identifier is one word, a
-# line's indent goes with the newline before it, digits stand alone, and the
-# space before a number goes with the punctuation before it (', ', ' = ').
+# line's indent goes with the newline before it, and a number is read two digits
+# at a time with its sign and the space before it, so that a small integer is
+# one token wherever it stands.
 _WORDS = (
   r' ?[\p{L}_]+'
-  r'|\p{N}'
-  r'| ?[^\s\p{L}\p{N}_]+(?: (?=\p{N}))?'
+  r'| ?-?\p{N}{1,2}'
+  r'| ?(?:(?!-\p{N})[^\s\p{L}\p{N}_])+'
   r'|\s*[\r\n]+[ \t]*'
   r'|\s+(?!\S)'
   r'|\s+'

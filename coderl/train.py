@@ -348,7 +348,7 @@ def train(ex: experiment.Experiment, workdir: str, stop: list[int]) -> None:
 
   def measure():
     answered = evaluate.evaluate(ex.policy(state), suite, ex.box, c, ex.mesh)
-    return {name: evaluate.scores(r) for name, r in answered.items()}
+    return evaluate.scores(answered)
 
   if not progress.before:
     progress.before = measure()

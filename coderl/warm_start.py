@@ -1,15 +1,19 @@
 """The embedded policy, from nothing: tokenizer, supervised training, export.
 
-In order: write right programs for the embedded suite's training problems in
-several styles, and answers to the other kinds of prompt on right and wrong
-programs; train a byte-level BPE on all of it; train the policy by maximum
-likelihood with the train step of RL (the policy gradient with every advantage
-one); save it in the Hugging Face layout. The training is short on purpose: a
-policy that already solves the suite has nothing to learn from RL.
+In order: write programs for the embedded suite's training problems in several
+styles, and answers to the other kinds of prompt on right and wrong programs;
+train a byte-level BPE on all of it; train the policy by maximum likelihood with
+the train step of RL (the policy gradient with every advantage one); save it in
+the Hugging Face layout.
+
+The corpus is of mixed quality, as code on the web is: some operations mostly
+stand with their usual mistake (embedded.common_solution), and answers come in
+two notations. So the policy can do better than it does: what RL is for.
 """
 
 from collections.abc import Iterator, Sequence
 import dataclasses
+import json
 import pathlib
 
 import jax
@@ -49,6 +53,8 @@ MATRICES = {
   'up': _Matrix(1, 2),
   'down': _Matrix(1, 2),
 }
+# Of answers in Python's notation, by whether the answer holds a list.
+_PYTHON_SHARES = {False: 0.15, True: 0.6}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,12 +69,12 @@ class Example:
 def program_examples(
   problems: Sequence[types.Problem], rng: np.random.Generator, style: str
 ) -> list[Example]:
-  """One right program a problem, its style drawn."""
+  """One program a problem, as such programs are commonly written."""
   return [
     Example(
       types.GENERATE,
       prompts.generation(problem, style),
-      fenced(embedded.solution(problem, rng)),
+      fenced(embedded.common_solution(problem, rng)),
     )
     for problem in problems
   ]
@@ -99,21 +105,36 @@ def traced_tasks(
 
 
 def inference_examples(
-  tasks: Sequence[alignment.AlignmentTask], style: str
+  tasks: Sequence[alignment.AlignmentTask],
+  rng: np.random.Generator,
+  style: str,
 ) -> Iterator[Example]:
-  """Each task as an alignment prompt or as code reasoning, in turn."""
+  """Each task as an alignment prompt or, one in five, as code reasoning."""
   for i, task in enumerate(tasks):
-    if i % 3:
+    if i % 5:
       names = [target.name for target in task.targets]
       text, _ = prompts.alignment(task.program, task.stdin, names, style)
-      reply = answers.answer_json(task.expected, task.targets)
-      yield Example(types.ALIGN, text, reply)
+      yield Example(types.ALIGN, text, noted(task, rng))
     else:
+      steps = [f'{target.name} = {target.value}' for target in task.targets]
       yield Example(
         types.REASON,
         prompts.reasoning(task.program, task.stdin, style),
-        boxed(task.expected),
+        '\n'.join([*steps, boxed(task.expected)]),
       )
+
+
+def noted(task: alignment.AlignmentTask, rng: np.random.Generator) -> str:
+  """The right answer, in JSON or as Python would print it.
+
+  Answers that hold a list are mostly found in Python's notation, all others
+  mostly in JSON. The policy learns both; which one is asked for is left to RL.
+  """
+  answer = answers.answer_json(task.expected, task.targets)
+  holds_list = any(target.value.startswith('[') for target in task.targets)
+  if rng.random() < _PYTHON_SHARES[holds_list]:
+    return repr(json.loads(answer))
+  return answer
 
 
 def output_examples(
@@ -151,7 +172,7 @@ def corpus(
     alignment.Bounds(**config.alignment.bounds),
   )
   examples = program_examples(draw(config.corpus.programs), rng, style)
-  examples += inference_examples(tasks, style)
+  examples += inference_examples(tasks, rng, style)
   examples += output_examples(draw(config.corpus.outputs), rng, style)
   return examples
 

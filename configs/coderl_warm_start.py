@@ -22,9 +22,9 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config.data = base.data
   config.sampling = base.sampling
   config.alignment = dict(bounds=base.alignment.bounds)
-  # Examples of each kind: right programs, answers on traced runs, outputs.
-  config.corpus = dict(programs=30000, traces=12000, outputs=6000)
-  config.train = dict(steps=1200, batch_size=32, microbatches=4)
+  # Examples of each kind: programs, answers on traced runs, outputs.
+  config.corpus = dict(programs=40000, traces=50000, outputs=3000)
+  config.train = dict(steps=3600, batch_size=32, microbatches=4)
   config.optimizer = dict(
     learning_rate=3e-3, warmup_steps=30, weight_decay=0.05, max_grad_norm=1.0
   )

@@ -127,6 +127,7 @@ def test_a_finished_run_leaves_what_the_readme_promises(tmp_path):
       'code reasoning',
       'test output',
       'variable inference',
+      'answer form',
     ):
       row = results['evaluations'][when][name]
       assert 0 <= row['low'] <= row['accuracy'] <= row['high'] <= 1

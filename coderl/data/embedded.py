@@ -25,6 +25,19 @@ SOURCE = 'embedded'
 FAMILIES = compositions.FAMILIES
 spec_of = compositions.spec_of
 
+# Operations that `common_solution` mostly gets wrong.
+MISTAKEN = frozenset(
+  (
+    *('absolute', 'add_position', 'count_to', 'differences', 'distinct'),
+    *('divisor_count', 'drop_zeros', 'every_other', 'gap', 'gcd'),
+    *('has_repeats', 'is_prime', 'is_sorted', 'keep_above', 'largest'),
+    *('last_letters', 'max_position', 'median', 'mirror', 'reads_same'),
+    *('sign_word', 'smallest', 'spread', 'take_words', 'total_letters'),
+    *('triangle', 'twice', 'unique_letters', 'unique_words'),
+  )
+)
+_MISTAKEN_SHARE = 0.65
+
 T = TypeVar('T')
 
 # Problems per level (the number of operations).
@@ -44,8 +57,6 @@ _NOUNS = {
   'words': ('the words', 'the resulting words', 'the remaining words'),
   'grid': ('the grid', 'the resulting grid'),
   'pair': ('the two integers',),
-  'two': ('the two words',),
-  'brackets': ('the brackets',),
 }
 
 
@@ -71,6 +82,24 @@ def solution(problem: types.Problem, rng: np.random.Generator) -> str:
   """A right program for `problem`, its style drawn from `rng`."""
   spec = spec_of(problem.id)
   return compositions.styled(spec, compositions.canonical(spec), rng)
+
+
+def common_solution(problem: types.Problem, rng: np.random.Generator) -> str:
+  """A program for `problem` as it is commonly written: some are mistaken.
+
+  Like `solution`, but an operation of MISTAKEN holds its family's usual mistake
+  more often than not, alike in every problem. Code on the web has such habits,
+  and a policy trained on it takes them over: it knows the right way, and does
+  not prefer it.
+  """
+  spec = spec_of(problem.id)
+  program = tuple(
+    (step, compositions.usual_mistake(step))
+    if step.family.name in MISTAKEN and rng.random() < _MISTAKEN_SHARE
+    else (step, snippet)
+    for step, snippet in compositions.canonical(spec)
+  )
+  return compositions.styled(spec, program, rng)
 
 
 def wrong_solutions(

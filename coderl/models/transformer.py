@@ -49,11 +49,11 @@ PRESETS: Mapping[str, ModelConfig] = {
   'tiny': ModelConfig(
     vocab_size=1024,
     num_layers=4,
-    d_model=192,
+    d_model=128,
     num_heads=4,
     num_kv_heads=2,
-    head_dim=48,
-    mlp_dim=640,
+    head_dim=32,
+    mlp_dim=512,
   ),
   'small': ModelConfig(
     vocab_size=1024,

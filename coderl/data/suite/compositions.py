@@ -48,7 +48,6 @@ NAMES = {
   'label': ('s', 'e', 'h', 'o'),
   'words': ('w', 'g', 'k', 'q'),
   'grid': ('g', 'h', 'k', 'q'),
-  'brackets': ('s',),
 }
 _LONG_NAMES = {
   'ints': ('nums', 'nums1', 'nums2', 'nums3'),
@@ -57,7 +56,6 @@ _LONG_NAMES = {
   'label': ('ans', 'ans1', 'ans2', 'ans3'),
   'words': ('words', 'words1', 'words2', 'words3'),
   'grid': ('grid', 'grid1', 'grid2', 'grid3'),
-  'brackets': ('text',),
 }
 _PRINT = {
   'ints': 'print(*@)',
@@ -188,6 +186,11 @@ def _guard(step: Step, snippet: str) -> str:
 
 def canonical(spec: Spec) -> Program:
   return tuple((s, _guard(s, s.family.styles[0])) for s in spec.steps)
+
+
+def usual_mistake(step: Step) -> str:
+  """The first of the family's wrong snippets."""
+  return _guard(step, families.wrong_snippets(step.family)[0])
 
 
 def forgetful(spec: Spec) -> list[Program]:

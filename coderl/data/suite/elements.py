@@ -24,12 +24,6 @@ FILTERS = (
     'keep only the positive numbers|remove zeros and negative numbers',
   ),
   keep(
-    'keep_negative',
-    'x < 0',
-    lambda x, k: x <= -1,
-    'keep only the negative numbers|drop every number that is not negative',
-  ),
-  keep(
     'drop_negative',
     'x >= 0',
     lambda x, k: x > -1,
@@ -57,32 +51,11 @@ FILTERS = (
     ks=(3, 4, 6, 8, 10),
   ),
   keep(
-    'keep_at_least',
-    'x >= #',
-    lambda x, k: not x < k,
-    'keep only the numbers that are at least #|drop numbers below #',
-    ks=(2, 4, 5, 9),
-  ),
-  keep(
     'keep_multiples',
     'x % # == 0',
     lambda x, k: x // k * k == x,
     'keep only the multiples of #|keep the numbers divisible by #',
     ks=(3, 4, 5),
-  ),
-  keep(
-    'drop_multiples',
-    'x % # != 0',
-    lambda x, k: x // k * k < x,
-    'remove the multiples of #|drop every number divisible by #',
-    ks=(3, 4, 5),
-  ),
-  keep(
-    'keep_near_zero',
-    'abs(x) <= #',
-    lambda x, k: -k <= x <= k,
-    'keep the numbers from -# to #|keep numbers with absolute value at most #',
-    ks=(5, 8, 10, 12),
   ),
 )
 
@@ -108,14 +81,6 @@ MAPS = (
     ks=(1, 2, 3, 5, 7, 10),
   ),
   each(
-    'subtract',
-    'x - #',
-    lambda x, k: x + -k,
-    'subtract # from each number|decrease every number by #',
-    ks=(1, 2, 4, 6, 9),
-    wrong=('$ = [# - x for x in @]',),
-  ),
-  each(
     'subtract_from',
     '# - x',
     lambda x, k: -x + k,
@@ -139,14 +104,6 @@ MAPS = (
     wrong=('$ = [max(x, 0) for x in @]', '$ = [-x for x in @]'),
   ),
   each(
-    'divide',
-    'x // #',
-    lambda x, k: (x - x % k) // k,
-    'divide each number by #, rounding down|replace each number x by x // #',
-    ks=(2, 3, 4),
-    wrong=('$ = [int(x / #) for x in @]',),
-  ),
-  each(
     'remainder',
     'x % #',
     lambda x, k: x - x // k * k,
@@ -160,27 +117,6 @@ MAPS = (
     lambda x, k: k if x > k else x,
     'replace numbers above # by #|cap each number at #',
     ks=(5, 8, 10),
-  ),
-  each(
-    'raise_to',
-    'max(x, #)',
-    lambda x, k: k if x < k else x,
-    'replace numbers below # by #|raise each number to at least #',
-    ks=(2, 3, 4, 6),
-  ),
-  each(
-    'last_digit',
-    'abs(x) % 10',
-    lambda x, k: int(str(x)[-1]),
-    'replace each number by its last digit|take the last digit of each number',
-  ),
-  each(
-    'sign',
-    '(x > 0) - (x < 0)',
-    lambda x, k: 1 if x > 0 else -1 if x < 0 else 0,
-    'replace each number by its sign: 1, 0 or -1|turn positive numbers into 1'
-    ' and negative numbers into -1',
-    wrong=('$ = [1 if x > 0 else -1 for x in @]',),
   ),
 )
 

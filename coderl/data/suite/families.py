@@ -53,8 +53,8 @@ class Family:
   """An operation.
 
   takes, gives: types of the value read and written: 'ints', 'int', 'text',
-    'words', 'grid'; 'pair' (two integers), 'two' (two words) and 'brackets'
-    are only read, and 'label' (a text that is an answer) is only written.
+    'words', 'grid'; 'pair' (two integers) is only read, and 'label' (a text
+    that is an answer) is only written.
   phrases: ways to say it; one that begins with 'the' or 'yes' names a result
     ('the sum of ~'), any other is an order ('square each number').
   truth: (value, parameter) -> value; raises where it is undefined.
@@ -163,7 +163,7 @@ def indent(text: str) -> str:
 def compiled(snippet: str, takes: str, k: int) -> Callable[[Any], Any]:
   """The snippet as a function; a pair is read as p and q."""
   source = snippet.replace('#', str(k)).replace('@', 'a').replace('$', 'b')
-  head = 'p, q = a\n' if takes in ('pair', 'two') else ''
+  head = 'p, q = a\n' if takes == 'pair' else ''
   namespace: dict[str, Any] = {}
   exec(f'def f(a):\n{indent(head + source)}\n    return b', namespace)
   return namespace['f']

@@ -56,22 +56,6 @@ _EDGES = {
     ['one', 'two', 'one', 'two', 'two'],
   ),
   'pair': ((1, 1), (12, 18), (18, 12), (7, 7), (5, 1), (1, 9), (9, 28), (6, 4)),
-  'two': (
-    ('listen', 'silent'),
-    ('aab', 'abb'),
-    ('a', 'a'),
-    ('banana', 'nan'),
-    ('nan', 'banana'),
-    ('abc', 'abd'),
-    ('tea', 'eat'),
-    ('car', 'care'),
-    ('abcb', 'axcb'),
-    ('sun', 'moon'),
-  ),
-  'brackets': (
-    *('()', ')(', '(())', '(()', '())', '()()', '((', '))((', '(()())', '())('),
-    *('((()))', ')', '(', '()())(', '(((())))', '())()('),
-  ),
   'grid': (
     [[5]],
     [[1, 2], [3, 4]],
@@ -100,7 +84,7 @@ class Reader:
   """A form of the input.
 
   gives: the type of the value read. openings: ways to announce it.
-  code: the snippet that reads it into `$`, p and q for a pair or two words.
+  code: the snippet that reads it into `$`, p and q for a pair.
   write, read: value -> standard input and back.
   """
 
@@ -170,23 +154,6 @@ READERS = {
     _line,
     lambda stdin: tuple(_ints(stdin)),
   ),
-  'two': Reader(
-    'two',
-    ('You are given two words on one line.', 'Read two words from one line.'),
-    'p, q = input().split()',
-    _line,
-    lambda stdin: tuple(stdin.split()),
-  ),
-  'brackets': Reader(
-    'brackets',
-    (
-      'You are given a line of round brackets.',
-      'Read a text of round brackets.',
-    ),
-    '$ = input()',
-    lambda s: f'{s}\n',
-    str.strip,
-  ),
   'grid': Reader(
     'grid',
     (
@@ -246,15 +213,15 @@ def in_domain(value: Any, family: families.Family) -> bool:
 
 
 def _word(rng: np.random.Generator) -> str:
-  count = rng.integers(1, 5)
+  count = rng.integers(1, 3)
   return ''.join(
     _SYLLABLES[i] for i in rng.integers(len(_SYLLABLES), size=count)
   )
 
 
 def _list(rng: np.random.Generator) -> list[int]:
-  top = (6, 12, 20, 60)[rng.integers(4)]
-  return rng.integers(-top // 3, top + 1, size=rng.integers(3, 8)).tolist()
+  top = (6, 9, 15)[rng.integers(3)]
+  return rng.integers(-top // 3, top + 1, size=rng.integers(2, 6)).tolist()
 
 
 def _grid(rng: np.random.Generator) -> list[list[int]]:
@@ -262,15 +229,8 @@ def _grid(rng: np.random.Generator) -> list[list[int]]:
 
 
 def _number(rng: np.random.Generator) -> int:
-  bounds = ((1, 13), (1, 60), (-60, 1), (1, 300), (100, 5000))
-  return int(rng.integers(*bounds[rng.integers(5)]))
-
-
-def _two(rng: np.random.Generator) -> tuple[str, str]:
-  word = _word(rng)
-  shuffled = ''.join(word[i] for i in rng.permutation(len(word)))
-  part = word[rng.integers(len(word)) :]
-  return word, (shuffled, part, _word(rng), word[:-1] + 'a')[rng.integers(4)]
+  bounds = ((1, 13), (1, 60), (-60, 1), (1, 300))
+  return int(rng.integers(*bounds[rng.integers(4)]))
 
 
 _ORDINARY = {
@@ -279,10 +239,6 @@ _ORDINARY = {
   'text': _word,
   'words': lambda rng: [_word(rng) for _ in range(rng.integers(3, 6))],
   'pair': lambda rng: tuple(rng.integers(1, 50, size=2).tolist()),
-  'two': _two,
-  'brackets': lambda rng: ''.join(
-    rng.permutation(['(', ')'] * int(rng.integers(2, 5)))
-  ),
   'grid': _grid,
 }
 

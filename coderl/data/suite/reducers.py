@@ -18,15 +18,6 @@ REDUCERS = (
     wrong=('$ = 0\nfor x in @[1:]:\n    $ += x', '$ = sum(set(@))'),
   ),
   op(
-    'sum_squares',
-    'ints -> int',
-    lambda a, k: sum(x**2 for x in a),
-    'the sum of the squares of ~',
-    '$ = 0\nfor x in @:\n    $ += x * x',
-    '$ = sum(x * x for x in @)',
-    wrong=('$ = sum(@) ** 2',),
-  ),
-  op(
     'sum_sizes',
     'ints -> int',
     lambda a, k: sum(max(x, -x) for x in a),
@@ -34,15 +25,6 @@ REDUCERS = (
     '$ = 0\nfor x in @:\n    $ += abs(x)',
     '$ = sum(abs(x) for x in @)',
     wrong=('$ = abs(sum(@))',),
-  ),
-  op(
-    'alternating_sum',
-    'ints -> int',
-    lambda a, k: sum(a[::2]) - sum(a[1::2]),
-    'the alternating sum (first minus second plus third, and so on) of ~',
-    '$ = 0\nfor i, x in enumerate(@):\n    $ += x if i % 2 == 0 else -x',
-    '$ = sum(@[::2]) - sum(@[1::2])',
-    wrong=('$ = sum(@[1::2]) - sum(@[::2])', '$ = sum(@)'),
   ),
   op(
     'largest',
@@ -104,26 +86,6 @@ REDUCERS = (
     empty=0,
   ),
   op(
-    'second_largest',
-    'ints -> int',
-    lambda a, k: [0, *sorted(set(a))][-2] if len(set(a)) > 1 else 0,
-    'the second largest distinct value of ~ (0 if there is none)',
-    'u = sorted(set(@))\n$ = u[-2] if len(u) > 1 else 0',
-    '$ = 0\nu = [x for x in @ if x != max(@)]\nif u:\n    $ = max(u)',
-    wrong=('u = sorted(@)\n$ = u[-2] if len(u) > 1 else 0',),
-  ),
-  op(
-    'mode',
-    'ints -> int',
-    lambda a, k: min(a, key=lambda x: (-a.count(x), x)),
-    'the most common of ~ (the smallest one on ties)',
-    '$ = @[0]\nfor x in sorted(@):\n    if @.count(x) > @.count($) or'
-    ' @.count(x) == @.count($) and x < $:\n        $ = x',
-    'm = max(@.count(x) for x in @)\n$ = min(x for x in @ if @.count(x) == m)',
-    wrong=('$ = max(@, key=@.count)', '$ = max(sorted(@)[::-1], key=@.count)'),
-    empty=0,
-  ),
-  op(
     'median',
     'ints -> int',
     lambda a, k: sorted(a)[(len(a) - 1) // 2],
@@ -147,21 +109,6 @@ REDUCERS = (
     empty=0,
   ),
   op(
-    'best_run',
-    'ints -> int',
-    lambda a, k: max(
-      sum(a[i:j]) for i in range(len(a)) for j in range(i + 1, len(a) + 1)
-    ),
-    'the largest sum of consecutive numbers (one or more) of ~',
-    '$ = @[0]\nt = 0\nfor x in @:\n    t = max(t + x, x)\n    $ = max($, t)',
-    '$ = max(sum(@[i:j + 1]) for i in range(len(@)) for j in range(i, len(@)))',
-    wrong=(
-      '$ = 0\nt = 0\nfor x in @:\n    t = max(t + x, 0)\n    $ = max($, t)',
-      '$ = sum(x for x in @ if x > 0)',
-    ),
-    empty=0,
-  ),
-  op(
     'max_position',
     'ints -> int',
     lambda a, k: min(range(len(a)), key=lambda i: (-a[i], i)),
@@ -169,68 +116,6 @@ REDUCERS = (
     '$ = @.index(max(@))',
     '$ = 0\nfor i in range(len(@)):\n    if @[i] > @[$]:\n        $ = i',
     wrong=('$ = @.index(max(@)) + 1', '$ = @.index(min(@))'),
-    empty=0,
-  ),
-  op(
-    'rises',
-    'ints -> int',
-    lambda a, k: sum(x < y for x, y in itertools.pairwise(a)),
-    'the number of times a number is less than the next one',
-    '$ = 0\nfor i in range(1, len(@)):\n    if @[i] > @[i - 1]:\n'
-    '        $ += 1',
-    '$ = sum(1 for x, y in zip(@, @[1:]) if x < y)',
-    wrong=('$ = sum(1 for x, y in zip(@, @[1:]) if x <= y)',),
-  ),
-  op(
-    'longest_rise',
-    'ints -> int',
-    lambda a, k: max(
-      j - i
-      for i in range(len(a))
-      for j in range(i + 1, len(a) + 1)
-      if all(x < y for x, y in itertools.pairwise(a[i:j]))
-    ),
-    'the length of the longest strictly increasing run of neighbours of ~',
-    '$ = 1\nt = 1\nfor i in range(1, len(@)):\n'
-    '    t = t + 1 if @[i] > @[i - 1] else 1\n    $ = max($, t)',
-    wrong=(
-      '$ = 1\nt = 1\nfor i in range(1, len(@)):\n'
-      '    if @[i] > @[i - 1]:\n        t += 1\n    $ = max($, t)',
-    ),
-    empty=0,
-  ),
-  op(
-    'pairs_to',
-    'ints -> int',
-    lambda a, k: sum(x + y == k for x, y in itertools.combinations(a, 2)),
-    'the number of pairs of ~ that sum to #',
-    '$ = 0\nfor i in range(len(@)):\n    for j in range(i):\n'
-    '        if @[i] + @[j] == #:\n            $ += 1',
-    '$ = sum(@[i] + @[j] == # for i in range(len(@)) for j in range(i))',
-    ks=(0, 4, 5, 10),
-    wrong=(
-      '$ = 0\nfor x in @:\n    for y in @:\n        if x + y == #:\n'
-      '            $ += 1',
-    ),
-  ),
-  op(
-    'inversions',
-    'ints -> int',
-    lambda a, k: sum(x > y for x, y in itertools.combinations(a, 2)),
-    'the number of pairs of ~ where the earlier one is larger',
-    '$ = 0\nfor i in range(len(@)):\n    for j in range(i):\n'
-    '        if @[j] > @[i]:\n            $ += 1',
-    '$ = sum(@[j] > @[i] for i in range(len(@)) for j in range(i))',
-  ),
-  op(
-    'closest_to_zero',
-    'ints -> int',
-    lambda a, k: sorted(a, key=lambda x: (x * x, -x))[0],
-    'the one of ~ that is closest to zero (the positive one on ties)',
-    '$ = @[0]\nfor x in @:\n    if abs(x) < abs($) or x == -$:\n'
-    '        $ = max(x, -x) if x == -$ else x',
-    '$ = min(@, key=lambda x: (abs(x), -x))',
-    wrong=('$ = min(@, key=abs)', '$ = min(abs(x) for x in @)'),
     empty=0,
   ),
   count(
@@ -252,13 +137,6 @@ REDUCERS = (
     lambda x, k: x - k > 0,
     'the number of values greater than # among ~|the count of ~ above #',
     ks=(2, 5, 8),
-  ),
-  count(
-    'count_multiples',
-    'x % # == 0',
-    lambda x, k: x // k * k == x,
-    'the number of multiples of # among ~|the count of ~ divisible by #',
-    ks=(3, 4, 5),
   ),
 )
 

@@ -1,6 +1,5 @@
 """Families that reorder, cut or combine a list of integers."""
 
-import collections
 import itertools
 
 from coderl.data.suite import families
@@ -36,17 +35,6 @@ SHAPES = (
     wrong=('$ = @[::-1]',),
   ),
   op(
-    'sort_by_size',
-    'ints -> ints',
-    lambda a, k: [
-      x for m in sorted({x * x for x in a}) for x in a if x * x == m
-    ],
-    'sort by absolute value, keeping the order of ties',
-    '$ = sorted(@, key=abs)',
-    '$ = @[:]\n$.sort(key=abs)',
-    wrong=('$ = sorted(abs(x) for x in @)', '$ = sorted(@)'),
-  ),
-  op(
     'unique',
     'ints -> ints',
     lambda a, k: [x for i, x in enumerate(a) if a.index(x) == i],
@@ -57,38 +45,6 @@ SHAPES = (
     wrong=('$ = sorted(set(@))', '$ = [x for x in @ if @.count(x) == 1]'),
   ),
   op(
-    'once_only',
-    'ints -> ints',
-    lambda a, k: [x for x in a if collections.Counter(a)[x] == 1],
-    'keep only the numbers that occur exactly once|drop every number that'
-    ' occurs more than once',
-    '$ = [x for x in @ if @.count(x) == 1]',
-    '$ = []\nfor x in @:\n    if @.count(x) == 1:\n        $.append(x)',
-    wrong=('$ = list(dict.fromkeys(@))',),
-    shrinks=True,
-  ),
-  op(
-    'repeated_only',
-    'ints -> ints',
-    lambda a, k: [x for x in a if collections.Counter(a)[x] > 1],
-    'keep only the numbers that occur more than once|drop every number that'
-    ' occurs just once',
-    '$ = [x for x in @ if @.count(x) > 1]',
-    '$ = []\nfor x in @:\n    if @.count(x) >= 2:\n        $.append(x)',
-    wrong=('$ = list(dict.fromkeys(x for x in @ if @.count(x) > 1))',),
-    shrinks=True,
-  ),
-  op(
-    'merge_equal',
-    'ints -> ints',
-    lambda a, k: [x for x, _ in itertools.groupby(a)],
-    'collapse runs of equal neighbours into one number|drop each number equal'
-    ' to the one just before it',
-    '$ = []\nfor x in @:\n    if not $ or $[-1] != x:\n        $.append(x)',
-    '$ = [x for i, x in enumerate(@) if i == 0 or x != @[i - 1]]',
-    wrong=('$ = list(dict.fromkeys(@))',),
-  ),
-  op(
     'take',
     'ints -> ints',
     lambda a, k: [x for i, x in enumerate(a) if i < k],
@@ -97,16 +53,6 @@ SHAPES = (
     '$ = []\nfor x in @:\n    if len($) < #:\n        $.append(x)',
     ks=(2, 3, 4),
     wrong=('$ = @[#:]', '$ = @[-#:]'),
-  ),
-  op(
-    'take_last',
-    'ints -> ints',
-    lambda a, k: a[max(0, len(a) - k) :],
-    'keep only the last # numbers|drop everything before the last # numbers',
-    '$ = @[-#:]',
-    '$ = []\nfor x in @[::-1]:\n    if len($) < #:\n        $.insert(0, x)',
-    ks=(2, 3, 4),
-    wrong=('$ = @[#:]', '$ = @[:#]'),
   ),
   op(
     'skip',
@@ -161,26 +107,6 @@ SHAPES = (
     shrinks=True,
   ),
   op(
-    'neighbour_sums',
-    'ints -> ints',
-    lambda a, k: [x + y for x, y in itertools.pairwise(a)],
-    'take the sum of each pair of neighbours|add each number to the next one',
-    '$ = []\nfor i in range(1, len(@)):\n    $.append(@[i] + @[i - 1])',
-    '$ = [x + y for x, y in zip(@, @[1:])]',
-    wrong=('$ = [@[i] + @[i - 1] for i in range(len(@))]',),
-    shrinks=True,
-  ),
-  op(
-    'rotate',
-    'ints -> ints',
-    lambda a, k: [a[(i + k) % len(a)] for i in range(len(a))],
-    'rotate the list left by #',
-    '$ = @[#:] + @[:#]',
-    '$ = [@[(i + #) % len(@)] for i in range(len(@))]',
-    ks=(1, 2),
-    wrong=('$ = @[-#:] + @[:-#]',),
-  ),
-  op(
     'add_position',
     'ints -> ints',
     lambda a, k: list(map(sum, zip(a, range(len(a)), strict=True))),
@@ -190,15 +116,6 @@ SHAPES = (
     wrong=('$ = [x + i + 1 for i, x in enumerate(@)]',),
   ),
   op(
-    'times_position',
-    'ints -> ints',
-    lambda a, k: [x * p for p, x in enumerate(a, 1)],
-    'multiply each number by its position, counting from 1',
-    '$ = [x * (i + 1) for i, x in enumerate(@)]',
-    '$ = []\nfor i in range(len(@)):\n    $.append(@[i] * (i + 1))',
-    wrong=('$ = [x * i for i, x in enumerate(@)]',),
-  ),
-  op(
     'twice',
     'ints -> ints',
     lambda a, k: [a[i // 2] for i in range(2 * len(a))],
@@ -206,34 +123,6 @@ SHAPES = (
     '$ = []\nfor x in @:\n    $ += [x, x]',
     '$ = [x for x in @ for i in range(2)]',
     wrong=('$ = @ + @', '$ = [x * 2 for x in @]'),
-  ),
-  op(
-    'records',
-    'ints -> ints',
-    lambda a, k: [x for i, x in enumerate(a) if all(x > y for y in a[:i])],
-    'keep the numbers greater than all numbers before them',
-    '$ = []\nfor x in @:\n    if not $ or x > $[-1]:\n        $.append(x)',
-    '$ = [x for i, x in enumerate(@) if i == 0 or x > max(@[:i])]',
-    wrong=('$ = [x for i, x in enumerate(@) if i == 0 or x > @[i - 1]]',),
-  ),
-  op(
-    'drop_largest',
-    'ints -> ints',
-    lambda a, k: [x for x in a if any(y > x for y in a)],
-    'remove every copy of the largest number',
-    '$ = [x for x in @ if x != max(@)]',
-    '$ = []\nfor x in @:\n    if x < max(@):\n        $.append(x)',
-    wrong=('$ = sorted(@)[:-1]', '$ = @[:]\nif @:\n    $.remove(max(@))'),
-    shrinks=True,
-  ),
-  op(
-    'above_least',
-    'ints -> ints',
-    lambda a, k: [x - sorted(a)[0] for x in a],
-    'subtract the smallest number from each number',
-    '$ = [x - min(@) for x in @]',
-    '$ = []\nfor x in @:\n    $.append(x - min(@))',
-    wrong=('$ = [x - @[0] for x in @]',),
   ),
 )
 
