@@ -2,7 +2,7 @@
 
   python -m main --config=configs/coderl_train.py --workdir=runs/coderl
 
-trains the embedded policy (2.1M parameters) on the embedded suite on two CPU
+trains the embedded policy (1.1M parameters) on the embedded suite on two CPU
 cores, without a download. Arguments after a colon choose
 among experiments:
 
@@ -115,12 +115,12 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config.train = dict(
     steps=40,
     max_tokens=0,  # Stop once so many response tokens were trained on.
-    prompts_per_step=pick(20, 128),
+    prompts_per_step=pick(32, 128),
     minibatches=2,
-    microbatches=pick(10, 16),
+    microbatches=pick(8, 16),
   )
   config.optimizer = dict(
-    learning_rate=pick(5e-4, 1e-6),
+    learning_rate=pick(6e-4, 1e-6),
     warmup_steps=pick(10, 0),
     weight_decay=pick(0.0, 0.01),
     max_grad_norm=1.0,

@@ -106,7 +106,8 @@ def test_common_solutions_are_mistaken_in_the_mistaken_operations_alone():
       source = embedded.common_solution(problem, rng)
       passed[mistaken].append(_passes(source, problem))
   assert all(passed[0])
-  assert 0.3 < np.mean(passed[1]) < 0.5
+  # 0.35, and a few mistakes that happen to be right.
+  assert 0.35 < np.mean(passed[1]) < 0.6
 
 
 def test_wrong_solutions_fail_a_test():
