@@ -11,7 +11,8 @@ Three arms from the same start, on the same number of training tokens:
 Each seed of an arm is a run of `python -m main` in a workdir of its own, so an
 interrupted study goes on where it stopped. The table gives, for each held-out
 question, the mean over seeds and its 95 % interval (Student's t over seeds),
-and for the last two arms the paired difference to grpo, seed by seed.
+and for the last two arms the paired difference to grpo, seed by seed. Answer
+form tells how much of variable inference is notation.
 """
 
 import argparse
@@ -44,7 +45,7 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
   parser.add_argument('--json', type=pathlib.Path, help='results go here too')
   parser.add_argument('--seeds', type=int, default=3, help='2 or more')
   parser.add_argument(
-    '--tokens', type=int, default=250_000, help='response tokens trained on'
+    '--tokens', type=int, default=400_000, help='response tokens trained on'
   )
   parser.add_argument('--jobs', type=int, default=1, help='runs at a time')
   parser.add_argument(

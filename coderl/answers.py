@@ -34,7 +34,11 @@ class Scores(NamedTuple):
 
 
 def answer_json(expected: str, targets: Sequence[types.Target]) -> str:
-  """The right answer's one line, for a task or a prompt's fields."""
+  """The right answer's one line, for a task or a prompt's fields.
+
+  The variables come before the output, in the order they were defined: so each
+  value can be worked out from the ones already written.
+  """
   values = {}
   for target in targets:
     value = tracing.parse(target.value)

@@ -3,7 +3,7 @@
   python -m main --config=configs/coderl_warm_start.py --workdir=runs/warm
 
 writes runs/warm/policy, which is what coderl/models/embedded holds, in about
-half an hour on two CPU cores. `runlocal` does it in a minute, badly.
+twenty minutes on two CPU cores. `runlocal` does it in a minute, badly.
 """
 
 import ml_collections

@@ -73,10 +73,23 @@ def test_offsets_give_the_token_of_a_character():
   assert TOKENIZER.encode_with_offsets('x = x')[1] == [(0, 1), (1, 3), (3, 5)]
 
 
-def test_an_indent_is_one_token_and_a_digit_is_one():
-  ids = TOKENIZER.encode('    x = x + 1\n    return 207')
-  pieces = [TOKENIZER.decode([i]) for i in ids]
-  assert pieces[-6:] == ['\n    ', 'return', ' ', '2', '0', '7']
+def _pieces(tokenizer, text):
+  return [tokenizer.decode([i]) for i in tokenizer.encode(text)]
+
+
+def test_an_indent_is_one_token():
+  pieces = _pieces(TOKENIZER, '    x = x + 1\n    return x')
+  assert pieces[-3:] == ['\n    ', 'return', ' x']
+
+
+def test_a_small_integer_is_one_token_with_its_sign_and_space():
+  numbers = range(-9, 100)
+  texts = [f'[{n}, {n}] a[{n}] - {n}' for n in numbers]
+  tokenizer = tokenization.train_bpe(texts * 2, 800)
+  for n in numbers:
+    assert _pieces(tokenizer, f'[{n}, {n}]') == ['[', f'{n}', ',', f' {n}', ']']
+  assert _pieces(tokenizer, 'a - 12') == ['a', ' -', ' 12']
+  assert _pieces(tokenizer, 'a[-1]') == ['a', '[', '-1', ']']
 
 
 def test_training_is_deterministic_across_processes(tmp_path):

@@ -7,8 +7,6 @@ from coderl.data.suite import families
 ask, count, each = families.ask, families.count, families.each
 keep, op = families.keep, families.op
 
-_VOWELS = frozenset('aeiou')
-
 WORDS = (
   op(
     'reverse_words',
