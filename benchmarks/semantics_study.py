@@ -11,8 +11,8 @@ Three arms from the same start, on the same number of training tokens:
 Each seed of an arm is a run of `python -m main` in a workdir of its own, so an
 interrupted study goes on where it stopped. The table gives, for each held-out
 question, the mean over seeds and its 95 % interval (Student's t over seeds),
-and for the last two arms the paired difference to grpo, seed by seed. Answer
-form tells how much of variable inference is notation.
+and for the last two arms the paired difference to grpo, seed by seed. The last
+two columns tell how much of variable inference is notation.
 """
 
 import argparse

@@ -74,6 +74,20 @@ def parse_answer(reply: str) -> dict[str, Any] | None:
   return answer if well else None
 
 
+def as_json(reply: str) -> str:
+  """The last line of a reply, turned from Python's notation into JSON.
+
+  So a right answer in the wrong notation can be told from a wrong one. Where
+  the last line is no plain data that JSON can hold, the reply is left alone.
+  """
+  last = reply.strip().rpartition('\n')[2]
+  try:
+    answer = tracing.parse(last)
+  except ValueError:
+    return reply
+  return json.dumps(answer) if _is_json(answer) else reply
+
+
 def score_answer(
   reply: str, expected: str, targets: Sequence[types.Target]
 ) -> Scores:

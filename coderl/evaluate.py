@@ -7,8 +7,9 @@
 
 Code reasoning and variable inference are asked of the reference and its traced
 run; a problem without a reference or a runnable test is asked fewer questions.
-A fifth figure, the answer form, is the share of the answers on variables that
-could be read: it tells a gain in notation from one in understanding.
+Two more figures tell a gain in notation from one in understanding: the answer
+form is the share of the answers on variables that can be read, and the last is
+variable inference with answers in Python's notation read as well.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ import numpy as np
 
 from coderl import (
   alignment,
+  answers,
   checkpoint,
   metrics,
   report,
@@ -37,7 +39,7 @@ from coderl.execution import sandbox
 
 PASS, REASONING = 'pass@1', 'code reasoning'
 TEST_OUTPUT, VARIABLES = 'test output', 'variable inference'
-FORM = 'answer form'
+FORM, ANY_NOTATION = 'answer form', 'in any notation'
 
 Suite = Mapping[str, Sequence[types.Prompt]]
 
@@ -167,7 +169,16 @@ def scores(
   inferred = answered.get(VARIABLES, ())
   if inferred:
     found[FORM] = [r.scores['form'] for r in inferred]
+    found[ANY_NOTATION] = [in_any_notation(r) for r in inferred]
   return found
+
+
+def in_any_notation(r: types.Rollout) -> float:
+  """The share of variables right, whether in JSON or in Python's notation."""
+  reply = answers.as_json(r.text)
+  return rewards.paper(
+    answers.score_answer(reply, r.prompt.expected, r.prompt.targets)
+  )
 
 
 def summary(values: Sequence[float]) -> dict[str, float]:

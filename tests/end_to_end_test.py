@@ -128,6 +128,7 @@ def test_a_finished_run_leaves_what_the_readme_promises(tmp_path):
       'test output',
       'variable inference',
       'answer form',
+      'in any notation',
     ):
       row = results['evaluations'][when][name]
       assert 0 <= row['low'] <= row['accuracy'] <= row['high'] <= 1

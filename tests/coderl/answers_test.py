@@ -146,3 +146,14 @@ def test_outputs_compare_without_trailing_space():
   assert right('3\n6', '3 \n6\n\n')
   assert not right('3 6', '3\n6')
   assert not right(' 3', '3')
+
+
+def test_an_answer_as_python_prints_it_is_read_as_json():
+  answer = {'final_output': "it's\n", 'variables': {'a': [1, None, True]}}
+  target = types.Target('a', '[1, None, True]')
+  reply = f'a = [1]\n{answer!r}\n'
+  assert not answers.score_answer(reply, "it's\n", [target]).form
+  scores = answers.score_answer(answers.as_json(reply), "it's\n", [target])
+  assert scores == answers.Scores(True, True, 1, 1)
+  for other in (json.dumps(answer), '', 'no answer', '{1: 2}', '[' * 9000):
+    assert answers.as_json(other) == other
