@@ -90,6 +90,7 @@ def test_a_small_integer_is_one_token_with_its_sign_and_space():
     assert _pieces(tokenizer, f'[{n}, {n}]') == ['[', f'{n}', ',', f' {n}', ']']
   assert _pieces(tokenizer, 'a - 12') == ['a', ' -', ' 12']
   assert _pieces(tokenizer, 'a[-1]') == ['a', '[', '-1', ']']
+  assert _pieces(tokenizer, '[207]') == ['[', '20', '7', ']']
 
 
 def test_training_is_deterministic_across_processes(tmp_path):

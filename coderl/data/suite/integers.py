@@ -6,7 +6,6 @@ from coderl.data.suite import arithmetic, families
 
 ask, op = families.ask, families.op
 
-_MEDIUM = (1, 60)
 _WIDE = (0, 5000)
 
 INTEGERS = (

@@ -4,8 +4,7 @@ import re
 
 from coderl.data.suite import families
 
-ask, count, each = families.ask, families.count, families.each
-keep, op = families.keep, families.op
+each, keep, op = families.each, families.keep, families.op
 
 WORDS = (
   op(
