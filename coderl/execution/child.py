@@ -10,6 +10,7 @@ import atexit
 import builtins
 import contextlib
 import contextvars
+import errno
 import json
 import os
 import socket
@@ -28,6 +29,14 @@ _REPORT, _LINK = 1000, 1001
 INPUT_FILES = 3
 _FRAME = struct.Struct('>I')
 _MAX_FRAME = 8 << 20
+_REFUSALS = {
+  errno.ENOMEM: 'memory',
+  errno.EFBIG: 'file',
+  errno.ENOSPC: 'file',
+  errno.EDQUOT: 'file',
+  errno.EAGAIN: 'process',
+}
+_NO_THREAD = "can't start new thread"  # CPython's words for EAGAIN.
 
 
 def run(limits: dict, files: list[int], uid: int, inputs: int) -> None:
@@ -158,13 +167,27 @@ def _fail(error: BaseException, report: _Report) -> int:
       report.fields['error'] = f'SystemExit: {error.code}'
     return error.code & 0xFF
   report.fields['error'] = _describe(error)
-  report.fields['memory'] = isinstance(error, MemoryError)
+  report.fields['refused'] = _refused(error)
   try:
     error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next
     traceback.print_exception(error, limit=-20)
   except BaseException:
     return 1  # The program took stderr away.
   return 1
+
+
+def _refused(error: BaseException) -> str:
+  """The limit that an uncaught exception tells of, or ''."""
+  try:
+    if isinstance(error, MemoryError):
+      return 'memory'
+    if isinstance(error, OSError):
+      return _REFUSALS.get(error.errno, '')
+    if type(error) is RuntimeError and error.args == (_NO_THREAD,):
+      return 'thread'
+  except BaseException:
+    return ''  # The program's own exception, with code in it.
+  return ''
 
 
 def _describe(error: BaseException) -> str:

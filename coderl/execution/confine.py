@@ -237,7 +237,7 @@ def restrict(limits: dict, uid: int, inputs: int) -> None:
   _limit(resource.RLIMIT_CORE, 0)
   _limit(resource.RLIMIT_STACK, 64 << 20)
   _limit(resource.RLIMIT_MSGQUEUE, 0)
-  _limit(resource.RLIMIT_NPROC, limits['processes'] + 1)
+  _limit(resource.RLIMIT_NPROC, limits['processes'] + limits['threads'] + 1)
   _become(uid)
   _drop_capabilities()
   _prctl(_PR_SET_NO_NEW_PRIVS, 1)

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from concurrent import futures
 import contextlib
 import dataclasses
-import enum
 import itertools
 import json
 import logging
@@ -21,113 +20,15 @@ import socket
 import tempfile
 from typing import BinaryIO
 
+from coderl.execution import interface
 from coderl.execution import worker as worker_lib
 
-
-class Status(str, enum.Enum):
-  """How a run ended. PASSED and WRONG_ANSWER are verdicts on a finished run."""
-
-  FINISHED = 'finished'
-  PASSED = 'passed'
-  WRONG_ANSWER = 'wrong_answer'
-  RUNTIME_ERROR = 'runtime_error'
-  TIMEOUT = 'timeout'
-  MEMORY_LIMIT = 'memory_limit'
-  OUTPUT_LIMIT = 'output_limit'
-  SANDBOX_FAILURE = 'sandbox_failure'
-
-
-@dataclasses.dataclass(frozen=True)
-class Limits:
-  """What one program may use; each breach has its own status.
-
-  cpu_s, wall_s: seconds. memory_mb: address space. output_kb: stdout and
-  stderr each. file_kb: any file written. processes: children and threads.
-  A program that others keep from a processor gets up to twice wall_s.
-  trace_events: definitions recorded in a trajectory; the final values stay
-  right beyond it.
-  """
-
-  cpu_s: float = 2.0
-  wall_s: float = 4.0
-  memory_mb: int = 512
-  output_kb: int = 256
-  file_kb: int = 256
-  processes: int = 16
-  trace_events: int = 256
-
-
-@dataclasses.dataclass(frozen=True)
-class Program:
-  """One run: a source, one input, and what to observe.
-
-  source: Python source.
-  stdin: text fed to standard input.
-  call: an expression evaluated in the program's namespace after it ran; its
-    value comes back as canonical text in `Execution.value`.
-  checker: source of assertions that call `entry_point`; it runs in a process
-    of its own, where `entry_point` is answered by the program's process.
-    `Execution.value` is 'True' when every assertion held.
-  entry_point: the function that `checker` calls.
-  trace: record variables (`Execution.variables`, `Execution.trajectory`).
-  """
-
-  source: str
-  stdin: str = ''
-  call: str | None = None
-  checker: str | None = None
-  entry_point: str | None = None
-  trace: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
-class Variable:
-  """A variable's value at its last definition.
-
-  scope: '' for the module, else the dotted function name ('solve.inner').
-  name: the variable. value: canonical text (tracing.canonical).
-  line: 1-based line of the definition. complete: False where the text was
-  cut to its bound or the value has no stable text.
-  """
-
-  scope: str
-  name: str
-  value: str
-  line: int
-  complete: bool = True
-
-  @property
-  def qualified_name(self) -> str:
-    return f'{self.scope}.{self.name}' if self.scope else self.name
-
-
-@dataclasses.dataclass(frozen=True)
-class Event:
-  """One definition in a trajectory: line, qualified name, value's text."""
-
-  line: int
-  name: str
-  value: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Execution:
-  """What running a program gave.
-
-  variables: in order of last definition, oldest first.
-  error: 'ValueError: ...' of an uncaught exception, else ''.
-  """
-
-  status: Status
-  stdout: str = ''
-  stderr: str = ''
-  error: str = ''
-  value: str | None = None
-  wall_s: float = 0.0
-  cpu_s: float = 0.0
-  variables: tuple[Variable, ...] = ()
-  trajectory: tuple[Event, ...] = ()
-
+Status = interface.Status
+Limits = interface.Limits
+Program = interface.Program
+Variable = interface.Variable
+Event = interface.Event
+Execution = interface.Execution
 
 # Beyond the wall limit: what a loaded machine may need to kill and to tell.
 _GRACE_S = 15.0
@@ -354,7 +255,7 @@ def _result(run: _Run, reply: dict, limits: Limits) -> Execution:
   end = _ended(run, reply, 0)
   stdout, stderr, over = run.output(limits.output_kb * 1024)
   report = run.report()
-  status, error = _status(end, reply['late'], over, report, limits)
+  status, error = _status(end, reply, over, report, limits)
   value = report.get('value')
   return Execution(
     status=status,
@@ -376,8 +277,17 @@ def _ended(run: _Run, reply: dict, index: int) -> dict:
   return end
 
 
+# What a child says it died of, or the kernel says of its group.
+_REFUSED = {
+  'memory': Status.MEMORY_LIMIT,
+  'file': Status.FILE_LIMIT,
+  'process': Status.PROCESS_LIMIT,
+  'thread': Status.THREAD_LIMIT,
+}
+
+
 def _status(
-  end: dict, late: bool, over: bool, report: dict, limits: Limits
+  end: dict, reply: dict, over: bool, report: dict, limits: Limits
 ) -> tuple[Status, str]:
   """The status, and the error's text."""
   code, error = end['code'], _text(report.get('error', ''))
@@ -386,17 +296,30 @@ def _status(
   spent = end['cpu_s'] >= limits.cpu_s * (0.5 if killed else 1.0)
   if over:
     return Status.OUTPUT_LIMIT, error
-  if spent or (late and end['stopped']):
-    return Status.TIMEOUT, error
+  if spent or (reply['late'] and end['stopped']):
+    late = Status.CPU_LIMIT if spent else Status.WALL_LIMIT
+    return _REFUSED.get(reply['refused'], late), error
   if end['stopped'] and killed:
     return Status.FINISHED, ''  # Its checker ended; it has nothing more to do.
-  if killed or (code and report.get('memory') is True):
+  if killed:
     return Status.MEMORY_LIMIT, error
+  if code == -signal.SIGXFSZ:
+    return Status.FILE_LIMIT, error
   if code < 0:
-    return Status.RUNTIME_ERROR, f'killed by {signal.Signals(-code).name}'
+    return Status.RUNTIME_ERROR, f'killed by {_signal_name(-code)}'
   if code:
+    refused = report.get('refused')
+    if isinstance(refused, str) and refused in _REFUSED:
+      return _REFUSED[refused], error
     return Status.RUNTIME_ERROR, error or f'exit status {code}'
   return Status.FINISHED, ''
+
+
+def _signal_name(number: int) -> str:
+  try:
+    return signal.Signals(number).name
+  except ValueError:
+    return f'signal {number}'  # A real-time one.
 
 
 def _checked(
@@ -407,7 +330,7 @@ def _checked(
   held = end['code'] == 0 and report.get('held') is True
   status, error = execution.status, execution.error
   if status is Status.FINISHED and not held:
-    status, error = _status(end, reply['late'], False, report, limits)
+    status, error = _status(end, reply, False, report, limits)
     if report.get('assertion') is True:
       status = Status.FINISHED
   return dataclasses.replace(

@@ -288,13 +288,13 @@ class _Children:
     self._before_s[0] += busy_s
     self._start += wall_s
     end = {'code': 0, 'stopped': False, 'cpu_s': busy_s}
-    return {'ends': [end], 'late': False, 'wall_s': wall_s}
+    return {'ends': [end], 'late': False, 'refused': '', 'wall_s': wall_s}
 
   def reap(self, late: bool) -> dict:
     """How the run ended, and each process, once what still runs is killed."""
     ends = [*map(_reap, self.pids, self._before_s)]
     wall_s = time.monotonic() - self._start
-    return {'ends': ends, 'late': late, 'wall_s': wall_s}
+    return {'ends': ends, 'late': late, 'refused': '', 'wall_s': wall_s}
 
 
 def _reap(pid: int, before_s: float) -> dict:

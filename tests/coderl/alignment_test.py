@@ -183,7 +183,7 @@ def test_an_incomplete_value_is_not_asked_for():
   ('known', 'execution'),
   [
     (None, traced(('', 'a', 1), stdout=' \n')),
-    (None, traced(('', 'a', 1), status=sandbox.Status.TIMEOUT)),
+    (None, traced(('', 'a', 1), status=sandbox.Status.WALL_LIMIT)),
     (None, traced(('', 'a', 1), status=sandbox.Status.RUNTIME_ERROR)),
     (None, traced(('', 'a', 1), stdout='x' * 2000)),
     (None, traced(('', 'a', 1), stdout='<f object at 0x7f12ab>')),

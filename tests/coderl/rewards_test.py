@@ -166,7 +166,7 @@ def test_verdicts(test, stdout, value, right):
 
 
 @pytest.mark.parametrize(
-  'status', [Status.TIMEOUT, Status.RUNTIME_ERROR, Status.SANDBOX_FAILURE]
+  'status', [Status.WALL_LIMIT, Status.RUNTIME_ERROR, Status.SANDBOX_FAILURE]
 )
 def test_a_run_that_did_not_finish_keeps_its_status(status):
   ran = sandbox.Execution(status, stdout='3\n')

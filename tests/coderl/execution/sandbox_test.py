@@ -17,7 +17,13 @@ from coderl.execution import sandbox
 
 Program, Status = sandbox.Program, sandbox.Status
 _LIMITS = sandbox.Limits(
-  cpu_s=1.0, wall_s=1.5, memory_mb=256, output_kb=64, file_kb=64, processes=8
+  cpu_s=1.0,
+  wall_s=1.5,
+  memory_mb=256,
+  output_kb=64,
+  file_kb=64,
+  processes=4,
+  threads=8,
 )
 
 
@@ -85,12 +91,12 @@ def test_honest_programs_finish(box, source, stdin, stdout):
     ('(' * 10000 + ')' * 10000, Status.RUNTIME_ERROR, ''),
     ('-' * 10**6 + '1', Status.RUNTIME_ERROR, ''),
     ('import ctypes; ctypes.string_at(0)', Status.RUNTIME_ERROR, 'killed by'),
-    ('import time; time.sleep(60)', Status.TIMEOUT, ''),
+    ('import time; time.sleep(60)', Status.WALL_LIMIT, ''),
     (
       'import signal\nfor s in range(1, 32):\n  try: signal.signal(s, 1)\n'
       '  except OSError: pass\nwhile True:\n  try:\n    while True: pass\n'
       '  except BaseException: pass',
-      Status.TIMEOUT,
+      Status.CPU_LIMIT,
       '',
     ),
     ('bytearray(10**10)', Status.MEMORY_LIMIT, 'MemoryError'),
@@ -108,11 +114,11 @@ def test_honest_programs_finish(box, source, stdin, stdout):
       '',
     ),
     ('open("/x", "w")', Status.RUNTIME_ERROR, 'OSError: '),
-    ('open("x", "w").write("x" * 10**5)', Status.RUNTIME_ERROR, 'OSError: '),
+    ('open("x", "w").write("x" * 10**5)', Status.FILE_LIMIT, 'OSError: '),
     (
       'import threading, time\nfor _ in range(50):\n'
       '  threading.Thread(target=time.sleep, args=(1,), daemon=True).start()',
-      Status.RUNTIME_ERROR,
+      Status.THREAD_LIMIT,
       'RuntimeError: ',
     ),
   ],
@@ -137,7 +143,7 @@ def test_a_loop_ends_with_its_processor_time_and_is_not_retried(cpu_s):
   limits = sandbox.Limits(cpu_s=cpu_s, wall_s=60.0)
   with sandbox.Sandbox(limits, workers=1) as box:
     execution = _run(box, _SPIN)
-  assert execution.status is Status.TIMEOUT
+  assert execution.status is Status.CPU_LIMIT
   assert execution.cpu_s == pytest.approx(cpu_s, abs=0.2)
   assert execution.wall_s < 30 * cpu_s
 
@@ -152,7 +158,7 @@ def test_wall_time_doubles_for_the_starved_alone(source, walls):
   limits = sandbox.Limits(cpu_s=60.0, wall_s=wall_s)
   with sandbox.Sandbox(limits, workers=1) as box:
     execution = _run(box, source)
-  assert execution.status is Status.TIMEOUT
+  assert execution.status is Status.WALL_LIMIT
   assert walls * wall_s <= execution.wall_s < 2 * wall_s + 0.4
   if 'sleep' in source:
     assert execution.wall_s < wall_s + 0.4
@@ -323,7 +329,7 @@ def test_checker_calls_the_program(box):
     ('def f(x): import os; os._exit(0)', Status.RUNTIME_ERROR),
     ('def f(x): return 1 / 0', Status.RUNTIME_ERROR),
     ('def g(x): return 1', Status.RUNTIME_ERROR),
-    ('def f(x):\n  while True: pass', Status.TIMEOUT),
+    ('def f(x):\n  while True: pass', Status.CPU_LIMIT),
     ('def f(x): return bytearray(10**10)', Status.RUNTIME_ERROR),
     (
       'class A:\n  def __eq__(s, o): return True\ndef f(x): return A()',
@@ -347,7 +353,7 @@ def test_checker_is_not_fooled(box, source, status):
   execution = _check(box, source)
   assert execution.value == 'False'
   assert execution.status in (status, Status.FINISHED)
-  if status is Status.TIMEOUT:
+  if status is Status.CPU_LIMIT:
     assert execution.status is status
 
 

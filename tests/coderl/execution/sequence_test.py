@@ -105,7 +105,7 @@ def test_what_runs_out_of_time_costs_no_other_input(box):
   source = 'n = int(input())\nwhile n == 1: pass\nprint(n)'
   ran = box.run([Program(source, str(n)) for n in (0, 1, 2, 1, 3)])
   assert [e.stdout for e in ran] == ['0\n', '', '2\n', '', '3\n']
-  assert [e.status is Status.TIMEOUT for e in ran] == [
+  assert [e.status is Status.CPU_LIMIT for e in ran] == [
     False, True, False, True, False
   ]  # fmt: skip
 
