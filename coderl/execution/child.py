@@ -27,6 +27,7 @@ from coderl.execution import confine, pristine, tracing, trajectory
 # hands out the inputs of a sequence.
 _REPORT, _LINK = 1000, 1001
 INPUT_FILES = 3
+_MAX_DESCRIPTORS = 1 << 20
 _FRAME = struct.Struct('>I')
 _MAX_FRAME = 8 << 20
 _REFUSALS = {
@@ -39,20 +40,20 @@ _REFUSALS = {
 _NO_THREAD = "can't start new thread"  # CPython's words for EAGAIN.
 
 
-def run(limits: dict, files: list[int], uid: int, inputs: int) -> None:
+def run(cage: confine.Cage, files: list[int], place: int, inputs: int) -> None:
   """Runs one job and exits.
 
   files: the job, the report, standard input, output and error, and the link
-  where there is one. inputs: how many the program runs on.
+  where there is one. place, inputs: see confine.restrict.
   """
   os.setsid()
   job = json.loads(os.pread(files[0], os.fstat(files[0]).st_size, 0))
   for target, file in zip((_REPORT, 0, 1, 2, _LINK), files[1:], strict=False):
     os.dup2(file, target)
   linked = len(files) == 6
+  confine.restrict(cage, place, inputs)
   os.closerange(3, _REPORT)
-  os.closerange(_LINK + linked, os.sysconf('SC_OPEN_MAX'))
-  confine.restrict(limits, uid, inputs)
+  os.closerange(_LINK + linked, _MAX_DESCRIPTORS)
   report = _Report()
   report.send()  # Whatever fails from here on is the program's doing.
   try:
@@ -273,7 +274,7 @@ def _run_checker(job: dict, report: _Report) -> int:
     report.fields['error'] = _describe(error)
     report.fields['assertion'] = isinstance(error, AssertionError)
     return 1
-  report.fields['held'] = True
+  report.fields['token'] = job['token']
   return 0
 
 

@@ -6,7 +6,7 @@ files between this process and the child, so that a worker never holds them;
 expected outputs never leave this process.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent import futures
 import contextlib
 import dataclasses
@@ -15,12 +15,14 @@ import json
 import logging
 import os
 import queue
+import secrets
 import signal
 import socket
 import tempfile
 from typing import BinaryIO
 
-from coderl.execution import interface
+from coderl import errors
+from coderl.execution import confine, interface
 from coderl.execution import worker as worker_lib
 
 Status = interface.Status
@@ -86,33 +88,65 @@ def _read(file: BinaryIO, limit: int) -> bytes:
 class Sandbox:
   """Runs programs, each confined in a process of its own.
 
-  limits: of every program. workers: programs at a time.
+  limits: of every program. workers: programs at a time; by default one a core.
+  layers: of confine.LAYERS, to be used where the host's kernel lets them; what
+  it refuses is logged in one line. require: those of them without which no
+  program is to run.
 
-  `run` may be called from any thread. A worker that dies or no longer answers
-  is replaced and its program tried once more, then reported as
-  SANDBOX_FAILURE.
+  `run` may be called from any thread; from asyncio, through
+  `asyncio.to_thread`. A worker that dies or no longer answers is replaced and
+  its program tried once more, then reported as SANDBOX_FAILURE.
+
+  Raises: UserError, a ValueError, for a layer or a count of workers that there
+    is not, and for a layer of `require` that the host refuses.
   """
 
-  def __init__(self, limits: Limits | None = None, workers: int | None = None):
+  def __init__(
+    self,
+    limits: Limits | None = None,
+    workers: int | None = None,
+    *,
+    layers: Collection[str] = tuple(confine.LAYERS),
+    require: Collection[str] = (),
+  ):
     self.limits = limits or Limits()
-    count = workers or os.cpu_count() or 1
+    count = os.cpu_count() or 1 if workers is None else workers
     if count < 1:
-      raise ValueError(f'Sandbox: workers is {count}; it must be at least 1')
+      raise errors.UserError(f'sandbox workers={count}: must be at least 1')
+    for name in (*layers, *require):
+      if name not in confine.LAYERS:
+        raise errors.unknown('sandbox layer', name, confine.LAYERS)
+    self._settings = (dataclasses.asdict(self.limits), tuple(layers))
+    self._workers = count
     self._pool = futures.ThreadPoolExecutor(count, 'sandbox')
     self._idle: queue.SimpleQueue[worker_lib.Worker | None] = (
       queue.SimpleQueue()
     )
-    for worker in self._pool.map(lambda _: worker_lib.Worker(), range(count)):
+    for worker in self._pool.map(lambda _: self._worker(), range(count)):
       self._idle.put(worker)
-      self._layers = worker.layers
-    self._workers = count
-    refused = [f'{name} ({why})' for name, why in self._layers.items() if why]
+      self._refusals = worker.refusals
+    self._tell(require)
+
+  def _worker(self) -> worker_lib.Worker:
+    return worker_lib.Worker(*self._settings)
+
+  def _tell(self, require: Collection[str]) -> None:
+    """Says what the host refuses, or fails where that is required."""
+    refused = {name: why for name, why in self._refusals.items() if why}
+    missing = [name for name in require if self._refusals.get(name, '-')]
+    if missing:
+      self.close()
+      reasons = [f'{name} ({refused.get(name, "off")})' for name in missing]
+      raise errors.UserError(
+        f'sandbox layers required but refused: {", ".join(reasons)}'
+      )
     if refused:
-      logging.warning('Sandbox without: %s', ', '.join(refused))
+      parts = [f'{n} ({w}): {confine.LAYERS[n]}' for n, w in refused.items()]
+      logging.warning('Sandbox without %s', '; '.join(parts))
 
   def layers(self) -> dict[str, str]:
-    """Namespace -> '' where it holds, else why the kernel refused it."""
-    return dict(self._layers)
+    """Layer -> '' where it holds, else why the host refused it."""
+    return dict(self._refusals)
 
   def run(self, programs: Sequence[Program]) -> list[Execution]:
     """Runs programs; what each gave, in their order.
@@ -151,7 +185,7 @@ class Sandbox:
     for _ in range(_ATTEMPTS):
       worker = self._idle.get()
       try:
-        worker = worker or worker_lib.Worker()
+        worker = worker or self._worker()
         return _execute(worker, programs, self.limits)
       except worker_lib.WorkerError as failure:
         error = str(failure)
@@ -191,11 +225,10 @@ def _execute(
     own = [_job_file(_program_job(first, limits), stack), *runs[0].descriptors]
     files = [own, *(run.descriptors for run in runs[1:])]
     if first.checker is not None:
-      checker = _Run('', stack)
-      files.append(
-        [_job_file(_checker_job(first), stack), *checker.descriptors]
-      )
-    _send(worker, files, len(runs), limits)
+      checker, token = _Run('', stack), secrets.token_hex()
+      job = _checker_job(first, token)
+      files.append([_job_file(job, stack), *checker.descriptors])
+    _send(worker, files, len(runs))
     turns = 2 * len(runs) - 1  # What fails in another's process runs again.
     wall_s = turns * _STARVED_TURNS * limits.wall_s
     replies = worker.receive(wall_s + _GRACE_S)['runs']
@@ -205,7 +238,7 @@ def _execute(
         for run, reply in zip(runs, replies, strict=True)
       ]
     execution = _result(runs[0], replies[0], limits)
-    return [_checked(execution, checker, replies[0], limits)]
+    return [_checked(execution, checker, token, replies[0], limits)]
 
 
 def _job_file(job: dict, stack: contextlib.ExitStack) -> int:
@@ -215,7 +248,7 @@ def _job_file(job: dict, stack: contextlib.ExitStack) -> int:
 
 
 def _send(
-  worker: worker_lib.Worker, files: list[list[int]], inputs: int, limits: Limits
+  worker: worker_lib.Worker, files: list[list[int]], inputs: int
 ) -> None:
   """Sends the files of one program; of a checker with the ends of a relay."""
   with contextlib.ExitStack() as stack:
@@ -223,11 +256,7 @@ def _send(
     if len(files) > inputs:
       for own, end in zip(files, socket.socketpair(), strict=True):
         own.append(stack.enter_context(end).fileno())
-    request = {
-      'limits': dataclasses.asdict(limits),
-      'inputs': inputs,
-      'files': [len(own) for own in files],
-    }
+    request = {'inputs': inputs, 'files': [len(own) for own in files]}
     worker.send(request, [*itertools.chain(*files)])
 
 
@@ -243,9 +272,10 @@ def _program_job(program: Program, limits: Limits) -> dict:
   }
 
 
-def _checker_job(program: Program) -> dict:
+def _checker_job(program: Program, token: str) -> dict:
   return {
     'role': 'checker',
+    'token': token,  # Given back once every assertion held.
     'source': program.checker,
     'entry_point': program.entry_point,
   }
@@ -323,11 +353,11 @@ def _signal_name(number: int) -> str:
 
 
 def _checked(
-  execution: Execution, checker: _Run, reply: dict, limits: Limits
+  execution: Execution, checker: _Run, token: str, reply: dict, limits: Limits
 ) -> Execution:
   """The program's result with the checker's verdict as its value."""
   end, report = _ended(checker, reply, 1), checker.report()
-  held = end['code'] == 0 and report.get('held') is True
+  held = end['code'] == 0 and report.get('token') == token
   status, error = execution.status, execution.error
   if status is Status.FINISHED and not held:
     status, error = _status(end, reply, False, report, limits)

@@ -1,5 +1,6 @@
 """A worker process, and the socket to it."""
 
+from collections.abc import Sequence
 import json
 import pathlib
 import socket
@@ -12,7 +13,7 @@ _ROOT = pathlib.Path(__file__).parents[2]
 _COMMAND = (
   'import sys; sys.path.insert(0, {root!r}); '
   'from coderl.execution import zygote; sys.path.pop(0); '
-  'zygote.main({descriptor})'
+  'zygote.main({descriptor}, {limits!r}, {layers!r})'
 )
 
 
@@ -21,14 +22,19 @@ class WorkerError(Exception):
 
 
 class Worker:
-  """A zygote process and the socket to it."""
+  """A zygote process and the socket to it.
 
-  def __init__(self):
+  limits: the fields of interface.Limits. layers: of confine.LAYERS.
+  """
+
+  def __init__(self, limits: dict, layers: Sequence[str]):
     self._socket, theirs = socket.socketpair(
       socket.AF_UNIX, socket.SOCK_SEQPACKET
     )
     descriptor = theirs.fileno()
-    command = _COMMAND.format(root=str(_ROOT), descriptor=descriptor)
+    command = _COMMAND.format(
+      root=str(_ROOT), descriptor=descriptor, limits=limits, layers=layers
+    )
     self._process = subprocess.Popen(
       [sys.executable, '-s', '-S', '-P', '-B', '-c', command],
       env={'PYTHONHASHSEED': '0'},
@@ -41,7 +47,7 @@ class Worker:
     theirs.close()
     self.pid = self._process.pid
     try:
-      self.layers: dict[str, str] = self.receive(_START_S)
+      self.refusals: dict[str, str] = self.receive(_START_S)
     except WorkerError:
       self.close()
       raise
@@ -62,7 +68,7 @@ class Worker:
       raise WorkerError('the worker died')
     return json.loads(message)
 
-  def close(self, timeout_s: float = 0.0) -> None:
+  def close(self, timeout_s: float = 1.0) -> None:
     self._socket.close()
     try:
       self._process.wait(timeout_s)

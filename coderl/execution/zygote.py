@@ -10,9 +10,10 @@ Standard library only.
 """
 
 import builtins
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 import contextlib
 import enum
+import errno
 import fcntl
 import gc
 import itertools
@@ -24,7 +25,7 @@ import socket
 import sys
 import time
 
-from coderl.execution import child, confine
+from coderl.execution import cgroups, child, confine, kernel, namespaces
 
 # What many programs import; a child shares the pages. More would slow every
 # fork, by the pages that it maps.
@@ -39,32 +40,71 @@ STARVED_TURNS = 2
 # Shares of the wall time that a child has computed. Below the first it sleeps;
 # from the second on it had a processor; between, others kept it from one.
 _ASLEEP, _SERVED = 0.1, 0.75
-_FIRST_UID = 0x60000000
 _REQUEST_FILES = 128
 _SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK
 
 
-def main(descriptor: int) -> None:
-  """Serves the messages of the socket until its other end closes."""
+def main(descriptor: int, limits: dict, layers: Collection[str]) -> None:
+  """Serves the messages of the socket until its other end closes.
+
+  This process stays outside as the keeper of the one that serves.
+  """
   server = socket.socket(fileno=descriptor)
-  layers = confine.isolate()
-  namespace = os.open('/proc/self/ns/pid', os.O_RDONLY)
-  uid = _FIRST_UID + 2 * os.getpid()  # Nobody else's.
+  _preload()
+  proc = os.open('/proc', os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+  group, refusal = _make_group(limits, layers)
+  ours, theirs = socket.socketpair()
+  pid = os.fork()
+  if not pid:
+    ours.close()
+    cage = confine.make_cage(limits, layers, proc, group, lambda: _ask(theirs))
+    cage.refusals |= refusal
+    theirs.close()
+    _serve(server, cage)
+  server.close()
+  theirs.close()
+  if ours.recv(1):
+    answer = namespaces.attempt(namespaces.write_user_maps, proc, pid)
+    ours.send(answer.encode() or b'\0')
+  os.waitpid(pid, 0)
+  if group:
+    group.remove()
+  os._exit(0)
+
+
+def _make_group(
+  limits: dict, layers: Collection[str]
+) -> tuple[cgroups.Group | None, dict[str, str]]:
+  """A group, where one is asked for, and the layer's refusal."""
+  if 'cgroup' not in layers:
+    return None, {}
+  tasks = limits['processes'] + limits['threads'] + 2  # A checker beside.
+  try:
+    return cgroups.Group(limits['memory_mb'] << 20, tasks), {'cgroup': ''}
+  except OSError as error:
+    return None, {'cgroup': kernel.refusal(error)}
+
+
+def _ask(keeper: socket.socket) -> None:
+  """Has the keeper map this process's users."""
+  keeper.send(b'\0')
+  answer = keeper.recv(100)
+  if answer != b'\0':
+    raise OSError(errno.EPERM, answer.decode())
+
+
+def _serve(server: socket.socket, cage: confine.Cage) -> None:
+  confine.die_with_parent()
   pid = os.fork()
   if pid:
     # The next process is number 1 of its namespace: all else dies with it.
     server.close()
     os.waitpid(pid, 0)
     os._exit(0)
-  confine.die_with_parent()
-  confine.adopt_orphans()
-  os.close(namespace)
-  namespace = os.open('/proc/self/ns/pid', os.O_RDONLY)
-  _preload()  # Libraries of extension modules lie outside the new root.
-  if not layers['mount']:
-    layers['mount'] = confine.change_root()
-  server.send(json.dumps(layers).encode())
-  worker = _Worker(server, layers, namespace, uid)
+  confine.serve_alone()
+  namespace = os.open('self/ns/pid', os.O_RDONLY, dir_fd=cage.proc)
+  server.send(json.dumps(cage.refusals).encode())
+  worker = _Worker(server, cage, namespace)
   while worker.serve():
     pass
   os._exit(0)
@@ -85,14 +125,12 @@ def _preload() -> None:
 
 
 class _Worker:
-  """One program at a time; `layers`, `namespace`: see `main`."""
+  """Runs one program at a time; namespace: a descriptor of its pids'."""
 
-  def __init__(self, server, layers: dict, namespace: int, uid: int):
+  def __init__(self, server: socket.socket, cage: confine.Cage, namespace: int):
     self._server = server
-    self._own_pids = not layers['pid']
-    self._own_files = not layers['mount']
+    self._cage = cage
     self._namespace = namespace
-    self._uid = uid
 
   def serve(self) -> bool:
     """Runs what one message asks for; False when there is none to come.
@@ -109,34 +147,32 @@ class _Worker:
     parts = [files[a:b] for a, b in itertools.pairwise(sizes)]
     if request['inputs'] > 1:
       (job, *first), *others = parts
-      runs = self._sequence(request['limits'], [job], [first, *others])
+      runs = self._sequence([job], [first, *others])
     else:
-      runs = self._run(request['limits'], parts)
+      runs = self._run(parts)
     for file in itertools.chain(*parts):
       os.close(file)
     self._server.send(json.dumps({'runs': runs}).encode())
     return True
 
-  def _sequence(self, limits: dict, job: list, inputs: list) -> list[dict]:
+  def _sequence(self, job: list, inputs: list) -> list[dict]:
     """Runs a program on inputs, by as many children as it takes."""
     runs = []
     while len(runs) < len(inputs):
       first, *later = inputs[len(runs) :]
-      runs += self._run(limits, [job + first], later)
+      runs += self._run([job + first], later)
     return runs
 
-  def _run(
-    self, limits: dict, jobs: list, later: Sequence[list] = ()
-  ) -> list[dict]:
+  def _run(self, jobs: list, later: Sequence[list] = ()) -> list[dict]:
     """Runs a child for each job; the only one on `later` inputs as well.
 
     Returns how the runs ended, up to where another child has to go on. Only
     of its first input is a child's failure believed.
     """
     with contextlib.ExitStack() as stack:
-      children, link = self._start(limits, jobs, later, stack)
+      children, link = self._start(jobs, later, stack)
       runs, files = [], jobs[0][1:]
-      while (end := self._wait(children, limits, link)) is _End.ASKED:
+      while (end := self._wait(children, link)) is _End.ASKED:
         runs.append(children.next_turn())
         if len(runs) > len(later) or not self._is_settled(files):
           break
@@ -144,23 +180,20 @@ class _Worker:
         with contextlib.suppress(OSError):  # It may be gone.
           socket.send_fds(link, [b'\0'], files[1:])
       last = children.reap(late=end is _End.LATE)
-    if not self._own_pids:
-      confine.kill_orphans()
-    if self._own_files:
-      confine.clean_scratch()
+    if not self._cage.holds('pid'):
+      confine.kill_orphans(self._cage)
+    if self._cage.group:
+      last['refused'] = self._cage.group.refused()
+    confine.clean_scratch(self._cage)
     if end is _End.ASKED:
       return runs
-    if runs and last['ends'][0]['code'] and not last['late']:
-      _rewind(files)
+    failed = last['ends'][0]['code'] and not last['late']
+    if runs and failed and not namespaces.attempt(_rewind, files):
       return runs
     return [*runs, last]
 
   def _start(
-    self,
-    limits: dict,
-    jobs: list,
-    later: Sequence[list],
-    stack: contextlib.ExitStack,
+    self, jobs: list, later: Sequence[list], stack: contextlib.ExitStack
   ) -> tuple['_Children', socket.socket | None]:
     """Forks the children; where one has later inputs, a socket to it."""
     children, link, ends = _Children(), None, []
@@ -169,7 +202,7 @@ class _Worker:
       link, theirs = map(stack.enter_context, pair)
       ends = [theirs.fileno()]
     for index, files in enumerate(jobs):
-      children.add(self._fork(limits, files + ends, index, 1 + len(later)))
+      children.add(self._fork(files + ends, index, 1 + len(later)))
     if later:
       theirs.close()
     if len(jobs) > 1:
@@ -184,29 +217,25 @@ class _Worker:
         fcntl.fcntl(file, fcntl.F_ADD_SEALS, _SEALS)
     except OSError:
       return False  # The program keeps it mapped.
-    return not self._own_files or confine.is_scratch_clean()
+    return not self._cage.holds('mount') or namespaces.is_scratch_clean()
 
-  def _fork(
-    self, limits: dict, files: list[int], index: int, inputs: int
-  ) -> int:
-    if self._own_pids:
-      pid = confine.fork_pid_namespace(self._namespace)
+  def _fork(self, files: list[int], place: int, inputs: int) -> int:
+    if self._cage.holds('pid'):
+      pid = namespaces.fork_pid_namespace(self._namespace)
     else:
       pid = os.fork()
     if pid:
       return pid
     try:
       self._server.detach()
-      if index or not self._own_files:
+      if place or not self._cage.holds('mount'):
         os.chdir('/')  # Where nothing can be written.
-      child.run(limits, files, self._uid + index, inputs)
+      child.run(self._cage, files, place, inputs)
     except BaseException:
       # What fails here is ours, before any program has run.
       os._exit(SETUP_FAILED)
 
-  def _wait(
-    self, children: '_Children', limits: dict, link: socket.socket | None
-  ) -> '_End':
+  def _wait(self, children: '_Children', link: socket.socket | None) -> '_End':
     """Waits for the last child to end, to ask, or to be out of time."""
     poll = select.poll()
     descriptor = os.pidfd_open(children.pids[-1])
@@ -215,7 +244,7 @@ class _Worker:
     if link:
       poll.register(link, select.POLLIN)
     end, found = _End.LATE, []
-    while not found and (left_s := children.left_s(limits)) > 0:
+    while not found and (left_s := children.left_s(self._cage.limits)) > 0:
       found = [file for file, _ in poll.poll(1000 * left_s)]
       end = _End.ENDED if found else _End.LATE
       if link and found == [link.fileno()]:

@@ -1,0 +1,71 @@
+"""The system calls that confinement takes and Python does not offer."""
+
+import ctypes
+import errno
+import os
+
+NEWNS, NEWUTS, NEWIPC = 0x20000, 0x4000000, 0x8000000
+NEWUSER, NEWPID, NEWNET = 0x10000000, 0x20000000, 0x40000000
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
+MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 32, 4096, 16384, 1 << 18
+_MNT_DETACH = 2
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP = 1, 4, 22
+PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 36, 38
+_CAPABILITY_VERSION_3 = 0x20080522
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def check(result: int, what: str) -> int:
+  """The result of a call; raises OSError where it failed."""
+  if result < 0:
+    code = ctypes.get_errno()
+    raise OSError(code, f'{what}: {os.strerror(code)}')
+  return result
+
+
+def refusal(error: OSError) -> str:
+  """The name of an error, 'EPERM'."""
+  return errno.errorcode.get(error.errno, str(error))
+
+
+def syscall(number: int, *args, what: str) -> int:
+  """A system call that the C library has no function for."""
+  return check(_libc.syscall(ctypes.c_long(number), *args), what)
+
+
+def unshare(flags: int) -> None:
+  check(_libc.unshare(flags), 'unshare')
+
+
+def setns(descriptor: int, kind: int) -> None:
+  check(_libc.setns(descriptor, kind), 'setns')
+
+
+def mount(source: str, target: str, kind: str, flags: int, data='') -> None:
+  texts = [text.encode() or None for text in (source, target, kind, data)]
+  result = _libc.mount(*texts[:3], ctypes.c_ulong(flags), texts[3])
+  check(result, f'mount {target}')
+
+
+def unmount(target: str) -> None:
+  """Takes a mount away, even where it is in use."""
+  check(_libc.umount2(target.encode(), _MNT_DETACH), f'umount {target}')
+
+
+def pivot_root() -> None:
+  """Makes the current directory the root, and what was the root go."""
+  check(_libc.pivot_root(b'.', b'.'), 'pivot_root')
+  unmount('.')
+
+
+def prctl(option: int, *args) -> None:
+  args = (*args, 0, 0, 0, 0)[:4]
+  values = [ctypes.c_ulong(a) if type(a) is int else a for a in args]
+  check(_libc.prctl(option, *values), 'prctl')
+
+
+def drop_capabilities() -> None:
+  header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+  nothing = (ctypes.c_uint32 * 6)()
+  check(_libc.capset(header, nothing), 'capset')

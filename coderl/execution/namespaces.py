@@ -1,0 +1,191 @@
+"""Namespaces: a worker's own view of files, network and processes.
+
+In order: `enter` gives this process its own namespaces, `change_root` a file
+system that holds the standard library, read-only, and an empty scratch
+directory; then every program gets a pid namespace of its own.
+"""
+
+from collections.abc import Callable, Collection
+import contextlib
+import os
+import sys
+
+from coderl.execution import kernel
+
+SCRATCH = '/tmp'
+_NOBODY = 65534
+# Users of a worker that root starts: itself, a program, a checker.
+_USERS = 3
+_FIRST_UID = 0x60000000
+# Statistics of a mount and flags to mount share these bits' values.
+_KEPT_FLAGS = 2 | 4 | 8 | 1024 | 2048
+_FLAGS = {
+  'mount': kernel.NEWNS,
+  'net': kernel.NEWNET,
+  'uts': kernel.NEWUTS,
+  'ipc': kernel.NEWIPC,
+  'pid': kernel.NEWPID,
+}
+
+
+def attempt(step: Callable, *args) -> str:
+  """Runs a step; '' or the kernel's refusal."""
+  try:
+    step(*args)
+  except OSError as error:
+    return kernel.refusal(error)
+  return ''
+
+
+def first_uid() -> int:
+  """The first of the host's users that are this worker's alone."""
+  return _FIRST_UID + _USERS * os.getpid()
+
+
+def enter(
+  layers: Collection[str], map_users: Callable[[], None], scratch_kb: int
+) -> dict[str, str]:
+  """Gives this process its own namespaces and root.
+
+  map_users: has `write_user_maps` called for this process from outside.
+
+  Returns: layer -> '' where it holds, else the kernel's refusal, for the
+  layers of this file that were asked for. The pid namespace takes effect for
+  the next child.
+  """
+  refusals = {}
+  wanted = [name for name in _FLAGS if name in layers]
+  # Only the host's root reaches an interpreter in a folder of root's.
+  early = 'mount' in wanted and os.geteuid() == 0 and not attempt(_new_root)
+  if 'user' in layers:
+    refusals['user'] = attempt(_new_user, map_users)
+  for name in wanted:
+    # After a new root once more: what the new user mounts on belongs to it.
+    refusals[name] = attempt(kernel.unshare, _FLAGS[name])
+  if refusals.get('mount') == '':
+    refusals['mount'] = '' if early else attempt(change_root)
+  if refusals.get('mount') == '':
+    mount_scratch(scratch_kb)
+  return refusals
+
+
+def _new_root() -> None:
+  kernel.unshare(kernel.NEWNS)
+  change_root()
+
+
+def _new_user(map_users: Callable[[], None]) -> None:
+  """Enters a user namespace, where an ordinary user may make the others."""
+  root = os.geteuid() == 0
+  kernel.unshare(kernel.NEWUSER)
+  map_users()
+  if root:  # From the host's to the namespace's.
+    os.setresgid(0, 0, 0)
+    os.setresuid(0, 0, 0)
+
+
+def write_user_maps(proc: int, pid: int) -> None:
+  """Maps users of a process's new namespace; called outside of it.
+
+  Root gives it users of its own, another user is nobody in there. proc: a
+  descriptor of /proc.
+  """
+  uid, gid = os.geteuid(), os.getegid()
+  if uid == 0:
+    first = _FIRST_UID + _USERS * pid
+    users = groups = f'0 {first} {_USERS}'
+  else:
+    users, groups = f'{_NOBODY} {uid} 1', f'{_NOBODY} {gid} 1'
+    _write(f'{pid}/setgroups', 'deny', proc)
+  _write(f'{pid}/uid_map', users, proc)
+  _write(f'{pid}/gid_map', groups, proc)
+
+
+def _write(path: str, text: str, folder: int | None = None) -> None:
+  descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o644, dir_fd=folder)
+  try:
+    os.write(descriptor, text.encode())
+  finally:
+    os.close(descriptor)
+
+
+def change_root() -> None:
+  """Replaces the file system of this mount namespace."""
+  # /proc exists everywhere and never holds the interpreter's files.
+  root = '/proc'
+  kernel.mount('', '/', '', kernel.MS_REC | kernel.MS_PRIVATE)
+  flags = kernel.MS_NOSUID | kernel.MS_NODEV
+  kernel.mount('tmpfs', root, 'tmpfs', flags, 'size=1m,mode=755')
+  for path in libraries():
+    _bind(path, root)
+    for packages in ('site-packages', 'dist-packages'):
+      # Installed packages may carry data sets with their solutions.
+      covered = f'{root}{path}/{packages}'
+      if os.path.isdir(covered):
+        kernel.mount('tmpfs', covered, 'tmpfs', kernel.MS_RDONLY, 'size=4k')
+  os.mkdir(f'{root}/dev')
+  _write(f'{root}/dev/null', '')
+  kernel.mount('/dev/null', f'{root}/dev/null', '', kernel.MS_BIND)
+  os.symlink(SCRATCH, f'{root}/dev/shm')  # For locks between processes.
+  os.mkdir(root + SCRATCH)
+  os.chdir(root)
+  kernel.pivot_root()
+  flags |= kernel.MS_REMOUNT | kernel.MS_RDONLY
+  kernel.mount('tmpfs', '/', 'tmpfs', flags, 'size=1m,mode=755')
+
+
+def libraries() -> list[str]:
+  """Directories of the standard library and of its extension modules."""
+  library = os.path.dirname(os.__file__)
+  outside = [
+    path
+    for path in sys.path
+    if path.endswith('lib-dynload') and not path.startswith(library + '/')
+  ]
+  return [library, *filter(os.path.isdir, dict.fromkeys(outside))]
+
+
+def _bind(path: str, root: str) -> None:
+  target = root + path
+  os.makedirs(target, mode=0o755)
+  kernel.mount(path, target, '', kernel.MS_BIND)
+  kept = os.statvfs(target).f_flag & _KEPT_FLAGS
+  flags = kernel.MS_BIND | kernel.MS_REMOUNT | kernel.MS_RDONLY
+  flags |= kernel.MS_NOSUID | kernel.MS_NODEV
+  kernel.mount('', target, '', flags | kept)
+
+
+def mount_scratch(size_kb: int) -> None:
+  """Makes an empty scratch directory the current one."""
+  flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
+  options = f'size={size_kb}k,nr_inodes=256,mode=1777'
+  kernel.mount('tmpfs', SCRATCH, 'tmpfs', flags, options)
+  os.chdir(SCRATCH)
+
+
+def unmount_scratch() -> None:
+  os.chdir('/')
+  kernel.unmount(SCRATCH)
+
+
+def is_scratch_clean() -> bool:
+  return not os.listdir(SCRATCH)
+
+
+def deny_shared_memory(proc: int) -> None:
+  """Leaves the IPC namespace no room for what would outlive a program.
+
+  A user who may not take the room has it end with the worker.
+  """
+  for name in ('shmmni', 'msgmni'):
+    with contextlib.suppress(OSError):
+      _write(f'sys/kernel/{name}', '0', proc)
+
+
+def fork_pid_namespace(own_namespace: int) -> int:
+  """Forks a child that is process 1 of a pid namespace; returns as fork."""
+  kernel.unshare(kernel.NEWPID)
+  pid = os.fork()
+  if pid:
+    kernel.setns(own_namespace, kernel.NEWPID)
+  return pid
