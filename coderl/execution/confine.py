@@ -100,7 +100,9 @@ def _renew_ruleset(cage: Cage) -> None:
 
 
 def _assemble(cage: Cage) -> None:
-  cage.calls = seccomp.assemble(cage.holds('pid'), cage.counted)
+  cage.calls = seccomp.assemble(
+    os.uname().machine, signals=cage.holds('pid'), forks=cage.counted
+  )
 
 
 def clean_scratch(cage: Cage) -> None:

@@ -6,6 +6,7 @@ files between this process and the child, so that a worker never holds them;
 expected outputs never leave this process.
 """
 
+import argparse
 from collections.abc import Collection, Sequence
 from concurrent import futures
 import contextlib
@@ -18,11 +19,12 @@ import queue
 import secrets
 import signal
 import socket
+import sys
 import tempfile
 from typing import BinaryIO
 
 from coderl import errors
-from coderl.execution import confine, interface
+from coderl.execution import confine, interface, selftest
 from coderl.execution import worker as worker_lib
 
 Status = interface.Status
@@ -384,3 +386,33 @@ def _rows(kind: type[Variable] | type[Event], rows) -> tuple:
     kind(*(_text(item) if type(item) is str else item for item in row))
     for row in rows
   )
+
+
+def _selftest() -> int:
+  """Prints the layers and what they stop; 1 where one does not hold."""
+  limits = Limits(cpu_s=2.0, wall_s=5.0, memory_mb=256)
+  with Sandbox(limits, workers=1) as box:
+    for name in confine.LAYERS:
+      why = box.layers()[name]
+      text = f'refused ({why}): {confine.LAYERS[name]}' if why else 'holds'
+      print(f'{name:10}{text}')
+    print()
+    failed = 0
+    for attack, words, right in selftest.run(box, box.layers()):
+      failed += not right
+      print(f'{"ok" if right else "FAILED":8}{attack.name:32}{words}')
+  print(f'\n{failed} of {len(selftest.ATTACKS)} attacks got through a layer')
+  return int(failed > 0)
+
+
+if __name__ == '__main__':
+  parser = argparse.ArgumentParser(description=__doc__)
+  parser.add_argument(
+    '--selftest',
+    action='store_true',
+    required=True,
+    help='print the layers that this host lets the sandbox have, and run a'
+    ' short list of attacks',
+  )
+  parser.parse_args()
+  sys.exit(_selftest())

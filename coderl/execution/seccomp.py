@@ -6,7 +6,6 @@ numbers when it is installed, and by its cache seldom after that.
 """
 
 import ctypes
-import os
 import struct
 
 from coderl.execution import kernel
@@ -23,7 +22,7 @@ _MACHINES = {'x86_64': (0xC000003E, 0), 'aarch64': (0xC00000B7, 1)}
 _X32 = 0x40000000  # Numbers of x86_64 with another calling convention.
 
 # Numbers on x86_64 and on aarch64.
-_CALLS = {
+CALLS = {
   'access': (21, None), 'alarm': (37, None), 'brk': (12, 214),
   'chdir': (80, 49), 'chmod': (90, None), 'clock_getres': (229, 114),
   'clock_gettime': (228, 113), 'clock_nanosleep': (230, 115),
@@ -99,15 +98,15 @@ _ARGUMENT_VALUES = {
 _SIGNALS = ('kill', 'tgkill')
 
 
-def assemble(signals: bool, forks: bool) -> bytes:
-  """The filter of this machine.
+def assemble(machine: str, *, signals: bool, forks: bool) -> bytes:
+  """The filter of a machine.
 
-  signals: whether programs may send signals: where they see no process but
-    their own. forks: whether they may start processes: where these are counted.
+  machine: as os.uname tells it. signals: whether programs may send signals,
+  as they may where they see no process but their own. forks: whether they may
+  start processes, as they may where these are counted.
 
   Raises: OSError where the machine is not in the table.
   """
-  machine = os.uname().machine
   if machine not in _MACHINES:
     raise OSError(_ENOSYS, f'no table of system calls for {machine}')
   arch, column = _MACHINES[machine]
@@ -115,7 +114,7 @@ def assemble(signals: bool, forks: bool) -> bytes:
   denied += () if forks else ('fork',)
   actions = {
     numbers[column]: _action(name, forks)
-    for name, numbers in _CALLS.items()
+    for name, numbers in CALLS.items()
     if numbers[column] is not None and name not in denied
   }
   return b''.join(
