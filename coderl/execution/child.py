@@ -12,6 +12,7 @@ import contextlib
 import contextvars
 import errno
 import json
+import marshal
 import os
 import socket
 import struct
@@ -20,13 +21,13 @@ import threading
 import traceback
 import types
 
-from coderl.execution import confine, pristine, tracing, trajectory
+from coderl.execution import confine, pristine, tracing, trajectory, warm
 
 # Descriptors of a child, out of the way of programs that close low ones. The
 # link is the relay between a program and its checker, or where the worker
 # hands out the inputs of a sequence.
-_REPORT, _LINK = 1000, 1001
-INPUT_FILES = 3
+_REPORT, _LINK = confine.DESCRIPTORS - 2, confine.DESCRIPTORS - 1
+INPUT_FILES = 5
 _MAX_DESCRIPTORS = 1 << 20
 _FRAME = struct.Struct('>I')
 _MAX_FRAME = 8 << 20
@@ -43,28 +44,40 @@ _NO_THREAD = "can't start new thread"  # CPython's words for EAGAIN.
 def run(cage: confine.Cage, files: list[int], place: int, inputs: int) -> None:
   """Runs one job and exits.
 
-  files: the job, the report, standard input, output and error, and the link
+  files: the job, those of the first input, and the link where there is one.
+  An input's are the report, standard input, output and error, and the call
   where there is one. place, inputs: see confine.restrict.
   """
   os.setsid()
-  job = json.loads(os.pread(files[0], os.fstat(files[0]).st_size, 0))
-  for target, file in zip((_REPORT, 0, 1, 2, _LINK), files[1:], strict=False):
-    os.dup2(file, target)
-  linked = len(files) == 6
+  job = _load(files[0])
+  call = _take(files[1 : 5 + job['called']])
+  links = files[5 + job['called'] :]
+  for link in links:
+    os.dup2(link, _LINK)
   confine.restrict(cage, place, inputs)
   os.closerange(3, _REPORT)
-  os.closerange(_LINK + linked, _MAX_DESCRIPTORS)
+  os.closerange(_LINK + len(links), _MAX_DESCRIPTORS)
+  warm.register_fork_hooks()
   report = _Report()
   report.send()  # Whatever fails from here on is the program's doing.
-  try:
-    if job['role'] == 'program':
-      code = _run_program(job, report, linked, inputs)
-    else:
-      code = _run_checker(job, report)
-  finally:
-    confine.lift_file_limit()
+  if job['role'] == 'program':
+    code = _run_program(job, call, report, bool(links), inputs)
+  else:
+    code = _run_checker(job, report)
   report.send()
   os._exit(code)
+
+
+def _load(file: int):
+  """What the sandbox's own process wrote; no program's hand was on it."""
+  return marshal.loads(os.pread(file, os.fstat(file).st_size, 0))
+
+
+def _take(files: list[int]) -> str | None:
+  """Puts an input's files where they belong; its call."""
+  for target, file in zip((_REPORT, 0, 1, 2), files, strict=False):
+    os.dup2(file, target)
+  return _load(files[4]) if len(files) > 4 else None
 
 
 class _Report:
@@ -74,15 +87,20 @@ class _Report:
     self.fields: dict = {}
 
   def send(self) -> None:
-    text = json.dumps(self.fields, ensure_ascii=False)
-    data = text.encode('utf-8', 'backslashreplace')
+    """Writes a line, over one that may be there."""
+    # Most have nothing to tell but that they have started.
+    text = json.dumps(self.fields, ensure_ascii=False) if self.fields else '{}'
+    data = text.encode('utf-8', 'backslashreplace') + b'\n'
     try:
-      os.pwrite(_REPORT, data, 0)
+      with confine.large_files(len(data)):
+        os.pwrite(_REPORT, data, 0)
     except OSError:
       return  # The program closed it: its own loss.
 
 
-def _run_program(job: dict, report: _Report, linked: bool, inputs: int) -> int:
+def _run_program(
+  job: dict, call: str | None, report: _Report, linked: bool, inputs: int
+) -> int:
   """The exit status of the last input that this process runs on."""
   tracer = trajectory.Tracer(job['trace_events']) if job['trace'] else None
   try:
@@ -91,15 +109,15 @@ def _run_program(job: dict, report: _Report, linked: bool, inputs: int) -> int:
     report.fields['error'] = _describe(error)
     return 1
   if inputs > 1:
-    return _run_sequence(code, job, report, inputs)
-  status = _execute(code, job, report, linked, tracer)
+    return _run_sequence(code, job, call, report, inputs)
+  status = _execute(code, job, call, report, linked, tracer)
   if tracer:
     report.fields['variables'] = tracer.variables
     report.fields['trajectory'] = tracer.trajectory
   return status
 
 
-def _run_sequence(code, job: dict, report: _Report, inputs: int) -> int:
+def _run_sequence(code, job, call, report: _Report, inputs: int) -> int:
   """Runs on inputs until one fails or leaves what cannot be taken back.
 
   The worker then starts another process for the others.
@@ -109,13 +127,18 @@ def _run_sequence(code, job: dict, report: _Report, inputs: int) -> int:
   for left in reversed(range(inputs)):
     # The context of decimal numbers is one of the run's own.
     context = contextvars.Context()
-    status = context.run(_execute, code, job, report, False, None)
-    if status or not left or not _is_ready(state, link):
+    status = context.run(_execute, code, job, call, report, False, None)
+    if status or not left:
+      return status
+    if report.fields:
+      report.send()
+    if not _is_ready(state, link):
       return status
     _, files, _, _ = socket.recv_fds(link, 1, INPUT_FILES)
-    for target, file in enumerate(files):
-      os.dup2(file, target)
+    call = _take(files)
+    for file in files:
       os.close(file)
+    report.fields.clear()
     state.open_streams()
 
 
@@ -127,7 +150,7 @@ def _is_ready(state: pristine.Pristine, link: socket.socket) -> bool:
     return False  # Objects of the program are in the way.
 
 
-def _execute(code, job, report, relay, tracer) -> int:
+def _execute(code, job, call, report, relay, tracer) -> int:
   """Runs code as the interpreter would, to its very end; the exit status."""
   name = '__main__' if job['main'] else 'program'
   sys.modules[name] = module = types.ModuleType(name)
@@ -138,8 +161,8 @@ def _execute(code, job, report, relay, tracer) -> int:
   try:
     with tracer or contextlib.nullcontext():
       exec(code, namespace)
-    if job['call'] is not None:
-      value = eval(job['call'], namespace)
+    if call is not None:
+      value = eval(call, namespace)
       report.fields['value'] = tracing.canonical(value, **tracing.WHOLE)[0]
     if relay:
       _serve_calls(namespace[job['entry_point']])

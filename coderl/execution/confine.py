@@ -1,13 +1,15 @@
 """What a program is denied, by the kernel's own means, layer upon layer.
 
 A worker calls `make_cage` once: namespaces and a root of its own
-(namespaces.py), a control group (cgroups.py), a Landlock ruleset (landlock.py)
-and a seccomp filter (seccomp.py). Every child calls `restrict`: limits, another
-user, no capabilities, the ruleset, the filter. What the kernel refuses is
-returned with the reason, never skipped silently.
+(namespaces.py), a control group (cgroups.py), a Landlock ruleset
+(landlock.py); then `settle`: limits and a seccomp filter (seccomp.py), which
+programs inherit. Every child calls `restrict`: its own limits, another user,
+no capabilities, the ruleset. What the kernel refuses is kept with the reason,
+never skipped silently.
 """
 
 from collections.abc import Callable, Collection
+import contextlib
 import dataclasses
 import math
 import os
@@ -29,6 +31,8 @@ LAYERS = {
 }
 # The hard limit on files leaves room for the child's own report.
 REPORT_BYTES = 4 << 20
+# Those of the runner itself, the last two, lie out of the way of programs.
+DESCRIPTORS = 1002
 _NOBODY = 65534
 
 
@@ -47,7 +51,6 @@ class Cage:
   first_uid: int
   group: cgroups.Group | None
   ruleset: int | None = None
-  calls: bytes | None = None
 
   def holds(self, layer: str) -> bool:
     return self.refusals.get(layer) == ''
@@ -80,8 +83,6 @@ def make_cage(
     namespaces.deny_shared_memory(proc)
   if 'landlock' in layers:
     refusals['landlock'] = namespaces.attempt(_renew_ruleset, cage)
-  if 'seccomp' in layers:
-    refusals['seccomp'] = namespaces.attempt(_assemble, cage)
   return cage
 
 
@@ -99,12 +100,6 @@ def _renew_ruleset(cage: Cage) -> None:
   cage.ruleset = landlock.make(rights)
 
 
-def _assemble(cage: Cage) -> None:
-  cage.calls = seccomp.assemble(
-    os.uname().machine, signals=cage.holds('pid'), forks=cage.counted
-  )
-
-
 def clean_scratch(cage: Cage) -> None:
   """A fresh scratch directory, where a program left something behind."""
   if cage.holds('mount') and not namespaces.is_scratch_clean():
@@ -114,11 +109,27 @@ def clean_scratch(cage: Cage) -> None:
       _renew_ruleset(cage)  # The rule was on the directory that is gone.
 
 
-def serve_alone() -> None:
-  """Makes a worker die with its keeper, and daemons its children."""
+def settle(cage: Cage, layers: Collection[str]) -> None:
+  """Takes from a worker what neither it nor its programs need; for good.
+
+  It dies with its keeper, and what programs leave behind becomes its own.
+  """
   die_with_parent()
   kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
   kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+  kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+  _limit(resource.RLIMIT_CORE, 0)
+  # Programs raise their stack; what it may take counts as memory.
+  _limit(resource.RLIMIT_STACK, 64 << 20, resource.RLIM_INFINITY)
+  _limit(resource.RLIMIT_MSGQUEUE, 0)
+  if 'seccomp' in layers:
+    cage.refusals['seccomp'] = namespaces.attempt(_deny_calls, cage)
+
+
+def _deny_calls(cage: Cage) -> None:
+  machine = os.uname().machine
+  signals, forks = cage.holds('pid'), cage.counted
+  seccomp.enter(seccomp.assemble(machine, signals=signals, forks=forks))
 
 
 def die_with_parent() -> None:
@@ -163,13 +174,10 @@ def restrict(cage: Cage, place: int, inputs: int) -> None:
     _limit(resource.RLIMIT_NPROC, tasks + 2 * (os.geteuid() != 0))
   _become(cage.first_uid + place)
   kernel.drop_capabilities()
-  kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
   kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
   die_with_parent()  # A change of user has cleared it.
   if cage.ruleset is not None:
     landlock.enter(cage.ruleset)
-  if cage.calls is not None:
-    seccomp.enter(cage.calls)
 
 
 def _set_limits(limits: dict, inputs: int) -> None:
@@ -178,11 +186,7 @@ def _set_limits(limits: dict, inputs: int) -> None:
   # The worker watches the child to the millisecond, but not its children.
   _limit(resource.RLIMIT_CPU, math.ceil(inputs * limits['cpu_s']))
   _limit(resource.RLIMIT_FSIZE, file_bytes, max(file_bytes, REPORT_BYTES))
-  _limit(resource.RLIMIT_NOFILE, 64)
-  _limit(resource.RLIMIT_CORE, 0)
-  # Programs raise their stack; what it may take counts as memory.
-  _limit(resource.RLIMIT_STACK, 64 << 20, resource.RLIM_INFINITY)
-  _limit(resource.RLIMIT_MSGQUEUE, 0)
+  _limit(resource.RLIMIT_NOFILE, DESCRIPTORS)
 
 
 def _die_first(proc: int) -> None:
@@ -204,7 +208,15 @@ def _become(uid: int) -> None:
       return
 
 
-def lift_file_limit() -> None:
-  """Lets the child's runner write a report larger than a program's files."""
-  hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+@contextlib.contextmanager
+def large_files(size: int):
+  """Lets the child's runner write more than a program may, within."""
+  soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+  if size <= soft:
+    yield
+    return
   resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+  try:
+    yield
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -14,6 +14,7 @@ import dataclasses
 import itertools
 import json
 import logging
+import marshal
 import os
 import queue
 import secrets
@@ -46,10 +47,12 @@ _STARVED_TURNS = 2  # zygote.STARVED_TURNS
 class _Run:
   """The open files of one input of a child."""
 
-  def __init__(self, stdin: str, stack: contextlib.ExitStack):
+  def __init__(self, stdin: str, call: str | None, stack: contextlib.ExitStack):
     self._files = [stack.enter_context(_memory_file()) for _ in range(4)]
     _write(self._files[1], stdin)
     self.descriptors = [file.fileno() for file in self._files]
+    if call is not None:
+      self.descriptors.append(_dumped(call, stack))
 
   def output(self, limit: int) -> tuple[str, str, bool]:
     """Standard output and error, and whether either is over the limit."""
@@ -64,7 +67,8 @@ class _Run:
   def report(self) -> dict:
     """What the child says of its run; nothing, where it is not of the form."""
     try:
-      report = json.loads(_read(self._files[0], _REPORT_BYTES))
+      line, _, _ = _read(self._files[0], _REPORT_BYTES).partition(b'\n')
+      report = json.loads(line)
     except (ValueError, RecursionError):
       return {}
     return report if isinstance(report, dict) else {}
@@ -204,17 +208,14 @@ def _batches(programs: Sequence[Program], most: int) -> list[list[int]]:
   """Indices of what is run by one message to a worker, at most `most`."""
   groups: dict[object, list[int]] = {}
   for index, program in enumerate(programs):
-    alone = program.trace or _is_called(program)
-    groups.setdefault(index if alone else program.source, []).append(index)
+    alone = program.trace or program.checker is not None
+    key = (program.source, program.call is not None)
+    groups.setdefault(index if alone else key, []).append(index)
   return [
     group[start : start + most]
     for group in groups.values()
     for start in range(0, len(group), most)
   ]
-
-
-def _is_called(program: Program) -> bool:
-  return program.call is not None or program.checker is not None
 
 
 def _execute(
@@ -223,13 +224,13 @@ def _execute(
   """Runs one program on inputs; with a checker, on one and beside it."""
   first = programs[0]
   with contextlib.ExitStack() as stack:
-    runs = [_Run(program.stdin, stack) for program in programs]
-    own = [_job_file(_program_job(first, limits), stack), *runs[0].descriptors]
+    runs = [_Run(program.stdin, program.call, stack) for program in programs]
+    own = [_dumped(_program_job(first, limits), stack), *runs[0].descriptors]
     files = [own, *(run.descriptors for run in runs[1:])]
     if first.checker is not None:
-      checker, token = _Run('', stack), secrets.token_hex()
+      checker, token = _Run('', None, stack), secrets.token_hex()
       job = _checker_job(first, token)
-      files.append([_job_file(job, stack), *checker.descriptors])
+      files.append([_dumped(job, stack), *checker.descriptors])
     _send(worker, files, len(runs))
     turns = 2 * len(runs) - 1  # What fails in another's process runs again.
     wall_s = turns * _STARVED_TURNS * limits.wall_s
@@ -243,9 +244,10 @@ def _execute(
     return [_checked(execution, checker, token, replies[0], limits)]
 
 
-def _job_file(job: dict, stack: contextlib.ExitStack) -> int:
+def _dumped(value, stack: contextlib.ExitStack) -> int:
+  """An open file with a value that a child is to load."""
   file = stack.enter_context(_memory_file())
-  _write(file, json.dumps(job))
+  file.write(marshal.dumps(value))
   return file.fileno()
 
 
@@ -266,8 +268,8 @@ def _program_job(program: Program, limits: Limits) -> dict:
   return {
     'role': 'program',
     'source': program.source,
-    'main': not _is_called(program),
-    'call': program.call,
+    'main': program.call is None and program.checker is None,
+    'called': program.call is not None,
     'entry_point': program.entry_point,
     'trace': program.trace,
     'trace_events': limits.trace_events,
@@ -277,6 +279,7 @@ def _program_job(program: Program, limits: Limits) -> dict:
 def _checker_job(program: Program, token: str) -> dict:
   return {
     'role': 'checker',
+    'called': False,
     'token': token,  # Given back once every assertion held.
     'source': program.checker,
     'entry_point': program.entry_point,

@@ -1,8 +1,10 @@
 """seccomp: the system calls that a program may make; all others are refused.
 
-`assemble` writes the filter as classic BPF, once; `enter` installs it. The
-allowed numbers are found by bisection, for the kernel runs the filter over all
-numbers when it is installed, and by its cache seldom after that.
+`assemble` writes the filter as classic BPF; `enter` installs it. To install a
+filter takes longer than all else that a program is denied by, so a worker does
+it once: programs inherit it, and the few calls that a worker needs for them
+are in it. The allowed numbers are found by bisection, for the kernel runs the
+filter over all numbers when it is installed, and by its cache seldom after.
 """
 
 import ctypes
@@ -82,6 +84,15 @@ CALLS = {
   'utimes': (235, None), 'wait4': (61, 260), 'waitid': (247, 95),
   'write': (1, 64), 'writev': (20, 66),
 }  # fmt: skip
+# What a worker does between programs. A program, which has no capability, has
+# all but the last four refused by the kernel; those only take rights away.
+WORKER_CALLS = {
+  'capset': (126, 91), 'mount': (165, 40), 'setgroups': (116, 159),
+  'setns': (308, 268), 'setresgid': (119, 149), 'setresuid': (117, 147),
+  'umount2': (166, 39), 'unshare': (272, 97), 'pidfd_open': (434, 434),
+  'landlock_create_ruleset': (444, 444), 'landlock_add_rule': (445, 445),
+  'landlock_restrict_self': (446, 446),
+}  # fmt: skip
 # New namespaces, and being traced.
 _CLONE_DENIED = 0x7E020000 | 0x02000000 | 0x80 | 0x00802000
 _CLONE_THREAD = 0x10000
@@ -89,11 +100,13 @@ _CLONE_THREAD = 0x10000
 _ARGUMENT_VALUES = {
   # Terminal or not, its size; close-on-exec, blocking, bytes to read.
   'ioctl': (1, (0x5401, 0x5413, 0x5450, 0x5451, 0x5421, 0x541B)),
-  # No owner, signal, lease, notification or seal.
-  'fcntl': (1, (0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030, 1032, 1034)),
-  'prctl': (0, (15, 16, 0x53564D41)),  # A thread's name, a mapping's.
+  # No owner, signal, lease or notification.
+  'fcntl': (1, (0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030, 1032, 1033, 1034)),
+  # A thread's name, a mapping's; death with the parent, no dump, no new rights.
+  'prctl': (0, (15, 16, 0x53564D41, 1, 4, 38)),
   'prlimit64': (0, (0,)),  # Its own limits; hard ones do not rise.
   'socketpair': (0, (1,)),  # AF_UNIX
+  'unshare': (0, (kernel.NEWPID,)),
 }
 _SIGNALS = ('kill', 'tgkill')
 
@@ -114,7 +127,7 @@ def assemble(machine: str, *, signals: bool, forks: bool) -> bytes:
   denied += () if forks else ('fork',)
   actions = {
     numbers[column]: _action(name, forks)
-    for name, numbers in CALLS.items()
+    for name, numbers in (CALLS | WORKER_CALLS).items()
     if numbers[column] is not None and name not in denied
   }
   return b''.join(
@@ -131,7 +144,7 @@ def assemble(machine: str, *, signals: bool, forks: bool) -> bytes:
 
 
 def enter(program: bytes) -> None:
-  """Installs the filter, for good; no_new_privs must be set."""
+  """Installs a filter, for good; no_new_privs must be set."""
   steps = ctypes.create_string_buffer(program, len(program))
   length = len(program) // 8
   header = struct.pack('HxxxxxxP', length, ctypes.addressof(steps))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 import json
+import marshal
 import pathlib
 import socket
 import subprocess
@@ -10,11 +11,15 @@ import sys
 _START_S = 60.0
 _MESSAGE_BYTES = 1 << 16
 _ROOT = pathlib.Path(__file__).parents[2]
-_COMMAND = (
-  'import sys; sys.path.insert(0, {root!r}); '
-  'from coderl.execution import zygote; sys.path.pop(0); '
-  'zygote.main({descriptor}, {limits!r}, {layers!r})'
-)
+_COMMAND = """
+import sys
+sys.path.insert(0, {root!r})
+from coderl.execution import warm
+with warm.without_fork_hooks():
+  from coderl.execution import zygote
+sys.path.pop(0)
+zygote.main({descriptor}, {limits!r}, {layers!r})
+"""
 
 
 class WorkerError(Exception):
@@ -54,7 +59,7 @@ class Worker:
 
   def send(self, request: dict, files: list[int]) -> None:
     try:
-      socket.send_fds(self._socket, [json.dumps(request).encode()], files)
+      socket.send_fds(self._socket, [marshal.dumps(request)], files)
     except OSError as error:
       raise WorkerError(f'no worker: {error}') from error
 

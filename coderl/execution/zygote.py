@@ -9,31 +9,22 @@ one at a time; where it ends before the last, another takes the others.
 Standard library only.
 """
 
-import builtins
 from collections.abc import Collection, Sequence
 import contextlib
 import enum
 import errno
 import fcntl
-import gc
 import itertools
 import json
+import marshal
 import os
 import select
 import signal
 import socket
-import sys
 import time
 
-from coderl.execution import cgroups, child, confine, kernel, namespaces
+from coderl.execution import cgroups, child, confine, kernel, namespaces, warm
 
-# What many programs import; a child shares the pages. More would slow every
-# fork, by the pages that it maps.
-PRELOADED = (
-  'array', 'bisect', 'cmath', 'collections.abc', 'copy', 'dataclasses', 'enum',
-  'functools', 'heapq', 'io', 'itertools', 'math', 'operator', 'os', 'queue',
-  'random', 're', 'string', 'struct', 'time', 'typing',
-)  # fmt: skip
 MESSAGE_BYTES = 1 << 16
 SETUP_FAILED = 113
 STARVED_TURNS = 2
@@ -50,7 +41,7 @@ def main(descriptor: int, limits: dict, layers: Collection[str]) -> None:
   This process stays outside as the keeper of the one that serves.
   """
   server = socket.socket(fileno=descriptor)
-  _preload()
+  warm.preload()
   proc = os.open('/proc', os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
   group, refusal = _make_group(limits, layers)
   ours, theirs = socket.socketpair()
@@ -60,7 +51,7 @@ def main(descriptor: int, limits: dict, layers: Collection[str]) -> None:
     cage = confine.make_cage(limits, layers, proc, group, lambda: _ask(theirs))
     cage.refusals |= refusal
     theirs.close()
-    _serve(server, cage)
+    _serve(server, cage, layers)
   server.close()
   theirs.close()
   if ours.recv(1):
@@ -93,7 +84,9 @@ def _ask(keeper: socket.socket) -> None:
     raise OSError(errno.EPERM, answer.decode())
 
 
-def _serve(server: socket.socket, cage: confine.Cage) -> None:
+def _serve(
+  server: socket.socket, cage: confine.Cage, layers: Collection[str]
+) -> None:
   confine.die_with_parent()
   pid = os.fork()
   if pid:
@@ -101,27 +94,13 @@ def _serve(server: socket.socket, cage: confine.Cage) -> None:
     server.close()
     os.waitpid(pid, 0)
     os._exit(0)
-  confine.serve_alone()
   namespace = os.open('self/ns/pid', os.O_RDONLY, dir_fd=cage.proc)
+  confine.settle(cage, layers)
   server.send(json.dumps(cage.refusals).encode())
   worker = _Worker(server, cage, namespace)
   while worker.serve():
     pass
   os._exit(0)
-
-
-def _preload() -> None:
-  sys.set_int_max_str_digits(0)
-  builtins.exit = builtins.quit = sys.exit
-  signal.signal(signal.SIGINT, signal.default_int_handler)
-  for name in PRELOADED:
-    with contextlib.suppress(ImportError):  # Some builds lack some.
-      __import__(name)
-  for name in [name for name in sys.modules if name.startswith('coderl')]:
-    del sys.modules[name]
-  os.environ.clear()
-  gc.collect()
-  gc.freeze()
 
 
 class _Worker:
@@ -142,7 +121,7 @@ class _Worker:
     )
     if not message:
       return False
-    request = json.loads(message)
+    request = marshal.loads(message)
     sizes = itertools.accumulate(request['files'], initial=0)
     parts = [files[a:b] for a, b in itertools.pairwise(sizes)]
     if request['inputs'] > 1:
@@ -178,7 +157,7 @@ class _Worker:
           break
         files = later[len(runs) - 1]
         with contextlib.suppress(OSError):  # It may be gone.
-          socket.send_fds(link, [b'\0'], files[1:])
+          socket.send_fds(link, [b'\0'], files)
       last = children.reap(late=end is _End.LATE)
     if not self._cage.holds('pid'):
       confine.kill_orphans(self._cage)
@@ -213,7 +192,7 @@ class _Worker:
   def _is_settled(self, files: list[int]) -> bool:
     """Makes an output final; False where that fails, or files were left."""
     try:
-      for file in files[2:]:
+      for file in _written(files):
         fcntl.fcntl(file, fcntl.F_ADD_SEALS, _SEALS)
     except OSError:
       return False  # The program keeps it mapped.
@@ -273,11 +252,16 @@ def _asks(link: socket.socket) -> bool:
     return False
 
 
+def _written(files: list[int]) -> list[int]:
+  """Of an input's files (child.run), those that its program writes."""
+  return [files[0], *files[2:4]]
+
+
 def _rewind(files: list[int]) -> None:
   """Makes an input's files as they were."""
-  for file in files[1:]:
+  for file in files:
     os.lseek(file, 0, os.SEEK_SET)
-  for file in files[2:]:
+  for file in _written(files):
     os.ftruncate(file, 0)
 
 

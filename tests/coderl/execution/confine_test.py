@@ -50,7 +50,8 @@ def _refused(error):
 )
 def test_only_what_is_listed_is_allowed(machine, arch, column):
   program = seccomp.assemble(machine, signals=True, forks=True)
-  listed = {numbers[column] for numbers in seccomp.CALLS.values()} - {None}
+  calls = seccomp.CALLS | seccomp.WORKER_CALLS
+  listed = {numbers[column] for numbers in calls.values()} - {None}
   allowed = {
     number
     for number in range(1000)
@@ -58,6 +59,7 @@ def test_only_what_is_listed_is_allowed(machine, arch, column):
     if _verdict(program, number, (1, 1), arch) == _ALLOW
     or _verdict(program, number, (0, 0), arch) == _ALLOW
     or _verdict(program, number, (15, 0x5401), arch) == _ALLOW
+    or _verdict(program, number, (0x20000000,), arch) == _ALLOW
   }
   assert allowed == listed - {seccomp.CALLS['clone3'][column]}
   others = set(range(1000)) - listed
@@ -88,19 +90,21 @@ def test_other_calling_conventions_kill():
     ('ioctl', (1, 0x5401 | 1 << 32), _ALLOW),  # The kernel takes 32 bits.
     ('ioctl', (0, 0x5412), _refused(errno.ENOTTY)),  # TIOCSTI
     ('fcntl', (1, 4), _ALLOW),
-    ('fcntl', (1, 1033), _refused(errno.EPERM)),  # F_ADD_SEALS
     ('fcntl', (1, 8), _refused(errno.EPERM)),  # F_SETOWN
     ('prlimit64', (0, 3), _ALLOW),
     ('prlimit64', (1, 3), _refused(errno.EPERM)),
     ('socketpair', (1, 1), _ALLOW),
     ('socketpair', (16, 1), _refused(errno.EPERM)),
     ('prctl', (15,), _ALLOW),
-    ('prctl', (4, 1), _refused(errno.EPERM)),  # PR_SET_DUMPABLE
+    ('prctl', (22, 2), _refused(errno.EPERM)),  # PR_SET_SECCOMP
+    ('unshare', (0x20000000,), _ALLOW),
+    ('unshare', (0x30000000,), _refused(errno.EPERM)),
   ],
 )
 def test_arguments_are_looked_at(name, arguments, verdict):
   program = seccomp.assemble('x86_64', signals=True, forks=True)
-  assert _verdict(program, seccomp.CALLS[name][0], arguments) == verdict
+  calls = seccomp.CALLS | seccomp.WORKER_CALLS
+  assert _verdict(program, calls[name][0], arguments) == verdict
 
 
 def test_signals_and_forks_are_denied_where_they_are_not_safe():
@@ -122,7 +126,8 @@ def test_the_numbers_are_the_kernels_own():
   own = dict(re.findall(pattern, x86.read_text()))
   generic = dict(re.findall(pattern, arm.read_text()))
   generic |= {'newfstatat': generic['fstatat']}
-  for name, (first, second) in seccomp.CALLS.items():
+  calls = seccomp.CALLS | seccomp.WORKER_CALLS
+  for name, (first, second) in calls.items():
     assert int(own.get(name, first)) == first, name
     if second is not None:
       assert int(generic.get(name, second)) == second, name

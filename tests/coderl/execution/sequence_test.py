@@ -74,6 +74,25 @@ _PROGRAMS = {
 }  # fmt: skip
 
 
+_CALLED = {
+  'plain': 'def f(x): return [x, {x: None}]',
+  'state': 'seen = []\ndef f(x):\n  seen.append(x)\n  return seen',
+  'builtins': 'import builtins\ndef f(x):\n  n = getattr(builtins, "n", 0)\n'
+  '  builtins.n = n + 1\n  return n',
+  'module name': 'n = __name__\ndef f(x): return n',
+  'raises': 'def f(x):\n  if x == 2: raise KeyError(x)\n  return x',
+  'exits': 'import os\ndef f(x):\n  if x == 2: os._exit(0)\n  return x',
+  'prints': 'def f(x): print(x)',
+  'long': 'def f(x): return "ab" * 50_000',
+  'too long': 'def f(x): return "ab" * (10 ** 6 * x)',
+  'opaque': 'class A: pass\ndef f(x): return A() if x else 0',
+  'loops': 'def f(x):\n  while x == 2: pass\n  return x',
+  'undefined': 'g = 1',
+  'forges': 'import os\ndef f(x):\n  try: os.pwrite(1000, b"{}\\n", 0)\n'
+  '  except OSError: pass\n  return x',
+}
+
+
 @pytest.fixture(scope='module')
 def box():
   # One worker, for all inputs to be of one batch.
@@ -82,12 +101,22 @@ def box():
 
 
 def _told(execution):
-  return execution.status, execution.stdout, execution.error
+  e = execution
+  return e.status, e.stdout, e.error, e.value
 
 
 @pytest.mark.parametrize('name', _PROGRAMS)
 def test_inputs_in_sequence_end_as_alone(box, name):
   programs = [Program(_PROGRAMS[name], stdin) for stdin in _INPUTS]
+  alone = [_told(box.run([program])[0]) for program in programs]
+  assert [*map(_told, box.run(programs))] == alone
+
+
+@pytest.mark.parametrize('name', _CALLED)
+def test_calls_in_sequence_end_as_alone(box, name):
+  programs = [Program(_CALLED[name], call=f'f({x})') for x in (0, 1, 2, 3, 1)]
+  programs.append(Program(_CALLED[name], '7', call='(f(4), input())'))
+  programs.append(Program(_CALLED[name], call='f(syntax error'))
   alone = [_told(box.run([program])[0]) for program in programs]
   assert [*map(_told, box.run(programs))] == alone
 
@@ -114,6 +143,14 @@ def test_sharing_takes_fewer_forks_than_inputs(box):
   source = 'import os\nprint(os.stat("/tmp").st_ino, input())'
   few = box.run([Program(source, str(n)) for n in range(16)])
   assert [e.stdout.split()[1] for e in few] == [str(n) for n in range(16)]
+  _assert_cheaper(few)
+  call = 'import os\ndef f(x): return x'
+  called = box.run([Program(call, call=f'f({n})') for n in range(16)])
+  assert [e.value for e in called] == [str(n) for n in range(16)]
+  _assert_cheaper(called)
+
+
+def _assert_cheaper(few):
   # A fork of its own costs a child far more than one more input.
   first, *others = [e.cpu_s for e in few]
   assert sorted(others)[len(others) // 2] < first
