@@ -58,8 +58,9 @@ def run(cage: confine.Cage, files: list[int], place: int, inputs: int) -> None:
   os.closerange(3, _REPORT)
   os.closerange(_LINK + len(links), _MAX_DESCRIPTORS)
   warm.register_fork_hooks()
+  os.pwrite(_REPORT, b'{}\n', 0)
+  # Whatever fails from here on is the program's doing.
   report = _Report()
-  report.send()  # Whatever fails from here on is the program's doing.
   if job['role'] == 'program':
     code = _run_program(job, call, report, bool(links), inputs)
   else:
@@ -70,7 +71,7 @@ def run(cage: confine.Cage, files: list[int], place: int, inputs: int) -> None:
 
 def _load(file: int):
   """What the sandbox's own process wrote; no program's hand was on it."""
-  return marshal.loads(os.pread(file, os.fstat(file).st_size, 0))
+  return marshal.loads(os.pread(file, os.lseek(file, 0, os.SEEK_END), 0))
 
 
 def _take(files: list[int]) -> str | None:
@@ -87,10 +88,11 @@ class _Report:
     self.fields: dict = {}
 
   def send(self) -> None:
-    """Writes a line, over one that may be there."""
-    # Most have nothing to tell but that they have started.
-    text = json.dumps(self.fields, ensure_ascii=False) if self.fields else '{}'
-    data = text.encode('utf-8', 'backslashreplace') + b'\n'
+    """Writes what there is to tell as a line, over one that may be there."""
+    if not self.fields:
+      return
+    text = json.dumps(self.fields, ensure_ascii=False) + '\n'
+    data = text.encode('utf-8', 'backslashreplace')
     try:
       with confine.large_files(len(data)):
         os.pwrite(_REPORT, data, 0)
@@ -130,8 +132,7 @@ def _run_sequence(code, job, call, report: _Report, inputs: int) -> int:
     status = context.run(_execute, code, job, call, report, False, None)
     if status or not left:
       return status
-    if report.fields:
-      report.send()
+    report.send()
     if not _is_ready(state, link):
       return status
     _, files, _, _ = socket.recv_fds(link, 1, INPUT_FILES)
@@ -157,7 +158,6 @@ def _execute(code, job, call, report, relay, tracer) -> int:
   namespace = module.__dict__
   namespace['__builtins__'] = builtins
   sys.argv = ['program.py']
-  pristine.seed()
   try:
     with tracer or contextlib.nullcontext():
       exec(code, namespace)

@@ -144,10 +144,23 @@ def kill_orphans(cage: Cage) -> None:
       os.waitpid(pid, 0)
 
 
+def wants_processor(cage: Cage) -> bool:
+  """Whether a child of this process runs or waits for its turn to."""
+  for pid in _children(cage):
+    # After the name, which may hold anything, stands the state.
+    if _read(cage, f'{pid}/stat').rpartition(')')[2].split()[0] == 'R':
+      return True
+  return False
+
+
 def _children(cage: Cage) -> list[int]:
-  path = f'self/task/{os.getpid()}/children'
+  """The host's numbers of this process's children."""
+  return [int(pid) for pid in _read(cage, 'thread-self/children').split()]
+
+
+def _read(cage: Cage, path: str) -> str:
   with open(os.open(path, os.O_RDONLY, dir_fd=cage.proc)) as file:
-    return [int(pid) for pid in file.read().split()]
+    return file.read()
 
 
 def _limit(kind: int, soft: int, hard: int | None = None) -> None:

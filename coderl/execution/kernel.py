@@ -3,6 +3,7 @@
 import ctypes
 import errno
 import os
+import struct
 
 NEWNS, NEWUTS, NEWIPC = 0x20000, 0x4000000, 0x8000000
 NEWUSER, NEWPID, NEWNET = 0x10000000, 0x20000000, 0x40000000
@@ -11,9 +12,13 @@ MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 32, 4096, 16384, 1 << 18
 _MNT_DETACH = 2
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP = 1, 4, 22
 PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 36, 38
-_CAPABILITY_VERSION_3 = 0x20080522
+# The header of version 3 for this process, and no capability in three sets.
+_OWN_CAPABILITIES = struct.pack('Ii', 0x20080522, 0)
+_NO_CAPABILITIES = bytes(24)
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_libc.prctl.argtypes = [ctypes.c_int] + 4 * [ctypes.c_ulong]
+_libc.prctl.restype = _libc.capset.restype = ctypes.c_int
 
 
 def check(result: int, what: str) -> int:
@@ -59,13 +64,9 @@ def pivot_root() -> None:
   unmount('.')
 
 
-def prctl(option: int, *args) -> None:
-  args = (*args, 0, 0, 0, 0)[:4]
-  values = [ctypes.c_ulong(a) if type(a) is int else a for a in args]
-  check(_libc.prctl(option, *values), 'prctl')
+def prctl(option: int, value: int, second: int = 0) -> None:
+  check(_libc.prctl(option, value, second, 0, 0), 'prctl')
 
 
 def drop_capabilities() -> None:
-  header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
-  nothing = (ctypes.c_uint32 * 6)()
-  check(_libc.capset(header, nothing), 'capset')
+  check(_libc.capset(_OWN_CAPABILITIES, _NO_CAPABILITIES), 'capset')

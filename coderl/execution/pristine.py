@@ -93,6 +93,7 @@ class Pristine:
     sys.setrecursionlimit(self._recursion)
     sys.set_int_max_str_digits(0)
     threading.stack_size(0)
+    random.seed(0)  # As it stands in a warm interpreter.
     os.environ.clear()
     gc.enable()
     gc.set_threshold(*self._threshold)
@@ -120,11 +121,6 @@ class Pristine:
       stream.mode = 'w' if index else 'r'
       setattr(sys, name, stream)
       setattr(sys, f'__{name}__', stream)
-
-
-def seed() -> None:
-  """The same random numbers in every run."""
-  random.seed(0)
 
 
 def has_threads() -> bool:

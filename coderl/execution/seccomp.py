@@ -148,7 +148,9 @@ def enter(program: bytes) -> None:
   steps = ctypes.create_string_buffer(program, len(program))
   length = len(program) // 8
   header = struct.pack('HxxxxxxP', length, ctypes.addressof(steps))
-  kernel.prctl(kernel.PR_SET_SECCOMP, _MODE_FILTER, header)
+  header = ctypes.create_string_buffer(header, len(header))
+  address = ctypes.addressof(header)
+  kernel.prctl(kernel.PR_SET_SECCOMP, _MODE_FILTER, address)
 
 
 def _step(code: int, value: int, skip_if: int = 0, skip_else: int = 0) -> bytes:

@@ -18,6 +18,7 @@ import itertools
 import json
 import marshal
 import os
+import random
 import select
 import signal
 import socket
@@ -28,8 +29,9 @@ from coderl.execution import cgroups, child, confine, kernel, namespaces, warm
 MESSAGE_BYTES = 1 << 16
 SETUP_FAILED = 113
 STARVED_TURNS = 2
-# Shares of the wall time that a child has computed. Below the first it sleeps;
-# from the second on it had a processor; between, others kept it from one.
+# Shares of the wall time that a child has computed. From the second on it had
+# a processor; from the first on others kept it from one; below, they did where
+# it stands waiting for one.
 _ASLEEP, _SERVED = 0.1, 0.75
 _REQUEST_FILES = 128
 _SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK
@@ -42,6 +44,7 @@ def main(descriptor: int, limits: dict, layers: Collection[str]) -> None:
   """
   server = socket.socket(fileno=descriptor)
   warm.preload()
+  random.seed(0)  # The same random numbers in every run.
   proc = os.open('/proc', os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
   group, refusal = _make_group(limits, layers)
   ours, theirs = socket.socketpair()
@@ -223,7 +226,7 @@ class _Worker:
     if link:
       poll.register(link, select.POLLIN)
     end, found = _End.LATE, []
-    while not found and (left_s := children.left_s(self._cage.limits)) > 0:
+    while not found and (left_s := children.left_s(self._cage)) > 0:
       found = [file for file, _ in poll.poll(1000 * left_s)]
       end = _End.ENDED if found else _End.LATE
       if link and found == [link.fileno()]:
@@ -283,16 +286,20 @@ class _Children:
       for pid, before_s in zip(self.pids, self._before_s, strict=True)
     ]
 
-  def left_s(self, limits: dict) -> float:
+  def left_s(self, cage: confine.Cage) -> float:
     """Seconds before one of the processes can be out of its time.
 
     Processor time is watched as well, for the kernel's own limit goes by
     whole seconds. The wall time doubles for one kept from a processor.
     """
+    limits = cage.limits
     busy_s, elapsed_s = self._busy_s(), time.monotonic() - self._start
     left_s = limits['wall_s'] - elapsed_s
-    if left_s <= 0 and _ASLEEP <= sum(busy_s) / elapsed_s < _SERVED:
-      left_s += (STARVED_TURNS - 1) * limits['wall_s']
+    if left_s <= 0:
+      share = sum(busy_s) / elapsed_s
+      awake = share >= _ASLEEP or confine.wants_processor(cage)
+      if awake and share < _SERVED:
+        left_s += (STARVED_TURNS - 1) * limits['wall_s']
     return min(left_s, limits['cpu_s'] - max(busy_s))
 
   def next_turn(self) -> dict:

@@ -132,9 +132,7 @@ def test_every_breach_has_its_status(box, source, status, error):
 
 _SPIN = 'while True: pass'
 # Takes turns with processes of its own on every processor.
-_STARVED = (
-  'import os\nfor _ in range(3 * os.cpu_count()):\n  if os.fork() == 0: break\n'
-)
+_STARVED = 'import os\nfor _ in range(12 * os.cpu_count()):\n  if os.fork() == 0: break\n'
 
 
 @pytest.mark.parametrize('cpu_s', [0.3, 1.0])
@@ -154,7 +152,7 @@ def test_a_loop_ends_with_its_processor_time_and_is_not_retried(cpu_s):
 def test_wall_time_doubles_for_the_starved_alone(source, walls):
   # Long enough for the shares of a loaded machine to even out.
   wall_s = 1.5
-  forks = 3 * os.cpu_count()
+  forks = 12 * os.cpu_count()
   limits = sandbox.Limits(cpu_s=60.0, wall_s=wall_s, processes=forks)
   with sandbox.Sandbox(limits, workers=1) as box:
     execution = _run(box, source)
