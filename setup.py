@@ -47,6 +47,8 @@ setuptools.setup(
     'tpu': ['jax[tpu]'],
     'wm': ['mujoco==3.3.7', 'pillow>=11'],
     'eval': ['inspect-ai>=0.3.100', *_PROBLEMS],
+    # benchmarks/sandbox.py; evalplus itself drags in much that it does not use.
+    'bench': ['psutil>=5.9', *_PROBLEMS],
     'dev': [
       'hypothesis>=6.100',
       'ipykernel>=6.29',

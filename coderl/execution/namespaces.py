@@ -8,6 +8,7 @@ directory; then every program gets a pid namespace of its own.
 from collections.abc import Callable, Collection
 import contextlib
 import os
+import stat
 import sys
 
 from coderl.execution import kernel
@@ -143,6 +144,21 @@ def libraries() -> list[str]:
     if path.endswith('lib-dynload') and not path.startswith(library + '/')
   ]
   return [library, *filter(os.path.isdir, dict.fromkeys(outside))]
+
+
+def closed_folder() -> str:
+  """The first folder above the library that other users cannot enter, or ''.
+
+  Root's programs, which are other users, then import nothing that is not
+  loaded, unless they have a root of their own.
+  """
+  path = os.path.dirname(os.__file__)
+  parts = path.split('/')
+  for end in range(2, len(parts) + 1):
+    folder = '/'.join(parts[:end])
+    if not os.stat(folder).st_mode & stat.S_IXOTH:
+      return folder
+  return ''
 
 
 def _bind(path: str, root: str) -> None:

@@ -25,7 +25,7 @@ import tempfile
 from typing import BinaryIO
 
 from coderl import errors
-from coderl.execution import confine, interface, selftest
+from coderl.execution import confine, interface, namespaces, selftest
 from coderl.execution import worker as worker_lib
 
 Status = interface.Status
@@ -146,8 +146,12 @@ class Sandbox:
       raise errors.UserError(
         f'sandbox layers required but refused: {", ".join(reasons)}'
       )
-    if refused:
-      parts = [f'{n} ({w}): {confine.LAYERS[n]}' for n, w in refused.items()]
+    parts = [f'{n} ({w}): {confine.LAYERS[n]}' for n, w in refused.items()]
+    if os.geteuid() == 0 and self._refusals.get('mount', '-'):
+      closed = namespaces.closed_folder()
+      if closed:
+        parts.append(f'a way into {closed}: programs import little')
+    if parts:
       logging.warning('Sandbox without %s', '; '.join(parts))
 
   def layers(self) -> dict[str, str]:

