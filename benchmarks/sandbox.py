@@ -53,7 +53,7 @@ import sandbox_methods
 import tqdm
 
 from coderl.data import sources
-from coderl.execution import namespaces
+from coderl.execution import libraries
 
 _HERE = pathlib.Path(__file__).parent
 # A main module of another process could not name its classes to this one.
@@ -75,7 +75,7 @@ _COLUMNS = (
   'ours_is_x',
 )
 _LEFT_OUT = {('human_eval', 'calls'): 'it has no calls'}
-if os.geteuid() == 0 and (closed := namespaces.closed_folder()):
+if os.geteuid() == 0 and (closed := libraries.closed_folder()):
   # Without a root of its own the programs of root's sandbox import little.
   _LEFT_OUT |= {
     (level, 'humaneval'): f'{closed} is closed to other users'

@@ -11,6 +11,7 @@ import builtins
 import contextlib
 import contextvars
 import errno
+import fcntl
 import json
 import marshal
 import os
@@ -58,8 +59,8 @@ def run(cage: confine.Cage, files: list[int], place: int, inputs: int) -> None:
   os.closerange(3, _REPORT)
   os.closerange(_LINK + len(links), _MAX_DESCRIPTORS)
   warm.register_fork_hooks()
-  os.pwrite(_REPORT, b'{}\n', 0)
-  # Whatever fails from here on is the program's doing.
+  # Whatever fails from here on is the program's doing, and it cannot undo this.
+  fcntl.fcntl(_REPORT, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
   report = _Report()
   if job['role'] == 'program':
     code = _run_program(job, call, report, bool(links), inputs)
@@ -82,22 +83,39 @@ def _take(files: list[int]) -> str | None:
 
 
 class _Report:
-  """What a child says of its run; it may be forged by the program."""
+  """What a child says of its run; it may be forged by the program.
+
+  In lines: what went wrong, as JSON; the value's text; and rows of the trace,
+  their fields between tabs, which no canonical text holds.
+  """
 
   def __init__(self):
-    self.fields: dict = {}
+    self.clear()
+
+  def clear(self) -> None:
+    self.failure: dict[str, str] = {}
+    self.value: str | None = None
+    self.variables: list[tuple] = []
+    self.trajectory: list[tuple] = []
 
   def send(self) -> None:
-    """Writes what there is to tell as a line, over one that may be there."""
-    if not self.fields:
+    """Writes it over one that may be there."""
+    lines = [json.dumps(self.failure), self.value or '']
+    lines += _rows('variable', self.variables)
+    lines += _rows('event', self.trajectory)
+    if lines == ['{}', '']:
       return
-    text = json.dumps(self.fields, ensure_ascii=False) + '\n'
+    text = '\n'.join((*lines, ''))
     data = text.encode('utf-8', 'backslashreplace')
     try:
       with confine.large_files(len(data)):
         os.pwrite(_REPORT, data, 0)
     except OSError:
       return  # The program closed it: its own loss.
+
+
+def _rows(kind: str, rows: list[tuple]) -> list[str]:
+  return ['\t'.join((kind, *map(str, row))) for row in rows]
 
 
 def _run_program(
@@ -108,14 +126,14 @@ def _run_program(
   try:
     code = compile(job['source'], trajectory.PROGRAM, 'exec', dont_inherit=True)
   except BaseException as error:
-    report.fields['error'] = _describe(error)
+    report.failure['error'] = _describe(error)
     return 1
   if inputs > 1:
     return _run_sequence(code, job, call, report, inputs)
   status = _execute(code, job, call, report, linked, tracer)
   if tracer:
-    report.fields['variables'] = tracer.variables
-    report.fields['trajectory'] = tracer.trajectory
+    report.variables = tracer.variables
+    report.trajectory = tracer.trajectory
   return status
 
 
@@ -139,7 +157,7 @@ def _run_sequence(code, job, call, report: _Report, inputs: int) -> int:
     call = _take(files)
     for file in files:
       os.close(file)
-    report.fields.clear()
+    report.clear()
     state.open_streams()
 
 
@@ -163,7 +181,7 @@ def _execute(code, job, call, report, relay, tracer) -> int:
       exec(code, namespace)
     if call is not None:
       value = eval(call, namespace)
-      report.fields['value'] = tracing.canonical(value, **tracing.WHOLE)[0]
+      report.value = tracing.canonical(value, **tracing.WHOLE)[0]
     if relay:
       _serve_calls(namespace[job['entry_point']])
     status = 0
@@ -187,11 +205,12 @@ def _fail(error: BaseException, report: _Report) -> int:
   if type(error) is SystemExit and error.code is None:
     return 0
   if type(error) is SystemExit and type(error.code) is int:
-    if error.code & 0xFF:
-      report.fields['error'] = f'SystemExit: {error.code}'
-    return error.code & 0xFF
-  report.fields['error'] = _describe(error)
-  report.fields['refused'] = _refused(error)
+    # As C takes it, which knows no larger number than a long.
+    code = error.code if -(1 << 63) <= error.code < 1 << 63 else -1
+    if code & 0xFF:
+      report.failure['error'] = _describe(error)
+    return code & 0xFF
+  report.failure |= {'error': _describe(error), 'refused': _refused(error)}
   try:
     error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next
     traceback.print_exception(error, limit=-20)
@@ -256,31 +275,42 @@ def _serve_calls(function) -> None:
     _send_frame(relay, answer)
 
 
-class _ProgramError(Exception):
+class _ProgramError(BaseException):
   """The program failed, not the checker's assertions."""
 
 
-def _proxy():
-  """The function that asks the program's process over the relay."""
-  relay = socket.socket(fileno=_LINK)
+class _Program:
+  """The function that asks the program's process over the relay.
 
-  def call(*args, **kwargs):
+  failed: whether it was ever left without an answer; the checker may have
+  taken that for an exception of the function's.
+  """
+
+  def __init__(self):
+    self._relay = socket.socket(fileno=_LINK)
+    self.failed = False
+
+  def __call__(self, *args, **kwargs):
     try:
-      _send_frame(relay, _whole((args, kwargs)))
-      answer = _receive_frame(relay)
+      _send_frame(self._relay, _whole((args, kwargs)))
+      answer = _receive_frame(self._relay)
     except OSError:
       answer = None
     if answer is None:
-      raise _ProgramError('the program ended before it was checked')
+      self._fail('the program ended before it was checked')
     if answer.startswith('='):
       return tracing.parse(answer[1:])
     name, _, message = answer[1:].partition(': ')
     kind = getattr(builtins, name, None)
-    if isinstance(kind, type) and issubclass(kind, Exception):
-      raise kind(message)
-    raise _ProgramError(answer[1:])
+    if not isinstance(kind, type) or not issubclass(kind, Exception):
+      self._fail(answer[1:])
+    if issubclass(kind, StopIteration | StopAsyncIteration):
+      self._fail(answer[1:])  # It would end a loop of the checker's.
+    raise kind(message)
 
-  return call
+  def _fail(self, message: str):
+    self.failed = True
+    raise _ProgramError(message)
 
 
 def _run_checker(job: dict, report: _Report) -> int:
@@ -288,16 +318,18 @@ def _run_checker(job: dict, report: _Report) -> int:
   name = job['entry_point']
   sys.modules['checker'] = module = types.ModuleType('checker')
   module.__dict__['__builtins__'] = builtins
-  module.__dict__[name] = _proxy()
+  module.__dict__[name] = program = _Program()
   try:
     tree = ast.parse(job['source'])
     tree.body = [node for node in tree.body if not _defines(node, name)]
     exec(compile(tree, '<checker>', 'exec'), module.__dict__)
   except BaseException as error:
-    report.fields['error'] = _describe(error)
-    report.fields['assertion'] = isinstance(error, AssertionError)
+    report.failure['error'] = _describe(error)
+    if isinstance(error, AssertionError):
+      report.failure['refused'] = 'assertion'
     return 1
-  report.fields['token'] = job['token']
+  if not program.failed:
+    report.value = job['token']
   return 0
 
 

@@ -11,11 +11,19 @@ never skipped silently.
 from collections.abc import Callable, Collection
 import contextlib
 import dataclasses
+import errno
 import math
 import os
 import resource
 
-from coderl.execution import cgroups, kernel, landlock, namespaces, seccomp
+from coderl.execution import (
+  cgroups,
+  kernel,
+  landlock,
+  libraries,
+  namespaces,
+  seccomp,
+)
 
 # Layer -> what is so where the host's kernel refuses it.
 LAYERS = {
@@ -43,6 +51,8 @@ class Cage:
   limits: the fields of interface.Limits. refusals: layer -> '' where it
   holds, else the kernel's refusal. proc: a descriptor of the host's /proc,
   which no child keeps. first_uid: the first user of programs, for root.
+  readable: files and directories of the interpreter. scratch: how the scratch
+  directory was made. calls: a filter that each program is to install.
   """
 
   limits: dict
@@ -50,7 +60,10 @@ class Cage:
   proc: int
   first_uid: int
   group: cgroups.Group | None
+  readable: list[str]
+  scratch: tuple[int, int] = (0, 0)
   ruleset: int | None = None
+  calls: bytes | None = None
 
   def holds(self, layer: str) -> bool:
     return self.refusals.get(layer) == ''
@@ -75,10 +88,14 @@ def make_cage(
   uid = namespaces.first_uid()
   if group:
     group.enter()
-  refusals = namespaces.enter(layers, map_users, _scratch_kb(limits))
+  shared = libraries.shared()
+  readable = [*libraries.standard(), *shared]
+  refusals = namespaces.enter(layers, map_users, shared, _scratch_kb(limits))
   if refusals.get('user') == '':
     uid = 0
-  cage = Cage(limits, refusals, proc, uid + 1, group)
+  cage = Cage(limits, refusals, proc, uid + 1, group, readable)
+  if cage.holds('mount'):
+    cage.scratch = namespaces.scratch_state()
   if cage.holds('ipc'):
     namespaces.deny_shared_memory(proc)
   if 'landlock' in layers:
@@ -93,18 +110,24 @@ def _scratch_kb(limits: dict) -> int:
 def _renew_ruleset(cage: Cage) -> None:
   if cage.ruleset is not None:
     os.close(cage.ruleset)
-  rights = dict.fromkeys(namespaces.libraries(), landlock.READ)
+  rights = dict.fromkeys(cage.readable, landlock.READ)
   rights['/dev/null'] = landlock.READ | landlock.WRITE
   if cage.holds('mount'):
     rights[namespaces.SCRATCH] = landlock.SCRATCH
   cage.ruleset = landlock.make(rights)
 
 
+def is_scratch_clean(cage: Cage) -> bool:
+  """Whether programs have left the scratch directory alone, if there is one."""
+  return not cage.holds('mount') or cage.scratch == namespaces.scratch_state()
+
+
 def clean_scratch(cage: Cage) -> None:
-  """A fresh scratch directory, where a program left something behind."""
-  if cage.holds('mount') and not namespaces.is_scratch_clean():
+  """A fresh scratch directory, where a program has touched it."""
+  if not is_scratch_clean(cage):
     namespaces.unmount_scratch()
     namespaces.mount_scratch(_scratch_kb(cage.limits))
+    cage.scratch = namespaces.scratch_state()
     if cage.ruleset is not None:
       _renew_ruleset(cage)  # The rule was on the directory that is gone.
 
@@ -129,7 +152,17 @@ def settle(cage: Cage, layers: Collection[str]) -> None:
 def _deny_calls(cage: Cage) -> None:
   machine = os.uname().machine
   signals, forks = cage.holds('pid'), cage.counted
-  seccomp.enter(seccomp.assemble(machine, signals=signals, forks=forks))
+  calls = seccomp.assemble(machine, signals=signals, forks=forks)
+  if signals and forks:
+    seccomp.enter(calls)
+    return
+  # The worker has to do what programs may not, so each is denied it anew.
+  pid = os.fork()
+  if not pid:
+    os._exit(bool(namespaces.attempt(seccomp.enter, calls)))
+  if os.waitpid(pid, 0)[1]:
+    raise OSError(errno.ENOSYS, 'no seccomp')
+  cage.calls = calls
 
 
 def die_with_parent() -> None:
@@ -191,6 +224,8 @@ def restrict(cage: Cage, place: int, inputs: int) -> None:
   die_with_parent()  # A change of user has cleared it.
   if cage.ruleset is not None:
     landlock.enter(cage.ruleset)
+  if cage.calls is not None:
+    seccomp.enter(cage.calls)
 
 
 def _set_limits(limits: dict, inputs: int) -> None:

@@ -1,17 +1,16 @@
 """Namespaces: a worker's own view of files, network and processes.
 
-In order: `enter` gives this process its own namespaces, `change_root` a file
-system that holds the standard library, read-only, and an empty scratch
-directory; then every program gets a pid namespace of its own.
+`enter` gives this process its own namespaces and a root that holds the standard
+library, read-only, and an empty scratch directory; every program then gets a
+pid namespace of its own.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 import contextlib
 import os
-import stat
-import sys
+import socket
 
-from coderl.execution import kernel
+from coderl.execution import kernel, libraries
 
 SCRATCH = '/tmp'
 _NOBODY = 65534
@@ -44,11 +43,15 @@ def first_uid() -> int:
 
 
 def enter(
-  layers: Collection[str], map_users: Callable[[], None], scratch_kb: int
+  layers: Collection[str],
+  map_users: Callable[[], None],
+  shared: Mapping[str, str],
+  scratch_kb: int,
 ) -> dict[str, str]:
   """Gives this process its own namespaces and root.
 
   map_users: has `write_user_maps` called for this process from outside.
+  shared: as libraries.shared gives it.
 
   Returns: layer -> '' where it holds, else the kernel's refusal, for the
   layers of this file that were asked for. The pid namespace takes effect for
@@ -57,22 +60,26 @@ def enter(
   refusals = {}
   wanted = [name for name in _FLAGS if name in layers]
   # Only the host's root reaches an interpreter in a folder of root's.
-  early = 'mount' in wanted and os.geteuid() == 0 and not attempt(_new_root)
+  early = (
+    'mount' in wanted and os.geteuid() == 0 and not attempt(_new_root, shared)
+  )
   if 'user' in layers:
     refusals['user'] = attempt(_new_user, map_users)
   for name in wanted:
     # After a new root once more: what the new user mounts on belongs to it.
     refusals[name] = attempt(kernel.unshare, _FLAGS[name])
+  if refusals.get('uts') == '':
+    socket.sethostname('sandbox')
   if refusals.get('mount') == '':
-    refusals['mount'] = '' if early else attempt(change_root)
+    refusals['mount'] = '' if early else attempt(_change_root, shared)
   if refusals.get('mount') == '':
     mount_scratch(scratch_kb)
   return refusals
 
 
-def _new_root() -> None:
+def _new_root(shared: Mapping[str, str]) -> None:
   kernel.unshare(kernel.NEWNS)
-  change_root()
+  _change_root(shared)
 
 
 def _new_user(map_users: Callable[[], None]) -> None:
@@ -110,20 +117,22 @@ def _write(path: str, text: str, folder: int | None = None) -> None:
     os.close(descriptor)
 
 
-def change_root() -> None:
+def _change_root(shared: Mapping[str, str]) -> None:
   """Replaces the file system of this mount namespace."""
   # /proc exists everywhere and never holds the interpreter's files.
   root = '/proc'
   kernel.mount('', '/', '', kernel.MS_REC | kernel.MS_PRIVATE)
   flags = kernel.MS_NOSUID | kernel.MS_NODEV
   kernel.mount('tmpfs', root, 'tmpfs', flags, 'size=1m,mode=755')
-  for path in libraries():
+  for path in libraries.standard():
     _bind(path, root)
     for packages in ('site-packages', 'dist-packages'):
       # Installed packages may carry data sets with their solutions.
       covered = f'{root}{path}/{packages}'
       if os.path.isdir(covered):
         kernel.mount('tmpfs', covered, 'tmpfs', kernel.MS_RDONLY, 'size=4k')
+  for name, file in shared.items():
+    _bind(file, root, name)
   os.mkdir(f'{root}/dev')
   _write(f'{root}/dev/null', '')
   kernel.mount('/dev/null', f'{root}/dev/null', '', kernel.MS_BIND)
@@ -135,35 +144,14 @@ def change_root() -> None:
   kernel.mount('tmpfs', '/', 'tmpfs', flags, 'size=1m,mode=755')
 
 
-def libraries() -> list[str]:
-  """Directories of the standard library and of its extension modules."""
-  library = os.path.dirname(os.__file__)
-  outside = [
-    path
-    for path in sys.path
-    if path.endswith('lib-dynload') and not path.startswith(library + '/')
-  ]
-  return [library, *filter(os.path.isdir, dict.fromkeys(outside))]
-
-
-def closed_folder() -> str:
-  """The first folder above the library that other users cannot enter, or ''.
-
-  Root's programs, which are other users, then import nothing that is not
-  loaded, unless they have a root of their own.
-  """
-  path = os.path.dirname(os.__file__)
-  parts = path.split('/')
-  for end in range(2, len(parts) + 1):
-    folder = '/'.join(parts[:end])
-    if not os.stat(folder).st_mode & stat.S_IXOTH:
-      return folder
-  return ''
-
-
-def _bind(path: str, root: str) -> None:
-  target = root + path
-  os.makedirs(target, mode=0o755)
+def _bind(path: str, root: str, name: str = '') -> None:
+  """Shows a file or a directory of the host, read-only."""
+  target = root + (name or path)
+  if os.path.isdir(path):
+    os.makedirs(target, mode=0o755)
+  else:
+    os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
+    _write(target, '')
   kernel.mount(path, target, '', kernel.MS_BIND)
   kept = os.statvfs(target).f_flag & _KEPT_FLAGS
   flags = kernel.MS_BIND | kernel.MS_REMOUNT | kernel.MS_RDONLY
@@ -184,8 +172,10 @@ def unmount_scratch() -> None:
   kernel.unmount(SCRATCH)
 
 
-def is_scratch_clean() -> bool:
-  return not os.listdir(SCRATCH)
+def scratch_state() -> tuple[int, int]:
+  """What differs once a program has changed anything in the directory."""
+  found = os.stat(SCRATCH)
+  return found.st_ctime_ns, found.st_ino
 
 
 def deny_shared_memory(proc: int) -> None:

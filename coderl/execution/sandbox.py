@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from concurrent import futures
 import contextlib
 import dataclasses
+import fcntl
 import itertools
 import json
 import logging
@@ -21,11 +22,9 @@ import secrets
 import signal
 import socket
 import sys
-import tempfile
-from typing import BinaryIO
 
 from coderl import errors
-from coderl.execution import confine, interface, namespaces, selftest
+from coderl.execution import confine, interface, libraries, selftest
 from coderl.execution import worker as worker_lib
 
 Status = interface.Status
@@ -39,7 +38,11 @@ Execution = interface.Execution
 _GRACE_S = 15.0
 _ATTEMPTS = 2
 _INPUTS = 16  # Of one message; a message has room for some 250 files.
-_REPORT_BYTES = 4 << 20
+# Of a report: what went wrong; the widest value and trace beside it.
+_FAILURE_BYTES, _VALUE_BYTES, _TRACE_BYTES = 1 << 14, 1 << 21, 1 << 22
+_ROWS = 1 << 12  # Far more than a tracer sends.
+_SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK
+_SEALS |= fcntl.F_SEAL_SEAL
 _SETUP_FAILED = 113  # zygote.SETUP_FAILED
 _STARVED_TURNS = 2  # zygote.STARVED_TURNS
 
@@ -48,47 +51,90 @@ class _Run:
   """The open files of one input of a child."""
 
   def __init__(self, stdin: str, call: str | None, stack: contextlib.ExitStack):
-    self._files = [stack.enter_context(_memory_file()) for _ in range(4)]
-    _write(self._files[1], stdin)
-    self.descriptors = [file.fileno() for file in self._files]
+    report, out, err = (_memory_file(stack) for _ in range(3))
+    given = _sealed(stdin.encode('utf-8', 'replace'), stack)
+    self._report, self._outputs = report, (out, err)
+    self.descriptors = [report, given, out, err]
     if call is not None:
-      self.descriptors.append(_dumped(call, stack))
+      self.descriptors.append(_sealed(marshal.dumps(call), stack))
 
   def output(self, limit: int) -> tuple[str, str, bool]:
     """Standard output and error, and whether either is over the limit."""
-    texts = [_read(file, limit + 1) for file in self._files[2:]]
+    texts = [os.pread(file, limit + 1, 0) for file in self._outputs]
     over = any(len(text) > limit for text in texts)
     out, err = (text[:limit].decode('utf-8', 'replace') for text in texts)
     return out, err, over
 
   def started(self) -> bool:
-    return bool(_read(self._files[0], 1))
+    """Whether the child was confined; it has left what nobody can undo."""
+    seals = fcntl.fcntl(self._report, fcntl.F_GET_SEALS)
+    return bool(seals & fcntl.F_SEAL_SHRINK)
 
-  def report(self) -> dict:
-    """What the child says of its run; nothing, where it is not of the form."""
-    try:
-      line, _, _ = _read(self._files[0], _REPORT_BYTES).partition(b'\n')
-      report = json.loads(line)
-    except (ValueError, RecursionError):
-      return {}
-    return report if isinstance(report, dict) else {}
+  def report(self, most: int) -> '_Report':
+    """What the child says of its run; nothing, where that is too long."""
+    data = os.pread(self._report, most + 1, 0)
+    return _Report(data if len(data) <= most else b'')
 
 
-def _memory_file() -> BinaryIO:
-  if hasattr(os, 'memfd_create'):
-    return open(
-      os.memfd_create('program', os.MFD_ALLOW_SEALING), 'w+b', buffering=0
+class _Report:
+  """What a child says (child.py), as plain data; it may be forged.
+
+  failure: 'error' and 'refused'. value: '' for none.
+  """
+
+  def __init__(self, data: bytes):
+    head, *lines = data.decode('utf-8', 'replace').split('\n')
+    self.failure = _failure(head)
+    self.value = lines[0] if lines else ''
+    self._rows = [line.split('\t') for line in lines[1 : 1 + _ROWS]]
+
+  def variables(self) -> tuple[Variable, ...]:
+    return tuple(
+      Variable(scope, name, value, int(line), complete == 'True')
+      for scope, name, value, line, complete in self._of('variable', 5, 3)
     )
-  return tempfile.TemporaryFile(buffering=0)
+
+  def events(self) -> tuple[Event, ...]:
+    return tuple(
+      Event(int(line), name, value)
+      for line, name, value in self._of('event', 3, 0)
+    )
+
+  def _of(self, kind: str, fields: int, number: int) -> list[list[str]]:
+    rows = [row[1:] for row in self._rows if row[0] == kind]
+    return [row for row in rows if len(row) == fields and _is_line(row[number])]
 
 
-def _write(file: BinaryIO, text: str) -> None:
-  file.write(text.encode('utf-8', 'replace'))
-  file.seek(0)
+def _is_line(text: str) -> bool:
+  return text.isascii() and text.isdigit() and len(text) < 10
 
 
-def _read(file: BinaryIO, limit: int) -> bytes:
-  return os.pread(file.fileno(), limit, 0)
+def _failure(line: str) -> dict[str, str]:
+  if len(line) > _FAILURE_BYTES:
+    return {}
+  try:
+    failure = json.loads(line)
+  except (ValueError, RecursionError):
+    return {}
+  if not isinstance(failure, dict):
+    return {}
+  return {name: _text(value) for name, value in failure.items()}
+
+
+def _memory_file(stack: contextlib.ExitStack) -> int:
+  file = os.memfd_create('program', os.MFD_ALLOW_SEALING | os.MFD_CLOEXEC)
+  stack.callback(os.close, file)
+  return file
+
+
+def _sealed(data: bytes, stack: contextlib.ExitStack) -> int:
+  """A file that nobody can change."""
+  file = _memory_file(stack)
+  with open(file, 'wb', buffering=0, closefd=False) as writer:
+    writer.write(data)
+  os.lseek(file, 0, os.SEEK_SET)
+  fcntl.fcntl(file, fcntl.F_ADD_SEALS, _SEALS)
+  return file
 
 
 class Sandbox:
@@ -148,7 +194,7 @@ class Sandbox:
       )
     parts = [f'{n} ({w}): {confine.LAYERS[n]}' for n, w in refused.items()]
     if os.geteuid() == 0 and self._refusals.get('mount', '-'):
-      closed = namespaces.closed_folder()
+      closed = libraries.closed_folder()
       if closed:
         parts.append(f'a way into {closed}: programs import little')
     if parts:
@@ -241,18 +287,15 @@ def _execute(
     replies = worker.receive(wall_s + _GRACE_S)['runs']
     if first.checker is None:
       return [
-        _result(run, reply, limits)
-        for run, reply in zip(runs, replies, strict=True)
+        _result(run, program, reply, limits)
+        for run, program, reply in zip(runs, programs, replies, strict=True)
       ]
-    execution = _result(runs[0], replies[0], limits)
+    execution = _result(runs[0], first, replies[0], limits)
     return [_checked(execution, checker, token, replies[0], limits)]
 
 
-def _dumped(value, stack: contextlib.ExitStack) -> int:
-  """An open file with a value that a child is to load."""
-  file = stack.enter_context(_memory_file())
-  file.write(marshal.dumps(value))
-  return file.fileno()
+def _dumped(job: dict, stack: contextlib.ExitStack) -> int:
+  return _sealed(marshal.dumps(job), stack)
 
 
 def _send(
@@ -290,22 +333,25 @@ def _checker_job(program: Program, token: str) -> dict:
   }
 
 
-def _result(run: _Run, reply: dict, limits: Limits) -> Execution:
+def _result(
+  run: _Run, program: Program, reply: dict, limits: Limits
+) -> Execution:
   end = _ended(run, reply, 0)
   stdout, stderr, over = run.output(limits.output_kb * 1024)
-  report = run.report()
-  status, error = _status(end, reply, over, report, limits)
-  value = report.get('value')
+  called = program.call is not None
+  most = _FAILURE_BYTES + called * _VALUE_BYTES + program.trace * _TRACE_BYTES
+  report = run.report(most)
+  status, error = _status(end, reply, over, report.failure, limits)
   return Execution(
     status=status,
     stdout=stdout,
     stderr=stderr,
     error=error,
-    value=_text(value) if isinstance(value, str) else None,
+    value=(report.value or None) if called else None,
     wall_s=reply['wall_s'],
     cpu_s=end['cpu_s'],
-    variables=_rows(Variable, report.get('variables')),
-    trajectory=_rows(Event, report.get('trajectory')),
+    variables=report.variables() if program.trace else (),
+    trajectory=report.events()[: limits.trace_events] if program.trace else (),
   )
 
 
@@ -326,19 +372,20 @@ _REFUSED = {
 
 
 def _status(
-  end: dict, reply: dict, over: bool, report: dict, limits: Limits
+  end: dict, reply: dict, over: bool, failure: dict, limits: Limits
 ) -> tuple[Status, str]:
   """The status, and the error's text."""
-  code, error = end['code'], _text(report.get('error', ''))
-  killed = code == -signal.SIGKILL
+  code, error = end['code'], failure.get('error', '')
+  killed, ours = code == -signal.SIGKILL, end['stopped']
   # When it kills, the kernel goes by ticks, which overstate on a busy host.
-  spent = end['cpu_s'] >= limits.cpu_s * (0.5 if killed else 1.0)
+  share = 0.5 if killed and not ours else 1.0
+  spent = end['cpu_s'] >= limits.cpu_s * share
   if over:
     return Status.OUTPUT_LIMIT, error
-  if spent or (reply['late'] and end['stopped']):
+  if spent or (reply['late'] and ours):
     late = Status.CPU_LIMIT if spent else Status.WALL_LIMIT
     return _REFUSED.get(reply['refused'], late), error
-  if end['stopped'] and killed:
+  if ours and killed:
     return Status.FINISHED, ''  # Its checker ended; it has nothing more to do.
   if killed:
     return Status.MEMORY_LIMIT, error
@@ -347,10 +394,8 @@ def _status(
   if code < 0:
     return Status.RUNTIME_ERROR, f'killed by {_signal_name(-code)}'
   if code:
-    refused = report.get('refused')
-    if isinstance(refused, str) and refused in _REFUSED:
-      return _REFUSED[refused], error
-    return Status.RUNTIME_ERROR, error or f'exit status {code}'
+    status = _REFUSED.get(failure.get('refused'), Status.RUNTIME_ERROR)
+    return status, error or f'exit status {code}'
   return Status.FINISHED, ''
 
 
@@ -365,12 +410,12 @@ def _checked(
   execution: Execution, checker: _Run, token: str, reply: dict, limits: Limits
 ) -> Execution:
   """The program's result with the checker's verdict as its value."""
-  end, report = _ended(checker, reply, 1), checker.report()
-  held = end['code'] == 0 and report.get('token') == token
+  end, report = _ended(checker, reply, 1), checker.report(_FAILURE_BYTES)
+  held = end['code'] == 0 and report.value == token
   status, error = execution.status, execution.error
   if status is Status.FINISHED and not held:
-    status, error = _status(end, reply, False, report, limits)
-    if report.get('assertion') is True:
+    status, error = _status(end, reply, False, report.failure, limits)
+    if report.failure.get('refused') == 'assertion':
       status = Status.FINISHED
   return dataclasses.replace(
     execution, status=status, error=error, value=str(held)
@@ -379,20 +424,6 @@ def _checked(
 
 def _text(value) -> str:
   return str(value).encode('utf-8', 'backslashreplace').decode()
-
-
-def _rows(kind: type[Variable] | type[Event], rows) -> tuple:
-  """Rows of a report as `kind`; none, where they are not of the form."""
-  types = [field.type for field in dataclasses.fields(kind)]
-  if not isinstance(rows, list):
-    return ()
-  for row in rows:
-    if not isinstance(row, list) or [type(item) for item in row] != types:
-      return ()
-  return tuple(
-    kind(*(_text(item) if type(item) is str else item for item in row))
-    for row in rows
-  )
 
 
 def _selftest() -> int:

@@ -8,16 +8,16 @@ filter over all numbers when it is installed, and by its cache seldom after.
 """
 
 import ctypes
+import errno
 import struct
 
 from coderl.execution import kernel
 
 _MODE_FILTER = 2
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
-_EPERM, _ENOSYS, _ENOTTY = 1, 38, 25
 _LOAD, _RETURN = 0x20, 0x06  # BPF_LD|W|ABS, BPF_RET|K
 _EQUAL, _AT_LEAST, _ANY_BIT = 0x15, 0x35, 0x45  # BPF_JMP|K of JEQ, JGE, JSET
-_NUMBER, _ARCH, _ARGUMENTS = 0, 4, 16  # Offsets in struct seccomp_data.
+_NUMBER, _ARCH, _ARGUMENT_AT = 0, 4, 16  # Offsets in struct seccomp_data.
 
 # Machine -> the kernel's name of its calling convention, column of CALLS.
 _MACHINES = {'x86_64': (0xC000003E, 0), 'aarch64': (0xC00000B7, 1)}
@@ -28,7 +28,7 @@ CALLS = {
   'access': (21, None), 'alarm': (37, None), 'brk': (12, 214),
   'chdir': (80, 49), 'chmod': (90, None), 'clock_getres': (229, 114),
   'clock_gettime': (228, 113), 'clock_nanosleep': (230, 115),
-  'clone': (56, 220), 'clone3': (435, 435), 'close': (3, 57),
+  'clone': (56, 220), 'close': (3, 57),
   'close_range': (436, 436), 'copy_file_range': (326, 285),
   'creat': (85, None), 'dup': (32, 23), 'dup2': (33, None), 'dup3': (292, 24),
   'epoll_create': (213, None), 'epoll_create1': (291, 20),
@@ -74,7 +74,7 @@ CALLS = {
   'select': (23, None), 'sendfile': (40, 71), 'sendmsg': (46, 211),
   'sendto': (44, 206), 'set_robust_list': (273, 99),
   'set_tid_address': (218, 96), 'setitimer': (38, 103), 'setpgid': (109, 154),
-  'setsid': (112, 157), 'setsockopt': (54, 208), 'shutdown': (48, 210),
+  'setsid': (112, 157), 'shutdown': (48, 210),
   'sigaltstack': (131, 132), 'socketpair': (53, 199), 'stat': (4, None),
   'statfs': (137, 43), 'statx': (332, 291), 'symlink': (88, None),
   'symlinkat': (266, 36), 'sysinfo': (99, 179), 'tgkill': (234, 131),
@@ -93,20 +93,41 @@ WORKER_CALLS = {
   'landlock_create_ruleset': (444, 444), 'landlock_add_rule': (445, 445),
   'landlock_restrict_self': (446, 446),
 }  # fmt: skip
+# Refused with another error than EPERM, which callers take for more.
+REFUSED_AS = {
+  # Its flags are in memory: the C library falls back.
+  'clone3': ((435, 435), errno.ENOSYS),
+  'setxattr': ((188, 5), errno.ENOTSUP),
+  'lsetxattr': ((189, 6), errno.ENOTSUP),
+  'fsetxattr': ((190, 7), errno.ENOTSUP),
+  'getxattr': ((191, 8), errno.ENOTSUP),
+  'lgetxattr': ((192, 9), errno.ENOTSUP),
+  'fgetxattr': ((193, 10), errno.ENOTSUP),
+  'listxattr': ((194, 11), errno.ENOTSUP),
+  'llistxattr': ((195, 12), errno.ENOTSUP),
+  'flistxattr': ((196, 13), errno.ENOTSUP),
+}
 # New namespaces, and being traced.
 _CLONE_DENIED = 0x7E020000 | 0x02000000 | 0x80 | 0x00802000
 _CLONE_THREAD = 0x10000
-# Call -> (argument, the values that it may have). All are 32 bits wide.
-_ARGUMENT_VALUES = {
+_STREAM, _SEQPACKET, _SOCKET_FLAGS = 1, 5, (0, 0x800, 0x80000, 0x80800)
+# Call -> argument -> the values that it may have. All are 32 bits wide.
+_ARGUMENTS = {
   # Terminal or not, its size; close-on-exec, blocking, bytes to read.
-  'ioctl': (1, (0x5401, 0x5413, 0x5450, 0x5451, 0x5421, 0x541B)),
+  'ioctl': {1: (0x5401, 0x5413, 0x5450, 0x5451, 0x5421, 0x541B)},
   # No owner, signal, lease or notification.
-  'fcntl': (1, (0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030, 1032, 1033, 1034)),
+  'fcntl': {1: (0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030, 1032, 1033, 1034)},
   # A thread's name, a mapping's; death with the parent, no dump, no new rights.
-  'prctl': (0, (15, 16, 0x53564D41, 1, 4, 38)),
-  'prlimit64': (0, (0,)),  # Its own limits; hard ones do not rise.
-  'socketpair': (0, (1,)),  # AF_UNIX
-  'unshare': (0, (kernel.NEWPID,)),
+  'prctl': {0: (15, 16, 0x53564D41, 1, 4, 38)},
+  'prlimit64': {0: (0,)},  # Its own limits; hard ones do not rise.
+  'socketpair': {
+    0: (1,),  # AF_UNIX
+    # No datagrams, which can be sent to a socket of the host's by its path.
+    1: tuple(
+      kind | flags for kind in (_STREAM, _SEQPACKET) for flags in _SOCKET_FLAGS
+    ),
+  },
+  'unshare': {0: (kernel.NEWPID,)},
 }
 _SIGNALS = ('kill', 'tgkill')
 
@@ -121,7 +142,7 @@ def assemble(machine: str, *, signals: bool, forks: bool) -> bytes:
   Raises: OSError where the machine is not in the table.
   """
   if machine not in _MACHINES:
-    raise OSError(_ENOSYS, f'no table of system calls for {machine}')
+    raise OSError(errno.ENOSYS, f'no table of system calls for {machine}')
   arch, column = _MACHINES[machine]
   denied = () if signals else _SIGNALS
   denied += () if forks else ('fork',)
@@ -130,6 +151,8 @@ def assemble(machine: str, *, signals: bool, forks: bool) -> bytes:
     for name, numbers in (CALLS | WORKER_CALLS).items()
     if numbers[column] is not None and name not in denied
   }
+  for numbers, error in REFUSED_AS.values():
+    actions[numbers[column]] = (_refuse(error),)
   return b''.join(
     [
       _step(_LOAD, _ARCH),
@@ -157,34 +180,31 @@ def _step(code: int, value: int, skip_if: int = 0, skip_else: int = 0) -> bytes:
   return struct.pack('HBBI', code, skip_if, skip_else, value)
 
 
-def _refuse(error: int = _EPERM) -> bytes:
+def _refuse(error: int = errno.EPERM) -> bytes:
   return _step(_RETURN, _ERRNO | error)
 
 
 def _action(name: str, forks: bool) -> tuple[bytes, ...]:
   """What is done about a call, its number known."""
   allow = _step(_RETURN, _ALLOW)
-  if name == 'clone3':  # Its flags are in memory: the C library falls back.
-    return (_refuse(_ENOSYS),)
   if name == 'clone':
     denied = _step(_ANY_BIT, _CLONE_DENIED, skip_else=1)
     thread = _step(_ANY_BIT, _CLONE_THREAD, skip_if=1)
     threads = () if forks else (thread, _refuse())
-    return _argument(0), denied, _refuse(), *threads, allow
-  if name not in _ARGUMENT_VALUES:
-    return (allow,)
-  index, values = _ARGUMENT_VALUES[name]
-  tests = [
-    _step(_EQUAL, value, skip_if=len(values) - place)
-    for place, value in enumerate(values)
-  ]
-  refusal = _refuse(_ENOTTY if name == 'ioctl' else _EPERM)
-  return _argument(index), *tests, refusal, allow
+    return _load(0), denied, _refuse(), *threads, allow
+  refusal = _refuse(errno.ENOTTY if name == 'ioctl' else errno.EPERM)
+  steps = []
+  for index, values in _ARGUMENTS.get(name, {}).items():
+    steps.append(_load(index))
+    for place, value in enumerate(values):
+      steps.append(_step(_EQUAL, value, skip_if=len(values) - place))
+    steps.append(refusal)
+  return *steps, allow
 
 
-def _argument(index: int) -> bytes:
+def _load(argument: int) -> bytes:
   """Loads the low half of an argument; both machines are little-endian."""
-  return _step(_LOAD, _ARGUMENTS + 8 * index)
+  return _step(_LOAD, _ARGUMENT_AT + 8 * argument)
 
 
 def _ranges(actions: dict[int, tuple]) -> list[tuple[int, tuple[bytes, ...]]]:

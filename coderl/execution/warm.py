@@ -51,5 +51,6 @@ def preload() -> None:
   for name in [name for name in sys.modules if name.startswith('coderl')]:
     del sys.modules[name]
   os.environ.clear()
+  sys.orig_argv = ['python']
   gc.collect()
   gc.freeze()

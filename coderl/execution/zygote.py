@@ -199,7 +199,7 @@ class _Worker:
         fcntl.fcntl(file, fcntl.F_ADD_SEALS, _SEALS)
     except OSError:
       return False  # The program keeps it mapped.
-    return not self._cage.holds('mount') or namespaces.is_scratch_clean()
+    return confine.is_scratch_clean(self._cage)
 
   def _fork(self, files: list[int], place: int, inputs: int) -> int:
     if self._cage.holds('pid'):
@@ -261,10 +261,10 @@ def _written(files: list[int]) -> list[int]:
 
 
 def _rewind(files: list[int]) -> None:
-  """Makes an input's files as they were."""
-  for file in files:
+  """Makes an input's files as they were; a report is written over."""
+  for file in files[1:4]:
     os.lseek(file, 0, os.SEEK_SET)
-  for file in _written(files):
+  for file in files[2:4]:
     os.ftruncate(file, 0)
 
 

@@ -61,8 +61,11 @@ def test_only_what_is_listed_is_allowed(machine, arch, column):
     or _verdict(program, number, (15, 0x5401), arch) == _ALLOW
     or _verdict(program, number, (0x20000000,), arch) == _ALLOW
   }
-  assert allowed == listed - {seccomp.CALLS['clone3'][column]}
-  others = set(range(1000)) - listed
+  assert allowed == listed
+  refused = seccomp.REFUSED_AS.values()
+  for numbers, error in refused:
+    assert _verdict(program, numbers[column], (), arch) == _refused(error)
+  others = set(range(1000)) - listed - {n[column] for n, _ in refused}
   assert {_verdict(program, n, (), arch) for n in others} == {
     _refused(errno.EPERM)
   }
@@ -85,7 +88,6 @@ def test_other_calling_conventions_kill():
     ('clone', (0x10000000 | 17,), _refused(errno.EPERM)),
     ('clone', (0x20000 | 17,), _refused(errno.EPERM)),
     ('clone', (0x80 | 17,), _refused(errno.EPERM)),
-    ('clone3', (0,), _refused(errno.ENOSYS)),
     ('ioctl', (1, 0x5401), _ALLOW),
     ('ioctl', (1, 0x5401 | 1 << 32), _ALLOW),  # The kernel takes 32 bits.
     ('ioctl', (0, 0x5412), _refused(errno.ENOTTY)),  # TIOCSTI
@@ -94,6 +96,8 @@ def test_other_calling_conventions_kill():
     ('prlimit64', (0, 3), _ALLOW),
     ('prlimit64', (1, 3), _refused(errno.EPERM)),
     ('socketpair', (1, 1), _ALLOW),
+    ('socketpair', (1, 5 | 0x80000), _ALLOW),
+    ('socketpair', (1, 2), _refused(errno.EPERM)),  # SOCK_DGRAM
     ('socketpair', (16, 1), _refused(errno.EPERM)),
     ('prctl', (15,), _ALLOW),
     ('prctl', (22, 2), _refused(errno.EPERM)),  # PR_SET_SECCOMP
@@ -127,6 +131,7 @@ def test_the_numbers_are_the_kernels_own():
   generic = dict(re.findall(pattern, arm.read_text()))
   generic |= {'newfstatat': generic['fstatat']}
   calls = seccomp.CALLS | seccomp.WORKER_CALLS
+  calls |= {name: numbers for name, (numbers, _) in seccomp.REFUSED_AS.items()}
   for name, (first, second) in calls.items():
     assert int(own.get(name, first)) == first, name
     if second is not None:
