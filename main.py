@@ -64,6 +64,6 @@ def main(argv: list[str]) -> None:
 if __name__ == '__main__':
   try:
     app.run(main, flags_parser=parse_flags)
-  except errors.UserError as e:
+  except (errors.UserError, errors.ServiceError) as e:
     print('error:', ' '.join(str(e).split()), file=sys.stderr)
-    sys.exit(2)
+    sys.exit(2 if isinstance(e, errors.UserError) else 3)

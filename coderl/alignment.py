@@ -29,14 +29,14 @@ import warnings
 import numpy as np
 
 from coderl import answers, errors, prompts, tokenization, types
-from coderl.execution import sandbox
+from coderl.execution import interface
 
 UNPARSABLE = 999  # The complexity of what is no Python.
 
 _RAN = (
-  sandbox.Status.FINISHED,
-  sandbox.Status.PASSED,
-  sandbox.Status.WRONG_ANSWER,
+  interface.Status.FINISHED,
+  interface.Status.PASSED,
+  interface.Status.WRONG_ANSWER,
 )
 # The text of an object that has none of its own: it differs from run to run.
 _ADDRESS = re.compile(r'\bat 0x[0-9a-f]{4,}')
@@ -176,7 +176,7 @@ def candidates(
 
 def collect(
   rollouts: Sequence[types.Rollout],
-  box: sandbox.Sandbox,
+  box: interface.Runner,
   rng: np.random.Generator,
   *,
   step: int,
@@ -193,7 +193,7 @@ def collect(
   """
   found = candidates(rollouts, rng, bounds)
   executions = box.run(
-    [sandbox.Program(c.program, c.stdin, trace=True) for c in found]
+    [interface.Program(c.program, c.stdin, trace=True) for c in found]
   )
   tasks = [
     make_task(candidate, execution, step=step, bounds=bounds)
@@ -204,7 +204,7 @@ def collect(
 
 def make_task(
   candidate: Candidate,
-  execution: sandbox.Execution,
+  execution: interface.Execution,
   *,
   step: int,
   bounds: Bounds = BOUNDS,
@@ -217,7 +217,7 @@ def make_task(
   """
   stdout = execution.stdout
   if (
-    execution.status is not sandbox.Status.FINISHED
+    execution.status is not interface.Status.FINISHED
     or not stdout.strip()
     or len(stdout) > bounds.max_output_chars
     or _ADDRESS.search(stdout)
@@ -281,7 +281,7 @@ def runnable(
 def _inputs(
   problem: types.Problem,
   source: str,
-  executions: Sequence[sandbox.Execution],
+  executions: Sequence[interface.Execution],
 ) -> list[tuple[str, str, str | None]]:
   """Each usable test as (program, stdin, what is known to be printed)."""
   inputs = []
@@ -298,7 +298,7 @@ def _inputs(
 
 
 def _targets(
-  variables: Sequence[sandbox.Variable], bounds: Bounds
+  variables: Sequence[interface.Variable], bounds: Bounds
 ) -> tuple[types.Target, ...]:
   """The last variables by last definition whose values are sure plain data."""
   targets = {}

@@ -1,9 +1,9 @@
-"""Mistakes of the user's, told apart from mistakes of ours.
+"""Mistakes of the user's and failures of others, told apart from our bugs.
 
 Whatever the user wrote (a flag, a config field, a file, a directory) and that
-cannot be used is a `UserError`, raised where it enters the program. `main`
-prints it as one line and exits with 2; every other exception is a bug and keeps
-its traceback.
+cannot be used is a `UserError`, raised where it enters the program. A service
+that does not do its part is a `ServiceError`. `main` prints either as one line
+and exits with 2 or 3; every other exception is a bug and keeps its traceback.
 """
 
 from collections.abc import Iterable
@@ -12,6 +12,10 @@ import difflib
 
 class UserError(ValueError):
   """The user's mistake: one line naming the value, the place, the choices."""
+
+
+class ServiceError(Exception):
+  """A service that is down or refuses: one line naming it and what it said."""
 
 
 def unknown(what: str, name: str, choices: Iterable[str]) -> UserError:

@@ -24,6 +24,7 @@ from coderl import (
   alignment,
   answers,
   checkpoint,
+  experiment,
   metrics,
   report,
   rewards,
@@ -35,7 +36,7 @@ from coderl import (
 )
 from coderl import prompts as prompts_lib
 from coderl.data import tasks
-from coderl.execution import sandbox
+from coderl.execution import interface
 
 PASS, REASONING = 'pass@1', 'code reasoning'
 TEST_OUTPUT, VARIABLES = 'test output', 'variable inference'
@@ -47,7 +48,7 @@ Suite = Mapping[str, Sequence[types.Prompt]]
 def make_suite(
   problems: Sequence[types.Problem],
   tokenizer: tokenization.Tokenizer,
-  box: sandbox.Sandbox,
+  box: interface.Runner,
   config: ml_collections.ConfigDict,
 ) -> Suite:
   """The four questions to each problem; prompts too long are left out."""
@@ -102,7 +103,7 @@ def make_suite(
 
 def reference_runs(
   problems: Sequence[types.Problem],
-  box: sandbox.Sandbox,
+  box: interface.Runner,
   config: ml_collections.ConfigDict,
 ) -> list[tuple[types.Problem, alignment.AlignmentTask]]:
   """Each problem's reference, run and traced on its first test."""
@@ -114,7 +115,7 @@ def reference_runs(
     if run:
       found.append(alignment.Candidate(problem, *run, None, 0))
   executions = box.run(
-    [sandbox.Program(c.program, c.stdin, trace=True) for c in found]
+    [interface.Program(c.program, c.stdin, trace=True) for c in found]
   )
   bounds = alignment.Bounds(**config.alignment.bounds)
   made = [
@@ -128,7 +129,7 @@ def reference_runs(
 def answer(
   policy: rollout.Policy,
   prompts: Sequence[types.Prompt],
-  box: sandbox.Sandbox,
+  box: interface.Runner,
   config: ml_collections.ConfigDict,
   mesh: jax.sharding.Mesh,
 ) -> list[types.Rollout]:
@@ -201,7 +202,7 @@ def summary(values: Sequence[float]) -> dict[str, float]:
 def evaluate(
   policy: rollout.Policy,
   suite: Suite,
-  box: sandbox.Sandbox,
+  box: interface.Runner,
   config: ml_collections.ConfigDict,
   mesh: jax.sharding.Mesh,
 ) -> dict[str, list[types.Rollout]]:
@@ -238,9 +239,10 @@ def report_on(config: ml_collections.ConfigDict, folder: pathlib.Path) -> None:
   """Evaluates, writes `folder/results.json` and prints the table."""
   mesh = sharding.make_mesh(config.mesh.shape)
   policy = rollout.open_policy(config.model, mesh)
-  limits = sandbox.Limits(**config.sandbox.limits)
-  workers = config.sandbox.workers or None
-  with sandbox.Sandbox(limits, workers=workers) as box, jax.set_mesh(mesh):
+  with (
+    experiment.open_sandbox(config.sandbox) as box,
+    jax.set_mesh(mesh),
+  ):
     suite = make_suite(held_out_problems(config), policy.tokenizer, box, config)
     answered = evaluate(policy, suite, box, config, mesh)
   found = {name: summary(s) for name, s in scores(answered).items()}

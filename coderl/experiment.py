@@ -24,7 +24,7 @@ from coderl import (
 )
 from coderl import replay as replay_lib
 from coderl.data import tasks
-from coderl.execution import sandbox
+from coderl.execution import client, interface, remote, sandbox
 
 _AT_LEAST = {
   'seed': 0,
@@ -71,6 +71,15 @@ class Progress:
   def state(self) -> dict:
     return vars(self) | {'replay': self.replay.state()}
 
+  def copy(self) -> 'Progress':
+    """Another, which stays as this is now."""
+    return dataclasses.replace(
+      self,
+      replay=self.replay.copy(),
+      history=list(self.history),
+      samples=list(self.samples),
+    )
+
   @classmethod
   def from_state(cls, state: dict) -> 'Progress':
     buffer = replay_lib.Replay.from_state(state['replay'])
@@ -85,7 +94,7 @@ class Experiment:
   start: rollout.Policy
   prompts: Sequence[types.Prompt]
   problems: dict[str, types.Problem]
-  box: sandbox.Sandbox
+  box: interface.Runner
   mesh: jax.sharding.Mesh
   objective: train_step.Objective
   optimizer: optax.GradientTransformation
@@ -93,6 +102,25 @@ class Experiment:
 
   def policy(self, state: types.TrainState) -> rollout.Policy:
     return dataclasses.replace(self.start, params=state.params['policy'])
+
+
+def open_sandbox(
+  section: ml_collections.ConfigDict,
+) -> sandbox.Sandbox | remote.Sandbox:
+  """The config's sandbox: this host's workers, or the service at its `url`.
+
+  The token of a service is read from the environment, so that no config holds
+  it (client.token_from_environment).
+  """
+  limits = interface.Limits(**section.limits)
+  if section.url:
+    token = client.token_from_environment()
+    return remote.Sandbox(
+      section.url, limits, token=token, require=section.require
+    )
+  return sandbox.Sandbox(
+    limits, section.workers or None, require=section.require
+  )
 
 
 def make_objective(
@@ -158,7 +186,7 @@ def check_values(config: ml_collections.ConfigDict) -> None:
 def make(
   config: ml_collections.ConfigDict,
   mesh: jax.sharding.Mesh,
-  box: sandbox.Sandbox,
+  box: interface.Runner,
 ) -> Experiment:
   """Opens the policy and the problems, and checks what can be checked."""
   t = config.train

@@ -9,7 +9,7 @@ import pathlib
 import numpy as np
 
 from coderl import alignment, types
-from coderl.execution import sandbox
+from coderl.execution import interface
 
 
 def rollout_metrics(
@@ -41,7 +41,7 @@ def rollout_metrics(
 
 def samples(
   rollouts: Sequence[types.Rollout],
-  box: sandbox.Sandbox,
+  box: interface.Runner,
   step: int,
   count: int,
 ) -> list[dict]:
@@ -56,7 +56,7 @@ def samples(
   return [sample_record(r, box, step) for r in chosen]
 
 
-def sample_record(r: types.Rollout, box: sandbox.Sandbox, step: int) -> dict:
+def sample_record(r: types.Rollout, box: interface.Runner, step: int) -> dict:
   """A rollout as the report and the notebook read it, with its trace."""
   problem = r.prompt.problem
   if r.prompt.kind == types.GENERATE:
@@ -68,7 +68,7 @@ def sample_record(r: types.Rollout, box: sandbox.Sandbox, step: int) -> dict:
     run = (r.prompt.program, r.prompt.stdin)
   trace = None
   if run:
-    execution = box.run([sandbox.Program(*run, trace=True)])[0]
+    execution = box.run([interface.Program(*run, trace=True)])[0]
     trace = {
       'program': run[0],
       'stdin': run[1],

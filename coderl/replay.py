@@ -77,6 +77,12 @@ class Replay:
       self._draws[key] += 1
     return [self._tasks[key] for key in drawn]
 
+  def copy(self) -> 'Replay':
+    """A buffer of the same tasks that goes its own way."""
+    copied = Replay(self.capacity, self.max_age_steps)
+    copied._tasks, copied._draws = dict(self._tasks), dict(self._draws)
+    return copied
+
   def state(self) -> dict[str, Any]:
     """All of the buffer as JSON-able plain data."""
     tasks = [dataclasses.asdict(task) for task in self._tasks.values()]

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 import dataclasses
 
 from coderl import alignment, answers, prompts, types
-from coderl.execution import sandbox, tracing
+from coderl.execution import interface, tracing
 
 
 def paper(scores: answers.Scores) -> float:
@@ -41,7 +41,7 @@ REWARDS: dict[str, Callable[[answers.Scores], float]] = {
 
 def score(
   rollouts: Sequence[types.Rollout],
-  box: sandbox.Sandbox,
+  box: interface.Runner,
   *,
   alignment_reward: str = 'paper',
 ) -> list[types.Rollout]:
@@ -76,8 +76,8 @@ def score(
 
 
 def judge(
-  items: Sequence[tuple[types.Problem, str]], box: sandbox.Sandbox
-) -> list[tuple[sandbox.Execution, ...]]:
+  items: Sequence[tuple[types.Problem, str]], box: interface.Runner
+) -> list[tuple[interface.Execution, ...]]:
   """Runs programs on their problems' tests and gives the verdicts.
 
   Args:
@@ -94,7 +94,7 @@ def judge(
   rest = {
     (problem, source): problem.tests[1:]
     for (problem, source), ran in executions.items()
-    if ran[0].status is sandbox.Status.PASSED
+    if ran[0].status is interface.Status.PASSED
   }
   for item, ran in _run(rest, box).items():
     executions[item] += ran
@@ -102,14 +102,14 @@ def judge(
 
 
 def verdict(
-  test: types.Test, execution: sandbox.Execution
-) -> sandbox.Execution:
+  test: types.Test, execution: interface.Execution
+) -> interface.Execution:
   """A finished run's status becomes PASSED or WRONG_ANSWER.
 
   Printed text compares without trailing white space of lines and of the
   whole; values compare as Python compares built-in ones, 1 == 1.0 == True.
   """
-  if execution.status is not sandbox.Status.FINISHED:
+  if execution.status is not interface.Status.FINISHED:
     return execution
   if test.checker is not None:
     right = execution.value == 'True'
@@ -117,14 +117,14 @@ def verdict(
     right = _equal_values(execution.value, test.expected)
   else:
     right = _equal_outputs(execution.stdout, test.expected)
-  status = sandbox.Status.PASSED if right else sandbox.Status.WRONG_ANSWER
+  status = interface.Status.PASSED if right else interface.Status.WRONG_ANSWER
   return dataclasses.replace(execution, status=status)
 
 
 def _run(
   tests: dict[tuple[types.Problem, str], tuple[types.Test, ...]],
-  box: sandbox.Sandbox,
-) -> dict[tuple[types.Problem, str], tuple[sandbox.Execution, ...]]:
+  box: interface.Runner,
+) -> dict[tuple[types.Problem, str], tuple[interface.Execution, ...]]:
   """The given tests of each item, run in one batch and judged."""
   runs = [
     (item, test, _program(*item, test))
@@ -140,8 +140,8 @@ def _run(
 
 def _program(
   problem: types.Problem, source: str, test: types.Test
-) -> sandbox.Program:
-  return sandbox.Program(
+) -> interface.Program:
+  return interface.Program(
     source=alignment.whole_program(problem, source),
     stdin=test.stdin,
     call=test.call,
@@ -159,17 +159,17 @@ def _item(rollout: types.Rollout) -> tuple[types.Problem, str] | None:
 
 def _score_program(
   rollout: types.Rollout,
-  executions: tuple[sandbox.Execution, ...],
+  executions: tuple[interface.Execution, ...],
   has_program: bool,
 ) -> types.Rollout:
   statuses = [execution.status for execution in executions]
   tests = len(rollout.prompt.problem.tests)
-  passed = float(statuses == [sandbox.Status.PASSED] * tests)
+  passed = float(statuses == [interface.Status.PASSED] * tests)
   return dataclasses.replace(
     rollout,
     reward=passed,
     scores={'passed': passed, 'has_program': float(has_program)},
-    masked=sandbox.Status.SANDBOX_FAILURE in statuses,
+    masked=interface.Status.SANDBOX_FAILURE in statuses,
     executions=executions,
   )
 

@@ -10,7 +10,8 @@
 
 A step is a function of the state, the buffer, the data position and the step's
 number, from which all randomness is drawn; these are what is checkpointed, so
-a run taken up again is the run that never stopped.
+a run taken up again is the run that never stopped. A step whose sandbox fails
+is a step that was not begun.
 """
 
 from collections.abc import Iterator, Sequence
@@ -33,6 +34,7 @@ import tqdm
 from coderl import (
   alignment,
   checkpoint,
+  errors,
   evaluate,
   experiment,
   records,
@@ -46,11 +48,17 @@ from coderl import (
 )
 from coderl import metrics as metrics_lib
 from coderl import replay as replay_lib
-from coderl.execution import sandbox
 from coderl.models import hf
 
 # May differ between the starts of one run.
-_MAY_DIFFER = ('train.steps', 'checkpoint', 'log', 'mesh', 'sandbox.workers')
+_MAY_DIFFER = (
+  'train.steps',
+  'checkpoint',
+  'log',
+  'mesh',
+  'sandbox.workers',
+  'sandbox.url',
+)
 
 
 def code_prompts(
@@ -199,7 +207,11 @@ def one_step(
   progress: experiment.Progress,
   updates: Updates,
 ) -> tuple[types.TrainState, dict[str, float]]:
-  """Steps 1 to 5; returns the state and the step's metrics."""
+  """Steps 1 to 5; returns the state and the step's metrics.
+
+  What may fail for want of the sandbox comes before the update, which takes
+  the state's memory. Raises: ServiceError; the state is then as it was.
+  """
   c, began = ex.config, time.monotonic()
   code, rollouts = collect(ex, ex.policy(state), progress)
   rng = np.random.default_rng([c.seed, progress.step, 2])
@@ -213,6 +225,10 @@ def one_step(
     )
     fitting = [task for task in traced if ask(ex, task)]
     progress.replay.add(fitting, progress.step)
+  if progress.step % c.log.samples_every_steps == 0:
+    progress.samples += records.samples(
+      rollouts, ex.box, progress.step + 1, c.log.samples
+    )
   batch = make_batch(ex, rollouts, state.params, updates)
   size = c.sampling.group_size
   losses = []
@@ -224,10 +240,6 @@ def one_step(
     name: float(np.mean([m[name] for m in losses])) for name in losses[0]
   }
   seconds = time.monotonic() - began
-  if progress.step % c.log.samples_every_steps == 0:
-    progress.samples += records.samples(
-      rollouts, ex.box, progress.step + 1, c.log.samples
-    )
   progress.step += 1
   progress.seconds += seconds
   tokens = sum(len(r.tokens) for r in rollouts)
@@ -302,11 +314,9 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> None:
   """
   checkpoint.check_config(workdir, config, _MAY_DIFFER)
   mesh = sharding.make_mesh(config.mesh.shape)
-  limits = sandbox.Limits(**config.sandbox.limits)
-  workers = config.sandbox.workers or None
   with (
     stop_requests() as stop,
-    sandbox.Sandbox(limits, workers=workers) as box,
+    experiment.open_sandbox(config.sandbox) as box,
     jax.set_mesh(mesh),
   ):
     ex = experiment.make(config, mesh, box)
@@ -337,7 +347,10 @@ def begin(
 
 
 def train(ex: experiment.Experiment, workdir: str, stop: list[int]) -> None:
-  """The loop, from the last checkpoint to the last step or a stop request."""
+  """The loop, from the last checkpoint to the last step or a stop request.
+
+  Raises: ServiceError, where the sandbox fails, once the steps are saved.
+  """
   c, folder = ex.config, pathlib.Path(workdir)
   manager = checkpoint.manager(workdir, c.checkpoint.keep)
   state, layout, progress = begin(ex, manager)
@@ -358,14 +371,15 @@ def train(ex: experiment.Experiment, workdir: str, stop: list[int]) -> None:
     str(folder / 'tensorboard'), purge_step=progress.step + 1
   )
   bar = tqdm.tqdm(total=c.train.steps, initial=progress.step, unit='step')
+  outage = None
   while not progress.is_done(c) and not stop:
-    state, record = one_step(ex, state, progress, updates)
-    with (folder / 'metrics.jsonl').open('a') as f:
-      f.write(json.dumps(record) + '\n')
-    for name, value in record.items():
-      writer.add_scalar(name, value, progress.step)
-    bar.set_postfix_str(postfix(record))
-    bar.update()
+    finished = progress.copy()
+    try:
+      state, record = one_step(ex, state, progress, updates)
+    except errors.ServiceError as error:
+      outage, progress = error, finished
+      break
+    tell(record, folder, writer, bar)
     if progress.step % c.checkpoint.every_steps == 0:
       checkpoint.save(manager, progress.step, state, progress.state())
   bar.close()
@@ -380,6 +394,23 @@ def train(ex: experiment.Experiment, workdir: str, stop: list[int]) -> None:
       f'Stopped and saved after step {progress.step} of {c.train.steps};'
       ' the same command goes on from there.'
     )
+  if outage:
+    raise outage
+
+
+def tell(
+  record: dict[str, float],
+  folder: pathlib.Path,
+  writer: tensorboardX.SummaryWriter,
+  bar: tqdm.tqdm,
+) -> None:
+  """Writes a step's metrics down and shows them."""
+  with (folder / 'metrics.jsonl').open('a') as f:
+    f.write(json.dumps(record) + '\n')
+  for name, value in record.items():
+    writer.add_scalar(name, value, record['step'])
+  bar.set_postfix_str(postfix(record))
+  bar.update()
 
 
 def postfix(record: dict[str, float]) -> str:

@@ -22,7 +22,7 @@ import flax.struct
 import jax
 import numpy as np
 
-from coderl.execution import sandbox
+from coderl.execution import interface
 
 Array = jax.Array
 Params = Any  # A tree of arrays.
@@ -137,7 +137,7 @@ class Rollout:
   reward: float = 0.0
   scores: dict[str, float] = dataclasses.field(default_factory=dict)
   masked: bool = False
-  executions: tuple[sandbox.Execution, ...] = ()
+  executions: tuple[interface.Execution, ...] = ()
 
 
 class RolloutBatch(NamedTuple):

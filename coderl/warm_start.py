@@ -30,6 +30,7 @@ from coderl import (
   checkpoint,
   errors,
   evaluate,
+  experiment,
   losses,
   prompts,
   rollout,
@@ -39,7 +40,7 @@ from coderl import (
   types,
 )
 from coderl.data import embedded
-from coderl.execution import sandbox
+from coderl.execution import interface
 from coderl.models import hf, transformer
 
 _Matrix = optax.contrib.MuonDimensionNumbers
@@ -83,7 +84,7 @@ def program_examples(
 def traced_tasks(
   problems: Sequence[types.Problem],
   rng: np.random.Generator,
-  box: sandbox.Sandbox,
+  box: interface.Runner,
   bounds: alignment.Bounds,
 ) -> list[alignment.AlignmentTask]:
   """A right or usual wrong program of each problem, run and traced."""
@@ -95,7 +96,7 @@ def traced_tasks(
     test = problem.tests[rng.integers(len(problem.tests))]
     found.append(alignment.Candidate(problem, source, test.stdin, None, 0))
   runs = box.run(
-    [sandbox.Program(c.program, c.stdin, trace=True) for c in found]
+    [interface.Program(c.program, c.stdin, trace=True) for c in found]
   )
   tasks = [
     alignment.make_task(c, run, step=0, bounds=bounds)
@@ -158,7 +159,7 @@ def boxed(output: str) -> str:
 
 
 def corpus(
-  config: ml_collections.ConfigDict, box: sandbox.Sandbox
+  config: ml_collections.ConfigDict, box: interface.Runner
 ) -> list[Example]:
   """All examples; the shares of the kinds are the config's."""
   problems = embedded.problems('train', config.data.seed)
@@ -231,9 +232,7 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> None:
     )
   checkpoint.write_config(workdir, config)
   model = transformer.PRESETS[config.model.preset]
-  limits = sandbox.Limits(**config.sandbox.limits)
-  workers = config.sandbox.workers or None
-  with sandbox.Sandbox(limits, workers=workers) as box:
+  with experiment.open_sandbox(config.sandbox) as box:
     examples = corpus(config, box)
   texts = (text for e in examples for text in (e.prompt, e.reply))
   tokenizer = tokenization.train_bpe(texts, model.vocab_size)

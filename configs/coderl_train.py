@@ -135,9 +135,14 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
       output_kb=pick(64, 1024),
       file_kb=64,
       processes=16,
+      threads=32,
       trace_events=256,
     ),
-    workers=0,  # 0 is one a core.
+    workers=0,  # Of this host; 0 is one a core.
+    # Of a server (coderl/execution/serve.py) to run them; '' is this host.
+    url='',
+    # Layers of the sandbox (docs/sandbox.md) without which nothing is to run.
+    require=(),
   )
   config.mesh = dict(shape=(1, -1, 1))  # data, fsdp, tensor; -1: the rest.
   config.checkpoint = dict(every_steps=pick(10, 50), keep=2)

@@ -22,6 +22,8 @@ def config(tmp_path):
           raise errors.UserError('first line\\n  second line')
         if config.mode == 'bug':
           raise ValueError('a bug')
+        if config.mode == 'outage':
+          raise errors.ServiceError('no answer from\\n  http://host')
         print(config.optimizer.learning_rate, workdir)
     """)
   )
@@ -116,6 +118,13 @@ def test_mistakes(config, tmp_path, args, parts):
   workdir = f'--workdir={tmp_path / "run"}'
   result = _run(config, f'--config={config}{suffix}', workdir, *rest)
   _assert_one_line(result, *parts)
+
+
+def test_an_outage_is_neither_a_mistake_nor_a_bug(config, tmp_path):
+  workdir = f'--workdir={tmp_path / "run"}'
+  result = _run(config, f'--config={config}:mode=outage', workdir)
+  assert result.returncode == 3
+  assert result.stderr == 'error: no answer from http://host\n'
 
 
 def test_missing_flags(config, tmp_path):

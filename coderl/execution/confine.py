@@ -61,7 +61,7 @@ class Cage:
   first_uid: int
   group: cgroups.Group | None
   readable: list[str]
-  scratch: tuple[int, int] = (0, 0)
+  scratch: tuple = ()
   ruleset: int | None = None
   calls: bytes | None = None
 

@@ -172,10 +172,13 @@ def unmount_scratch() -> None:
   kernel.unmount(SCRATCH)
 
 
-def scratch_state() -> tuple[int, int]:
-  """What differs once a program has changed anything in the directory."""
+def scratch_state() -> tuple:
+  """What differs once a program has changed anything in the directory.
+
+  The time of the last change would do, but for kernels whose clock is slow.
+  """
   found = os.stat(SCRATCH)
-  return found.st_ctime_ns, found.st_ino
+  return found.st_ctime_ns, found.st_mode, *os.listdir(SCRATCH)
 
 
 def deny_shared_memory(proc: int) -> None:

@@ -210,6 +210,8 @@ class Sandbox:
     Those of equal source that only read their inputs share processes, each as
     if it ran alone.
     """
+    if not self._workers:
+      raise RuntimeError('the sandbox is closed')
     batches = _batches(
       programs, min(_INPUTS, -(-len(programs) // self._workers))
     )

@@ -48,12 +48,15 @@ def main(descriptor: int, limits: dict, layers: Collection[str]) -> None:
   proc = os.open('/proc', os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
   group, refusal = _make_group(limits, layers)
   ours, theirs = socket.socketpair()
-  pid = os.fork()
+  keeper, pid = os.getpid(), os.fork()
   if not pid:
     ours.close()
     cage = confine.make_cage(limits, layers, proc, group, lambda: _ask(theirs))
     cage.refusals |= refusal
     theirs.close()
+    confine.die_with_parent()
+    if os.getppid() != keeper:
+      os._exit(0)  # It was killed before that would have been noticed.
     _serve(server, cage, layers)
   server.close()
   theirs.close()
@@ -90,7 +93,6 @@ def _ask(keeper: socket.socket) -> None:
 def _serve(
   server: socket.socket, cage: confine.Cage, layers: Collection[str]
 ) -> None:
-  confine.die_with_parent()
   pid = os.fork()
   if pid:
     # The next process is number 1 of its namespace: all else dies with it.

@@ -324,8 +324,9 @@ def test_no_checker_is_deceived(box, host, name):
     assert not {Status.PASSED, Status.SANDBOX_FAILURE} & {*statuses}
 
 
-def test_leaving_is_no_exception(box, host):
-  test = types.Test(checker=spoof.REFUSAL)
+@pytest.mark.parametrize('refusal', spoof.REFUSALS)
+def test_leaving_is_no_exception(box, host, refusal):
+  test = types.Test(checker=refusal)
   problem = types.Problem('refuse', '', (test,), entry_point='inc')
   refuses = 'def inc(x): return x + 1'
   with _unharmed(box, host):

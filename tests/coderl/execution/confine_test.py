@@ -159,6 +159,8 @@ _HUNGRY = (
   [
     ('landlock', 'import os\nprint(len(os.listdir("/etc")) > 0)', True, None),
     ('seccomp', 'import socket\nprint(bool(socket.socket()))', True, None),
+    # Where it is the worker's own.
+    ('seccomp pid user', 'import socket\nsocket.socket()', None, None),
     ('pid', 'import os\nprint(os.getppid() > 0)', True, False),
     ('net', 'import socket\nprint(len(socket.if_nameindex()))', None, 1),
     ('mount', 'import os\nprint(os.path.exists("/etc"))', True, False),
@@ -167,7 +169,9 @@ _HUNGRY = (
 )
 def test_what_each_layer_stops_alone(layer, source, without, held):
   # Namespaces of an ordinary user take a user namespace.
-  layers = (layer, 'user') if layer in ('pid', 'net', 'mount') else (layer,)
+  layers = (
+    (layer, 'user') if layer in ('pid', 'net', 'mount') else layer.split()
+  )
   ran = _run(source, layers, processes=16)
   assert ran.stdout == ('' if held is None else f'{held}\n')
   assert (ran.status is Status.FINISHED) == (held is not None)

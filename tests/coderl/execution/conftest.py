@@ -15,6 +15,16 @@ import pytest
 _ROOT = pathlib.Path(__file__).parents[3]
 
 
+def _parents() -> dict[int, int]:
+  """Process -> its parent."""
+  found = {}
+  for path in pathlib.Path('/proc').glob('[0-9]*/stat'):
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+      fields = path.read_text().rpartition(')')[2].split()
+      found[int(path.parent.name)] = int(fields[1])
+  return found
+
+
 class Served:
   """A server process, and its address."""
 
@@ -28,18 +38,15 @@ class Served:
     self.line = self.process.stdout.readline()
     self.url = self.line.partition(' at ')[2].partition(': ')[0]
 
+  def workers(self) -> set[int]:
+    parents = _parents()
+    return {pid for pid in parents if parents[pid] == self.process.pid}
+
   def children(self) -> set[int]:
     """Its workers, and whatever these started."""
-    found = {self.process.pid}
-    # Of a child the number is mostly the higher; twice, where it is not.
-    for path in 2 * sorted(
-      pathlib.Path('/proc').glob('[0-9]*/stat'),
-      key=lambda path: int(path.parent.name),
-    ):
-      with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        fields = path.read_text().rpartition(')')[2].split()
-        if int(fields[1]) in found:
-          found.add(int(path.parent.name))
+    parents, found = _parents(), {self.process.pid}
+    for _ in range(8):
+      found |= {pid for pid, parent in parents.items() if parent in found}
     return found - {self.process.pid}
 
   def stop(self, number: int = signal.SIGTERM) -> int:

@@ -82,6 +82,7 @@ _CALLED = {
   'module name': 'n = __name__\ndef f(x): return n',
   'raises': 'def f(x):\n  if x == 2: raise KeyError(x)\n  return x',
   'exits': 'import os\ndef f(x):\n  if x == 2: os._exit(0)\n  return x',
+  'ends': 'def f(x):\n  if x == 2: exit()\n  return x',
   'prints': 'def f(x): print(x)',
   'long': 'def f(x): return "ab" * 50_000',
   'too long': 'def f(x): return "ab" * (10 ** 6 * x)',

@@ -388,12 +388,15 @@ CHECKERS = (
   'for got, right in zip(map(inc, (1, 2)), (2, 3)): assert got == right',
 )
 # A function that is to raise an exception, and one that leaves instead.
-REFUSAL = """
+REFUSALS = [
+  f"""
 assert inc(1) == 2
 try: inc(None)
-except Exception: pass
+{handler}: pass
 else: assert False
 """
+  for handler in ('except Exception', 'except')
+]
 LEAVES = """
 import os
 def inc(x):
