@@ -179,8 +179,8 @@ def _execute(code, job, call, report, relay, tracer) -> int:
   try:
     with tracer or contextlib.nullcontext():
       exec(code, namespace)
+      value = None if call is None else eval(call, namespace)
     if call is not None:
-      value = eval(call, namespace)
       report.value = tracing.canonical(value, **tracing.WHOLE)[0]
     if relay:
       _serve_calls(namespace[job['entry_point']])

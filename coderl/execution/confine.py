@@ -187,8 +187,12 @@ def wants_processor(cage: Cage) -> bool:
 
 
 def _children(cage: Cage) -> list[int]:
-  """The host's numbers of this process's children."""
-  return [int(pid) for pid in _read(cage, 'thread-self/children').split()]
+  """The host's numbers of this process's children, where the kernel tells."""
+  try:
+    text = _read(cage, 'thread-self/children')
+  except FileNotFoundError:
+    return []
+  return [int(pid) for pid in text.split()]
 
 
 def _read(cage: Cage, path: str) -> str:

@@ -32,16 +32,18 @@ class _Writer:
     self.complete = True
 
   def write(self, value) -> str:
-    scalar = _SCALARS.get(type(value))
+    kind = id(type(value))
+    scalar = _SCALARS.get(kind)
     if scalar:
       return self._spend(scalar(self, value))
-    container = _CONTAINERS.get(type(value))
+    container = _CONTAINERS.get(kind)
     if container is None:
       return self.cut(f'<{_type_name(value)}>')
     if id(value) in self._open:
       return self.cut('<cycle>')
     if len(self._open) >= self._max_depth or self.left <= 0:
       return self.cut()
+    self.left -= 2  # So that many empty ones come to an end as well.
     self._open.add(id(value))
     try:
       return container(self, value)
@@ -163,33 +165,46 @@ def _plain(writer: _Writer, value) -> str:
   return repr(value)
 
 
-_SCALARS = {
-  type(None): _plain,
-  bool: _plain,
-  float: _plain,
-  int: _Writer.integer,
-  str: _Writer.string,
-  bytes: _Writer.string,
-  bytearray: lambda writer, value: (
-    f'bytearray({writer.string(bytes(value[: writer.left + 1]))})'
-  ),
-  complex: _complex,
-  range: _range,
-  fractions.Fraction: _fraction,
-  decimal.Decimal: _decimal,
-}
-_CONTAINERS = {
-  list: _Writer.sequence,
-  tuple: _Writer.sequence,
-  dict: _Writer.mapping,
-  set: _set,
-  frozenset: _named('frozenset', _Writer.unordered),
-  collections.deque: _named('deque', _deque),
-  collections.Counter: _named('Counter', _Writer.mapping),
-  collections.defaultdict: _named('defaultdict', _Writer.mapping),
-  collections.OrderedDict: _named('OrderedDict', _Writer.mapping),
-}
-IMMUTABLE = frozenset(_SCALARS) - {bytearray}
+def _by_id(table: dict[type, object]) -> dict[int, object]:
+  """The table by the identity of the types.
+
+  To look up a type itself may run code of its metaclass.
+  """
+  return {id(kind): row for kind, row in table.items()}
+
+
+_SCALARS = _by_id(
+  {
+    type(None): _plain,
+    bool: _plain,
+    float: _plain,
+    int: _Writer.integer,
+    str: _Writer.string,
+    bytes: _Writer.string,
+    bytearray: lambda writer, value: (
+      f'bytearray({writer.string(bytes(value[: writer.left + 1]))})'
+    ),
+    complex: _complex,
+    range: _range,
+    fractions.Fraction: _fraction,
+    decimal.Decimal: _decimal,
+  }
+)
+_CONTAINERS = _by_id(
+  {
+    list: _Writer.sequence,
+    tuple: _Writer.sequence,
+    dict: _Writer.mapping,
+    set: _set,
+    frozenset: _named('frozenset', _Writer.unordered),
+    collections.deque: _named('deque', _deque),
+    collections.Counter: _named('Counter', _Writer.mapping),
+    collections.defaultdict: _named('defaultdict', _Writer.mapping),
+    collections.OrderedDict: _named('OrderedDict', _Writer.mapping),
+  }
+)
+# Identities of the types of values that cannot change.
+IMMUTABLE = frozenset(_SCALARS) - {id(bytearray)}
 
 
 def canonical(

@@ -4,23 +4,23 @@
 definition, in every scope, and the definitions in order up to a bound.
 """
 
-import collections
-import dis
 import inspect
 import sys
 import threading
 import types
+from typing import NamedTuple
 
-from coderl.execution import tracing
+from coderl.execution import bytecode, snapshots, tracing
 
 PROGRAM = '<program>'  # The file name that traced code is compiled with.
-# Lines looked at and returns written per function, for each event of the
-# trajectory; beyond them only what is cheap is done.
-_LINES_PER_EVENT = 16
-_RETURNS = 1000
+# What lines may cost in all, for each event of the trajectory. A line costs
+# one, and the characters of the texts that it makes necessary. Twice as much
+# fills the trajectories of two more of a thousand reference solutions.
+_COST_PER_EVENT = 8
+_CHARS = 32
+# What the values of scopes that are left may cost beyond that.
+_LEAVING_COST = 1 << 14
 _MAX_VARIABLES = 256
-# Their lines are come back to, without a store, when their block is left.
-_REVISITED = ('FOR_ITER', 'BEFORE_WITH', 'BEFORE_ASYNC_WITH')
 _SKIPPED = (
   types.ModuleType,
   types.FunctionType,
@@ -28,218 +28,274 @@ _SKIPPED = (
   types.MethodType,
   type,
 )
+_ABSENT = object()
+# A program may take these names away, or put others in their place.
+_SETTRACE, _GETTRACE = sys.settrace, sys.gettrace
+_SETTRACE_OF_THREADS = threading.settrace
+_ERROR = Exception
 
 
-def _skipped(value) -> bool:
-  return issubclass(type(value), _SKIPPED)
+class _Seen(NamedTuple):
+  """A value as it was when it was looked at.
 
-
-class _Code:
-  """What a code object defines, read from its instructions.
-
-  lines: name -> the last line that stores it. globals: the same of `global`
-  names. stores: line -> names stored whenever the line runs.
+  copy: of a plain value, else NO_COPY. text: its canonical text, and whether
+  that is complete; None where it is yet to be written.
   """
 
-  def __init__(self, code: types.CodeType):
-    self.scope = '' if code.co_name == '<module>' else code.co_qualname
-    self.scope = self.scope.replace('.<locals>', '')
-    arguments = code.co_argcount + code.co_kwonlyargcount
-    arguments += bool(code.co_flags & inspect.CO_VARARGS)
-    arguments += bool(code.co_flags & inspect.CO_VARKEYWORDS)
-    self.first_line = code.co_firstlineno
-    names = code.co_varnames[:arguments]
-    self.lines = dict.fromkeys(names, self.first_line)
-    self.globals: dict[str, int] = {}
-    self.stores = collections.defaultdict(set)
-    self._read(code)
-    self.returns = 0
+  copy: object
+  text: tuple[str, bool] | None
 
-  def _read(self, code: types.CodeType) -> None:
-    line, previous, loops = self.first_line, '', set()
-    for instruction in dis.get_instructions(code):
-      line = instruction.positions.lineno or line
-      name, operation = instruction.argval, instruction.opname
-      if operation in _REVISITED:
-        loops.add(line)
-      if operation.startswith('STORE_') and type(name) is str:
-        self._store(code, operation, name, line, previous)
-      previous = operation
-    for line in loops:
-      self.stores.pop(line, None)
-
-  def _store(self, code, operation, name, line, previous) -> None:
-    imported = previous in ('IMPORT_NAME', 'IMPORT_FROM')
-    if imported or name.startswith('__') or operation == 'STORE_ATTR':
-      return
-    if operation == 'STORE_GLOBAL':
-      self.globals[name] = line
-    elif operation != 'STORE_DEREF' or name in code.co_cellvars:
-      self.lines[name] = line
-      self.stores[line].add(name)
+  def written(self) -> tuple[str, bool]:
+    return self.text or tracing.canonical(self.copy)
 
 
 class _Scope:
   """Watches one frame: `follow` is its local trace function."""
 
-  def __init__(self, tracer: 'Tracer', frame: types.FrameType, code: _Code):
+  def __init__(self, tracer: 'Tracer', code: bytecode.Code, point: int):
     self._tracer = tracer
     self._code = code
     self._line = code.first_line
-    self._seen: dict = {}
+    self._point = point  # Where the line was begun or gone on with.
+    self._failed = False  # An exception has cut the line short.
+    # Variables of the module are seen from every scope.
+    self._seen = {} if code.scope else tracer.module
+
+  def resume(self, frame: types.FrameType) -> None:
+    """Goes on after a yield, on the line of it."""
+    self._point = frame.f_lasti // 2
+    self._failed = False
 
   def follow(self, frame: types.FrameType, event: str, argument):
-    if event == 'line':
-      self._update(frame)
-      self._line = frame.f_lineno
-      if not self._tracer.spend_line():
-        frame.f_trace_lines = False
-    elif event == 'return':
-      self._leave(frame)
+    try:
+      self._follow(frame, event, argument)
+    except _ERROR:
+      # The program is in the way, as by having no memory or no builtins left.
+      # Raised from here, it would change the program's run.
+      self._tracer.stop()
     return self.follow
 
-  def _leave(self, frame: types.FrameType) -> None:
-    if frame.f_trace_lines:
-      self._update(frame)
+  def _follow(self, frame: types.FrameType, event: str, argument) -> None:
+    point = frame.f_lasti // 2
+    if event == 'line':
+      if point not in self._code.inlined:
+        self._update(frame, point)
+        self._line = frame.f_lineno
+        self._point = point
+        self._failed = False
+        if not self._tracer.spend(1):
+          frame.f_trace_lines = False
+    elif event == 'return':
+      self._tracer.exit_frame(self._code, frame)
+      if frame.f_trace_lines:
+        self._update(frame, point)
+      else:
+        self.settle(frame)
+    elif event == 'exception':
+      ended = argument[0] is StopIteration and self._code.sends(point)
+      self._failed = self._failed or not ended
+
+  def _variables(self, frame: types.FrameType):
+    # The f_locals of a module may be a copy that comprehensions have made.
+    return frame.f_locals if self._code.scope else frame.f_globals
+
+  def _update(self, frame: types.FrameType, point: int) -> None:
+    """Records what the line that ends at a point has defined."""
+    code, bound = self._code, ()
+    if not self._failed:
+      bound = code.bound(self._point, point)
+    variables = self._variables(frame)
+    self._compare(code.scope, code.lines, variables, self._seen, bound)
+    if code.globals:
+      module = self._tracer.module
+      self._compare('', code.globals, frame.f_globals, module, bound)
+
+  def _compare(self, scope, names, variables, seen, bound) -> None:
+    for name in names:
+      value = variables.get(name, _ABSENT)
+      old = seen.get(name)
+      if old is None:
+        if value is not _ABSENT:
+          self._look(scope, name, value, seen, True)
+      elif value is not old.copy or name in bound:
+        self._look(scope, name, value, seen, name in bound)
+
+  def _look(self, scope, name, value, seen, bound) -> None:
+    """Records a variable that is not the very same immutable value."""
+    if value is _ABSENT or issubclass(type(value), _SKIPPED):
+      seen.pop(name, None)
       return
-    self._code.returns += 1
-    if self._code.returns > _RETURNS:
-      self._tracer.hold(self._code, frame)
-    else:
-      self._tracer.forget(self._code)
-      self._final(frame)
-
-  def _update(self, frame: types.FrameType) -> None:
-    """Records what the line that just ended has defined."""
-    variables = frame.f_locals
-    stored = self._code.stores.get(self._line, ())
-    for name in self._code.lines:
-      if name in variables:
-        self._compare(self._code.scope, name, variables[name], name in stored)
-    for name in self._code.globals:
-      if name in frame.f_globals:
-        self._compare('', name, frame.f_globals[name], False)
-
-  def _compare(self, scope: str, name: str, value, stored: bool) -> None:
-    if _skipped(value):
+    old = seen.get(name)
+    if old and not bound and snapshots.same(old.copy, value):
       return
-    old = self._seen.get((scope, name))
-    if (
-      old
-      and not stored
-      and value is old[0]
-      and type(value) in tracing.IMMUTABLE
-    ):
-      return
-    text = tracing.canonical(value)
-    if old and text == old[1] and not stored:
-      return
-    self._seen[scope, name] = (value, text)
-    self._tracer.define(scope, name, text, self._line)
+    new = self._tracer.look(value)
+    seen[name] = new
+    if bound or not old or old.written() != new.text:
+      self._tracer.define(scope, name, new, self._line)
 
-  def _final(self, frame: types.FrameType) -> None:
-    """Records values at the end of a scope whose lines were not watched."""
-    found = _named(self._code, frame.f_locals, frame.f_globals)
-    for line, scope, name, variables in found:
-      text = tracing.canonical(variables[name])
-      old = self._seen.get((scope, name))
-      if not old or old[1] != text:
-        self._tracer.define(scope, name, text, line)
+  def settle(self, frame: types.FrameType) -> None:
+    """Records what a scope whose lines are not watched has defined so far."""
+    code, module = self._code, self._tracer.module
+    self._settle(code.scope, code.lines, self._variables(frame), self._seen)
+    if code.globals:
+      self._settle('', code.globals, frame.f_globals, module)
 
-
-def _named(code: _Code, own: dict, outer: dict) -> list[tuple]:
-  """(line, scope, name, where it is) of what a scope defined, by line."""
-  rows = [(line, code.scope, name, own) for name, line in code.lines.items()]
-  rows += [(line, '', name, outer) for name, line in code.globals.items()]
-  rows.sort(key=lambda row: row[0])
-  return [
-    row for row in rows if row[2] in row[3] and not _skipped(row[3][row[2]])
-  ]
+  def _settle(self, scope, lines, variables, seen) -> None:
+    for name, line in lines.items():
+      value = variables.get(name, _ABSENT)
+      old = seen.get(name)
+      if value is _ABSENT or (old and value is old.copy):
+        continue
+      if issubclass(type(value), _SKIPPED):
+        continue
+      if old and snapshots.same(old.copy, value):
+        continue
+      seen[name] = new = self._tracer.keep(value)
+      if not old or not new.text or old.written() != new.text:
+        self._tracer.define(scope, name, new, line)
 
 
 class Tracer:
   """Records the variables of code compiled with the file name `PROGRAM`.
 
   Comprehensions, lambdas and class bodies are not scopes. A variable counts
-  as defined where it is bound and where its value has changed in place. Once
-  `max_events` * 16 lines have been looked at, lines are no longer watched:
-  values are then taken as their scope is left, with the last line that binds
-  them. Past 1000 further calls of one function its last call's values are
-  read at the end, and those that could have changed since are not complete.
+  as defined where it is bound and where its value has changed in place; on a
+  line that need not bind it, or that an exception cut short, where its value
+  has changed. Once lines have cost `max_events` * 8, they are no longer
+  watched: values are then taken as their scope is left, or calls itself, with
+  the last line that binds them; what was deleted before is not seen. Should
+  that cost too much as well, containers are '...'.
 
-  Use: `with tracer: exec(code, namespace)`; then `variables`, `trajectory`.
+  A program that takes away its tracer, or what that needs, has no trace.
+
+  Use: `with tracer: exec(code, namespace)`.
+
+  variables: (scope, name, value, line, complete), oldest definition first.
+  trajectory: (line, qualified name, value) of the definitions, in order.
   """
 
   def __init__(self, max_events: int):
     self._max_events = max_events
-    self._lines_left = max_events * _LINES_PER_EVENT
-    self._codes: dict[types.CodeType, _Code | None] = {}
-    self._last: dict[tuple[str, str], tuple[str, bool, int]] = {}
-    self._held: dict[_Code, tuple[dict, dict]] = {}
+    self._left = max_events * _COST_PER_EVENT
+    self._leaving_left = _LEAVING_COST
+    self._codes: dict[types.CodeType, bytecode.Code | None] = {}
+    self._last: dict[tuple[str, str], tuple[_Seen, int]] = {}
+    self._running: dict[bytecode.Code, list] = {}
+    self.module: dict[str, _Seen] = {}
+    self.variables: list[tuple[str, str, str, int, bool]] = []
     self.trajectory: list[tuple[int, str, str]] = []
 
   def __enter__(self):
-    threading.settrace(self._enter_frame)
-    sys.settrace(self._enter_frame)
+    self._hook = self._enter_frame
+    _SETTRACE_OF_THREADS(self._hook)
+    _SETTRACE(self._hook)
     return self
 
   def __exit__(self, *exception):
-    sys.settrace(None)
-    threading.settrace(None)
-    self._settle()
+    try:
+      # Where it was stopped, what was seen last need not be what was last.
+      whole = _GETTRACE() is self._hook and not self._lost()
+      self.variables = self._rows() if whole else []
+    except _ERROR:
+      whole = False
+    if not whole:
+      self.trajectory = []
+    self.stop()
+    self._running.clear()  # No frame is kept alive.
+
+  def _lost(self) -> bool:
+    """Whether a frame that goes on, or ended unseen, is no longer watched."""
+    return any(
+      frame.f_trace is None
+      for running in self._running.values()
+      for frame, _ in running
+    )
+
+  def stop(self) -> None:
+    _SETTRACE(None)
+    _SETTRACE_OF_THREADS(None)
 
   def _enter_frame(self, frame: types.FrameType, event: str, argument):
+    try:
+      scope = self._scope(frame)
+    except _ERROR:
+      self.stop()  # As in `_Scope.follow`.
+      return None
+    return scope and scope.follow
+
+  def _scope(self, frame: types.FrameType) -> _Scope | None:
+    """Who watches a frame that is entered, or gone on with."""
     if frame.f_code.co_filename != PROGRAM:
       return None
     code = self._code(frame.f_code)
     if code is None:
       return None
-    previous = getattr(frame.f_trace, '__self__', None)
-    if type(previous) is _Scope:  # A generator goes on.
-      return previous.follow
-    if self._lines_left <= 0:
+    scope = getattr(frame.f_trace, '__self__', None)
+    if type(scope) is _Scope:
+      scope.resume(frame)
+    else:
+      scope = _Scope(self, code, frame.f_lasti // 2)
+    running = self._running.setdefault(code, [])
+    if self._left <= 0:
       frame.f_trace_lines = False
-    return _Scope(self, frame, code).follow
+      if running:
+        # What the caller has defined is older than what this call will.
+        running[-1][1].settle(running[-1][0])
+    running.append((frame, scope))
+    return scope
 
-  def _code(self, code: types.CodeType) -> _Code | None:
+  def exit_frame(self, code: bytecode.Code, frame: types.FrameType) -> None:
+    running = self._running[code]
+    if running and running[-1][0] is frame:
+      running.pop()
+    else:  # A generator, or another thread.
+      running[:] = [row for row in running if row[0] is not frame]
+
+  def _code(self, code: types.CodeType) -> bytecode.Code | None:
     if code not in self._codes:
       function = code.co_flags & inspect.CO_OPTIMIZED
       scope = code.co_name == '<module>' or (
         function and not code.co_name.startswith('<')
       )
-      self._codes[code] = _Code(code) if scope else None
+      self._codes[code] = bytecode.Code(code) if scope else None
     return self._codes[code]
 
-  def spend_line(self) -> bool:
-    self._lines_left -= 1
-    return self._lines_left > 0
+  def spend(self, cost: int) -> bool:
+    """Whether lines are still to be watched."""
+    self._left -= cost
+    return self._left > 0
 
-  def define(self, scope: str, name: str, text: tuple, line: int) -> None:
+  def define(self, scope: str, name: str, value: _Seen, line: int) -> None:
     self._last.pop((scope, name), None)  # So that the newest stands last.
-    self._last[scope, name] = (*text, line)
-    if len(self.trajectory) < self._max_events and self._lines_left > 0:
+    self._last[scope, name] = (value, line)
+    if len(self.trajectory) < self._max_events and self._left > 0:
       qualified = f'{scope}.{name}' if scope else name
-      self.trajectory.append((line, qualified, text[0]))
+      self.trajectory.append((line, qualified, value.written()[0]))
 
-  def hold(self, code: _Code, frame: types.FrameType) -> None:
-    """Keeps the values of a scope left so often that writing them is dear."""
-    self._held[code] = (dict(frame.f_locals), frame.f_globals)
+  def look(self, value) -> _Seen:
+    """A value with its text, at the cost of lines."""
+    text = tracing.canonical(value)
+    copy, items = snapshots.take(value)
+    self.spend((len(text[0]) + items) // _CHARS)
+    return _Seen(copy, text)
 
-  def forget(self, code: _Code) -> None:
-    self._held.pop(code, None)
+  def keep(self, value) -> _Seen:
+    """A value of a scope that is left, which the next may replace."""
+    if id(type(value)) in tracing.IMMUTABLE:
+      return _Seen(value, None)
+    if self._leaving_left <= 0:
+      return _Seen(snapshots.NO_COPY, tracing.canonical(value, max_len=0))
+    copy, cost = snapshots.take(value)
+    text = None
+    if copy is snapshots.NO_COPY:
+      text = tracing.canonical(value)
+      cost += len(text[0])
+    self._leaving_left -= cost // _CHARS
+    return _Seen(copy, text)
 
-  def _settle(self) -> None:
-    for code, held in self._held.items():
-      for line, scope, name, variables in _named(code, *held):
-        text, complete = tracing.canonical(variables[name])
-        complete = complete and type(variables[name]) in tracing.IMMUTABLE
-        self.define(scope, name, (text, complete), line)
-    self._held.clear()
-
-  @property
-  def variables(self) -> list[tuple[str, str, str, int, bool]]:
-    """(scope, name, value, line, complete), oldest definition first."""
-    return [
-      (scope, name, text, line, complete)
-      for (scope, name), (text, complete, line) in self._last.items()
-    ][-_MAX_VARIABLES:]
+  def _rows(self) -> list[tuple[str, str, str, int, bool]]:
+    rows = []
+    for (scope, name), (value, line) in [*self._last.items()][-_MAX_VARIABLES:]:
+      text, complete = value.written()
+      rows.append((scope, name, text, line, complete))
+    return rows

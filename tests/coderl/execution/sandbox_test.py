@@ -467,6 +467,16 @@ def test_trace_and_plain_run_give_the_same_output(box):
   )
 
 
+def test_what_a_call_runs_is_traced(box):
+  source = 'def f(x):\n  y = x * 2\n  return y'
+  execution = _run(box, source, call='f(3)', trace=True)
+  assert execution.value == '6'
+  assert execution.variables == (
+    sandbox.Variable('f', 'x', '3', 1),
+    sandbox.Variable('f', 'y', '6', 2),
+  )
+
+
 def test_a_dead_worker_is_replaced_and_its_program_run_again():
   before = _children()
   with sandbox.Sandbox(_LIMITS, workers=1) as box:
