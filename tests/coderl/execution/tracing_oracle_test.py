@@ -18,6 +18,10 @@ import pytest
 
 from coderl.execution import tracing, trajectory
 
+# Generated generators may fail as they are thrown away.
+pytestmark = pytest.mark.filterwarnings(
+  'ignore::pytest.PytestUnraisableExceptionWarning'
+)
 _SKIPPED = (types.FunctionType, type, types.ModuleType)
 _AMPLE = 10**4
 
