@@ -11,9 +11,7 @@ from collections.abc import Collection, Sequence
 from concurrent import futures
 import contextlib
 import dataclasses
-import fcntl
 import itertools
-import json
 import logging
 import marshal
 import os
@@ -24,7 +22,13 @@ import socket
 import sys
 
 from coderl import errors
-from coderl.execution import confine, interface, libraries, selftest
+from coderl.execution import (
+  confine,
+  exchange,
+  interface,
+  libraries,
+  selftest,
+)
 from coderl.execution import worker as worker_lib
 
 Status = interface.Status
@@ -38,103 +42,8 @@ Execution = interface.Execution
 _GRACE_S = 15.0
 _ATTEMPTS = 2
 _INPUTS = 16  # Of one message; a message has room for some 250 files.
-# Of a report: what went wrong; the widest value and trace beside it.
-_FAILURE_BYTES, _VALUE_BYTES, _TRACE_BYTES = 1 << 14, 1 << 21, 1 << 22
-_ROWS = 1 << 12  # Far more than a tracer sends.
-_SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK
-_SEALS |= fcntl.F_SEAL_SEAL
 _SETUP_FAILED = 113  # zygote.SETUP_FAILED
 _STARVED_TURNS = 2  # zygote.STARVED_TURNS
-
-
-class _Run:
-  """The open files of one input of a child."""
-
-  def __init__(self, stdin: str, call: str | None, stack: contextlib.ExitStack):
-    report, out, err = (_memory_file(stack) for _ in range(3))
-    given = _sealed(stdin.encode('utf-8', 'replace'), stack)
-    self._report, self._outputs = report, (out, err)
-    self.descriptors = [report, given, out, err]
-    if call is not None:
-      self.descriptors.append(_sealed(marshal.dumps(call), stack))
-
-  def output(self, limit: int) -> tuple[str, str, bool]:
-    """Standard output and error, and whether either is over the limit."""
-    texts = [os.pread(file, limit + 1, 0) for file in self._outputs]
-    over = any(len(text) > limit for text in texts)
-    out, err = (text[:limit].decode('utf-8', 'replace') for text in texts)
-    return out, err, over
-
-  def started(self) -> bool:
-    """Whether the child was confined; it has left what nobody can undo."""
-    seals = fcntl.fcntl(self._report, fcntl.F_GET_SEALS)
-    return bool(seals & fcntl.F_SEAL_SHRINK)
-
-  def report(self, most: int) -> '_Report':
-    """What the child says of its run; nothing, where that is too long."""
-    data = os.pread(self._report, most + 1, 0)
-    return _Report(data if len(data) <= most else b'')
-
-
-class _Report:
-  """What a child says (child.py), as plain data; it may be forged.
-
-  failure: 'error' and 'refused'. value: '' for none.
-  """
-
-  def __init__(self, data: bytes):
-    head, *lines = data.decode('utf-8', 'replace').split('\n')
-    self.failure = _failure(head)
-    self.value = lines[0] if lines else ''
-    self._rows = [line.split('\t') for line in lines[1 : 1 + _ROWS]]
-
-  def variables(self) -> tuple[Variable, ...]:
-    return tuple(
-      Variable(scope, name, value, int(line), complete == 'True')
-      for scope, name, value, line, complete in self._of('variable', 5, 3)
-    )
-
-  def events(self) -> tuple[Event, ...]:
-    return tuple(
-      Event(int(line), name, value)
-      for line, name, value in self._of('event', 3, 0)
-    )
-
-  def _of(self, kind: str, fields: int, number: int) -> list[list[str]]:
-    rows = [row[1:] for row in self._rows if row[0] == kind]
-    return [row for row in rows if len(row) == fields and _is_line(row[number])]
-
-
-def _is_line(text: str) -> bool:
-  return text.isascii() and text.isdigit() and len(text) < 10
-
-
-def _failure(line: str) -> dict[str, str]:
-  if len(line) > _FAILURE_BYTES:
-    return {}
-  try:
-    failure = json.loads(line)
-  except (ValueError, RecursionError):
-    return {}
-  if not isinstance(failure, dict):
-    return {}
-  return {name: _text(value) for name, value in failure.items()}
-
-
-def _memory_file(stack: contextlib.ExitStack) -> int:
-  file = os.memfd_create('program', os.MFD_ALLOW_SEALING | os.MFD_CLOEXEC)
-  stack.callback(os.close, file)
-  return file
-
-
-def _sealed(data: bytes, stack: contextlib.ExitStack) -> int:
-  """A file that nobody can change."""
-  file = _memory_file(stack)
-  with open(file, 'wb', buffering=0, closefd=False) as writer:
-    writer.write(data)
-  os.lseek(file, 0, os.SEEK_SET)
-  fcntl.fcntl(file, fcntl.F_ADD_SEALS, _SEALS)
-  return file
 
 
 class Sandbox:
@@ -276,11 +185,13 @@ def _execute(
   """Runs one program on inputs; with a checker, on one and beside it."""
   first = programs[0]
   with contextlib.ExitStack() as stack:
-    runs = [_Run(program.stdin, program.call, stack) for program in programs]
+    runs = [
+      exchange.Files(program.stdin, program.call, stack) for program in programs
+    ]
     own = [_dumped(_program_job(first, limits), stack), *runs[0].descriptors]
     files = [own, *(run.descriptors for run in runs[1:])]
     if first.checker is not None:
-      checker, token = _Run('', None, stack), secrets.token_hex()
+      checker, token = exchange.Files('', None, stack), secrets.token_hex()
       job = _checker_job(first, token)
       files.append([_dumped(job, stack), *checker.descriptors])
     _send(worker, files, len(runs))
@@ -297,7 +208,7 @@ def _execute(
 
 
 def _dumped(job: dict, stack: contextlib.ExitStack) -> int:
-  return _sealed(marshal.dumps(job), stack)
+  return exchange.sealed(marshal.dumps(job), stack)
 
 
 def _send(
@@ -336,12 +247,16 @@ def _checker_job(program: Program, token: str) -> dict:
 
 
 def _result(
-  run: _Run, program: Program, reply: dict, limits: Limits
+  run: exchange.Files, program: Program, reply: dict, limits: Limits
 ) -> Execution:
   end = _ended(run, reply, 0)
   stdout, stderr, over = run.output(limits.output_kb * 1024)
   called = program.call is not None
-  most = _FAILURE_BYTES + called * _VALUE_BYTES + program.trace * _TRACE_BYTES
+  most = (
+    exchange.FAILURE_BYTES
+    + called * exchange.VALUE_BYTES
+    + program.trace * exchange.TRACE_BYTES
+  )
   report = run.report(most)
   status, error = _status(end, reply, over, report.failure, limits)
   return Execution(
@@ -357,7 +272,7 @@ def _result(
   )
 
 
-def _ended(run: _Run, reply: dict, index: int) -> dict:
+def _ended(run: exchange.Files, reply: dict, index: int) -> dict:
   end = reply['ends'][index]
   if end['code'] == _SETUP_FAILED and not run.started():
     raise worker_lib.WorkerError('a child could not be confined')
@@ -409,10 +324,17 @@ def _signal_name(number: int) -> str:
 
 
 def _checked(
-  execution: Execution, checker: _Run, token: str, reply: dict, limits: Limits
+  execution: Execution,
+  checker: exchange.Files,
+  token: str,
+  reply: dict,
+  limits: Limits,
 ) -> Execution:
   """The program's result with the checker's verdict as its value."""
-  end, report = _ended(checker, reply, 1), checker.report(_FAILURE_BYTES)
+  end, report = (
+    _ended(checker, reply, 1),
+    checker.report(exchange.FAILURE_BYTES),
+  )
   held = end['code'] == 0 and report.value == token
   status, error = execution.status, execution.error
   if status is Status.FINISHED and not held:
@@ -422,10 +344,6 @@ def _checked(
   return dataclasses.replace(
     execution, status=status, error=error, value=str(held)
   )
-
-
-def _text(value) -> str:
-  return str(value).encode('utf-8', 'backslashreplace').decode()
 
 
 def _selftest() -> int:

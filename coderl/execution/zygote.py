@@ -2,8 +2,9 @@
 
 The worker itself holds no program, test or answer, for a child sees all the
 memory of what it was forked from: it takes open files over a socket, and the
-children read their own jobs. In order: isolate, preload, freeze; then for each
-message fork, wait within the wall time, kill what is left, tell how it ended.
+children read their own jobs. In order: preload (warm.py), confine, settle
+(confine.py); then for each message fork, wait within the wall time, kill what
+is left, tell how it ended.
 A child runs its program on several inputs (child.py), which are handed to it
 one at a time; where it ends before the last, another takes the others.
 Standard library only.
