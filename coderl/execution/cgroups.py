@@ -92,7 +92,8 @@ def _mounted() -> list[tuple[str, set[str], list[str]]]:
     for controllers, path in own:
       joined = set(filter(None, controllers.split(',')))
       if kind == ('cgroup' if joined else 'cgroup2') and joined <= names:
-        parts = os.path.relpath(path, root).split('/')
+        inside = os.path.normpath(f'/{os.path.relpath(path, root)}')
+        parts = [part for part in inside.split('/') if part]
         folders = ['/'.join([point, *parts[:n]]) for n in range(len(parts) + 1)]
         found.append((kind, names, folders[::-1]))
   return found
@@ -119,7 +120,8 @@ def _version_2() -> dict[str, str]:
     for parent in folders[:2] if kind == 'cgroup2' else ():
       with contextlib.suppress(OSError):
         if parent == folders[0]:
-          _write(f'{parent}/cgroup.subtree_control', '+memory +pids')
+          asked = ' '.join(f'+{name}' for name in _CONTROLLERS)
+          _write(f'{parent}/cgroup.subtree_control', asked)
       with contextlib.suppress(OSError):
         folder = _make(parent)
         with open(f'{folder}/cgroup.controllers') as file:
