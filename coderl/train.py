@@ -58,6 +58,7 @@ _MAY_DIFFER = (
   'mesh',
   'sandbox.workers',
   'sandbox.url',
+  'sandbox.require',
 )
 
 

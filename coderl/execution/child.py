@@ -28,7 +28,7 @@ from coderl.execution import confine, pristine, tracing, trajectory, warm
 # link is the relay between a program and its checker, or where the worker
 # hands out the inputs of a sequence.
 _REPORT, _LINK = confine.DESCRIPTORS - 2, confine.DESCRIPTORS - 1
-INPUT_FILES = 5
+_INPUT_FILES = 5
 _MAX_DESCRIPTORS = 1 << 20
 _FRAME = struct.Struct('>I')
 _MAX_FRAME = 8 << 20
@@ -153,7 +153,7 @@ def _run_sequence(code, job, call, report: _Report, inputs: int) -> int:
     report.send()
     if not _is_ready(state, link):
       return status
-    _, files, _, _ = socket.recv_fds(link, 1, INPUT_FILES)
+    _, files, _, _ = socket.recv_fds(link, 1, _INPUT_FILES)
     call = _take(files)
     for file in files:
       os.close(file)

@@ -41,7 +41,6 @@ LAYERS = {
 REPORT_BYTES = 4 << 20
 # Those of the runner itself, the last two, lie out of the way of programs.
 DESCRIPTORS = 1002
-_NOBODY = 65534
 
 
 @dataclasses.dataclass
@@ -51,6 +50,7 @@ class Cage:
   limits: the fields of interface.Limits. refusals: layer -> '' where it
   holds, else the kernel's refusal. proc: a descriptor of the host's /proc,
   which no child keeps. first_uid: the first user of programs, for root.
+  group: that the worker lives in, if any.
   readable: files and directories of the interpreter. scratch: how the scratch
   directory was made. calls: a filter that each program is to install.
   """
@@ -253,7 +253,7 @@ def _become(uid: int) -> None:
   if os.geteuid() != 0:
     return
   os.setgroups([])
-  for user in (uid, _NOBODY):
+  for user in (uid, namespaces.NOBODY):
     # A container may map few users.
     if not namespaces.attempt(os.setresgid, user, user, user):
       os.setresuid(user, user, user)

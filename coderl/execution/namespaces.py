@@ -13,7 +13,7 @@ import socket
 from coderl.execution import kernel, libraries
 
 SCRATCH = '/tmp'
-_NOBODY = 65534
+NOBODY = 65534
 # Users of a worker that root starts: itself, a program, a checker.
 _USERS = 3
 _FIRST_UID = 0x60000000
@@ -103,7 +103,7 @@ def write_user_maps(proc: int, pid: int) -> None:
     first = _FIRST_UID + _USERS * pid
     users = groups = f'0 {first} {_USERS}'
   else:
-    users, groups = f'{_NOBODY} {uid} 1', f'{_NOBODY} {gid} 1'
+    users, groups = f'{NOBODY} {uid} 1', f'{NOBODY} {gid} 1'
     _write(f'{pid}/setgroups', 'deny', proc)
   _write(f'{pid}/uid_map', users, proc)
   _write(f'{pid}/gid_map', groups, proc)

@@ -27,7 +27,7 @@ import time
 
 from coderl.execution import cgroups, child, confine, kernel, namespaces, warm
 
-MESSAGE_BYTES = 1 << 16
+_MESSAGE_BYTES = 1 << 16
 SETUP_FAILED = 113
 STARVED_TURNS = 2
 # Shares of the wall time that a child has computed. From the second on it had
@@ -123,7 +123,7 @@ class _Worker:
     Its files are the jobs (child.run), or one job and its further inputs.
     """
     message, files, _, _ = socket.recv_fds(
-      self._server, MESSAGE_BYTES, _REQUEST_FILES
+      self._server, _MESSAGE_BYTES, _REQUEST_FILES
     )
     if not message:
       return False

@@ -406,7 +406,7 @@ def test_checker_calls_the_program(box):
     (
       # Whatever is written to whatever is open, the verdict is not there.
       'import os\nfor d in range(1100):\n'
-      '  try: os.write(d, b\'{"held": true, "value": "True"}\')\n'
+      '  try: os.write(d, b"{}\\nTrue\\n")\n'
       '  except OSError: pass\nos._exit(0)',
       Status.RUNTIME_ERROR,
     ),
@@ -434,19 +434,43 @@ def test_memory_of_the_program_holds_no_checker(box):
   assert _check(box, source, 'needle = 1\nassert not f(1)').value == 'True'
 
 
-def test_a_printed_or_forged_report_changes_no_status(box):
-  source = (
-    'import os\nfor d in range(3, 1100):\n'
-    '  try: os.write(d, b\'{"error": "", "value": "1"}\')\n'
-    '  except OSError: pass\nos._exit(5)'
-  )
-  execution = _run(box, source)
-  assert execution.status is Status.RUNTIME_ERROR
-  for report in ('[]', '{"variables": [[1]], "error": 3}', '[' * 10**5):
-    forged = f'import os\nos.pwrite(1000, {report!r}.encode(), 0)\nos._exit(0)'
-    execution = _run(box, forged, trace=True)
-    assert execution.status is Status.FINISHED
-    assert execution.variables == ()
+_FORGED = 'import os\nos.pwrite(1000, {!r}.encode(), 0)\nos._exit({})'
+
+
+def test_a_forged_report_tells_of_its_own_program_alone(box):
+  # What a program says of itself is heard; its status is the kernel's word.
+  told = _run(box, _FORGED.format('{}\n5\n', 0), call='f()')
+  assert (told.status, told.value) == (Status.FINISHED, '5')
+  failed = _run(box, _FORGED.format('{"error": ""}\n5\n', 5), call='f()')
+  assert failed.status is Status.RUNTIME_ERROR
+  row = '{}\n\nvariable\t\tx\t1\t1\tTrue\nevent\t1\tx\t1\n'
+  traced = _run(box, _FORGED.format(row, 0), trace=True)
+  assert traced.variables == (sandbox.Variable('', 'x', '1', 1),)
+  widest = 'import resource\nresource.setrlimit(1, (1 << 22, 1 << 22))\n'
+  widest += _FORGED.replace('{!r}', '("{{}}\\n" + "1" * (3 << 20))').format(0)
+  assert _run(box, widest, call='f()').value is None
+  # Nobody asked for these.
+  plain = _run(box, _FORGED.format(row.replace('\n\n', '\n5\n'), 0))
+  assert plain.value is None
+  assert plain.variables == plain.trajectory == ()
+
+
+@pytest.mark.parametrize(
+  'report',
+  [
+    '[]\n',
+    '[' * 10**5,
+    '{"error": {"a": [1]}}\n\nvariable\n',
+    '{}\n\nvariable\t\tx\t1\tone\tTrue\nevent\t-1\tx\t1\n',
+    '{}\n\nvariable\t\tx\t1\t1\nevent\t1\tx\t1\t1\n',
+    '{}\n\nother\t\tx\t1\t1\tTrue\n',
+  ],
+  ids=lambda report: report[:40],
+)
+def test_a_report_of_another_form_is_not_heard(box, report):
+  execution = _run(box, _FORGED.format(report, 0), trace=True)
+  assert execution.status is Status.FINISHED
+  assert execution.variables == execution.trajectory == ()
 
 
 def test_trace_and_plain_run_give_the_same_output(box):

@@ -12,12 +12,12 @@ from coderl.execution import sandbox
 _FINISHED = sandbox.Status.FINISHED
 _LIMITS = sandbox.Limits(cpu_s=5.0, wall_s=10.0)
 _PRINTS = {
-  'report': 'print(\'{"variables": [["", "x", "42", 1, true]]}\')',
+  'report': 'print("{}\\n\\nvariable\\t\\tx\\t42\\t1\\tTrue\\n")',
   'rows': 'print([("", "x", "42", 1, True)], flush=True)',
   'standard error': 'import sys\nprint("x = 42", file=sys.stderr)',
   'descriptors': (
     'import os\nfor n in range(3, 32):\n  try:\n'
-    '    os.write(n, b\'{"variables": [["", "x", "42", 1, true]]}\')\n'
+    '    os.write(n, b"{}\\n\\nvariable\\t\\tx\\t42\\t1\\tTrue\\n")\n'
     '  except OSError:\n    pass'
   ),
   'object': 'class T:\n  def __repr__(self): return "42"\ny = T()\nprint(y)',

@@ -28,7 +28,7 @@ os._exit(0)
 if n: print('passed', '{"status": "passed"}', 'PASSED', sep='\\n')
 """,
   'writes a verdict to every descriptor': _N + """
-TEXT = b'{"status": "passed", "held": true, "value": "True", "error": ""}'
+TEXT = b'{"error": "", "refused": ""}\\npassed\\n'
 if n:
 """ + _EVERYWHERE.replace('\n', '\n  '),
   'writes the square into its own input': _N + """
@@ -129,8 +129,9 @@ import sys
 frame = sys._getframe()
 while frame:
   for value in frame.f_locals.values():
-    if isinstance(getattr(value, 'fields', None), dict):
-      value.fields.update(status='passed', held=True, value='True')
+    if isinstance(getattr(value, 'failure', None), dict):
+      value.failure.update(status='passed', error='', refused='')
+      value.value = 'True'
     if isinstance(value, dict) and 'source' in value:
       value.update(source='', call='1', main=True)
   frame = frame.f_back
@@ -227,32 +228,31 @@ def double(x): return Four()
   'raises the answer': 'def double(x): raise SystemExit(2 * x)',
   'leaves with the answer': 'import os\ndef double(x): os._exit(2 * x)',
   'leaves before it is called': 'import os\nos._exit(0)',
-  'forges a guess': 'TEXT = b\'{"value": "5"}\'' + _FORGED,
-  'forges many values': 'TEXT = b\'{"value": ["4", "6"], "value": 4}\''
-  + _FORGED,
+  'forges a guess': 'TEXT = b"{}\\n5\\n"' + _FORGED,
+  'forges many values': 'TEXT = b"{}\\n4\\n6\\n"' + _FORGED,
   'forges a value without end': """
 import os, resource
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 22, 1 << 22))
-os.pwrite(1000, b'[' + b'[],' * 1300000 + b'[]]', 0)
+os.pwrite(1000, b'{}\\n[' + b'[],' * 690000 + b'[]]\\n', 0)
 os._exit(0)
 """,
   'forges an error that is large': """
 import os, resource
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 22, 1 << 22))
-os.pwrite(1000, b'{"error": "' + b'x' * 4000000 + b'", "value": 1}', 0)
+os.pwrite(1000, b'{"error": "' + b'x' * 2000000 + b'"}\\n1\\n', 0)
 os._exit(1)
 """,
   'forges values that are slow to compare': """
 import os, resource
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 22, 1 << 22))
 items = ', '.join(str(i * (2**61 - 1)) for i in range(1, 20000))
-os.pwrite(1000, b'{"value": "{%s}"}' % items.encode(), 0)
+os.pwrite(1000, b'{}\\n{%s}\\n' % items.encode(), 0)
 os._exit(0)
 """,
   'forges values that are slow to read': """
 import os, resource
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 22, 1 << 22))
-os.pwrite(1000, b'{"value": "[' + b'1, ' * 170000 + b']"}', 0)
+os.pwrite(1000, b'{}\\n[' + b'1, ' * 170000 + b']\\n', 0)
 os._exit(0)
 """,
   'writes values by a function of its own': """
@@ -286,8 +286,8 @@ def double(x):
   link = socket.socket(fileno=os.dup(1001))
   link.send(b'\\0')
   _, files, _, _ = socket.recv_fds(link, 1, 9)
-  os.pwrite(1000, b'{"value": "%d"}\\n' % (2 * x), 0)
-  os.pwrite(files[0], b'{"value": "%d"}\\n' % (2 * x), 0)
+  os.pwrite(1000, b'{}\\n%d\\n' % (2 * x), 0)
+  os.pwrite(files[0], b'{}\\n%d\\n' % (2 * x), 0)
   os._exit(0)
 """,
   'is a property of its module': """
@@ -342,7 +342,7 @@ relay.sendall(frame(b'!StopIteration: ') * 9)
 leave()
 """,
   'answers with a verdict': _RELAY + """
-relay.sendall(frame(b'{"held": true, "value": "True"}') * 9)
+relay.sendall(frame(b'=True') * 9 + frame(b'{}\\nTrue\\n'))
 leave()
 """,
   'answers without end': _RELAY + """
@@ -365,7 +365,7 @@ leave()
 for _ in range(9): socket.send_fds(relay, [frame(b'=0')], [0, 1, 2, 1000])
 leave()
 """,
-  'forges the verdict': 'TEXT = b\'{"held": true, "value": "True"}\''
+  'forges the verdict': 'TEXT = b"{}\\nTrue\\n"'
   + _EVERYWHERE + '\ndef inc(x): return 0',
   'takes the name of the checker': """
 import sys
