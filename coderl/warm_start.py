@@ -41,7 +41,7 @@ from coderl import (
 )
 from coderl.data import embedded
 from coderl.execution import interface
-from coderl.models import hf, transformer
+from coderl.models import hf, presets, transformer
 
 _Matrix = optax.contrib.MuonDimensionNumbers
 # Input and output axes of the transformer's weights; axis 0 is the layer.
@@ -223,15 +223,15 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> None:
   mesh = sharding.make_mesh(config.mesh.shape)
   size, parts = config.train.batch_size, config.train.microbatches
   sharding.check_batch(size, 'train.batch_size', mesh, parts)
-  if config.model.preset not in transformer.PRESETS:
-    raise errors.unknown('model', config.model.preset, transformer.PRESETS)
+  if config.model.preset not in presets.PRESETS:
+    raise errors.unknown('model', config.model.preset, presets.PRESETS)
   if config.train.steps <= config.optimizer.warmup_steps:
     raise errors.UserError(
       f'train.steps={config.train.steps}: must be more than'
       f' optimizer.warmup_steps={config.optimizer.warmup_steps}'
     )
   checkpoint.write_config(workdir, config)
-  model = transformer.PRESETS[config.model.preset]
+  model = presets.PRESETS[config.model.preset]
   with experiment.open_sandbox(config.sandbox) as box:
     examples = corpus(config, box)
   texts = (text for e in examples for text in (e.prompt, e.reply))

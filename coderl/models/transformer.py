@@ -1,30 +1,68 @@
-"""A decoder-only transformer of the Qwen2 / Llama shape.
+"""A decoder-only transformer: Qwen 2 and 3, Llama 3, Gemma 3 by its config.
 
-Pre-norm blocks of grouped-query attention with rotary positions and a SwiGLU
-MLP, layers scanned. One module serves three callers: training and prefill see
-whole sequences, decoding sees one token and a two-part cache: the prompt's
-keys and values, kept once per prompt and read by its whole group, and the
-response's, one row per sample.
+Blocks of grouped-query attention with rotary positions and a gated MLP, layers
+scanned. A block does not know what it attends to: the caller hands it a
+function of queries, keys and values. Training and prefill attend within whole
+sequences (here), decoding to a cache (decoding.py).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable
 import dataclasses
 import math
-from typing import NamedTuple
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from coderl import sharding, types
 
 Array = types.Array
+# cos and sin of a position's angles, [B, T, 1, H/2] each.
+Rotary = tuple[Array, Array]
+# (q_BTNH, k_BTKH, v_BTKH) -> (attended_BTNH, what the block hands back).
+Attend = Callable[[Array, Array, Array], tuple[Array, Any]]
+
+GLOBAL, LOCAL = 'global', 'local'
+ACTIVATIONS = {
+  'silu': nn.silu,
+  'gelu_tanh': lambda x: nn.gelu(x, approximate=True),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class RopeScaling:
+  """How rotary frequencies are slowed for contexts longer than trained on.
+
+  kind: 'linear' divides them all by `factor`; 'llama3' (Llama 3.1) those whose
+    wavelength is long, and blends in between.
+  low_freq_factor, high_freq_factor, original_len_tokens: of 'llama3' alone.
+  """
+
+  kind: str
+  factor: float
+  low_freq_factor: float = 1.0
+  high_freq_factor: float = 4.0
+  original_len_tokens: int = 8192
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
   """Shape and numerics of a policy; families differ in these fields alone.
 
+  max_len_tokens: the longest context it was made for.
+  rope_scaling: of the global layers.
+  qk_norm: norms of queries and keys, a head at a time (Qwen 3, Gemma 3).
+  post_norms: norms after attention and MLP too (Gemma).
+  norm_offset: norms scale by 1 + w (Gemma).
+  activation: of the MLP's gate, a name in ACTIVATIONS.
+  scaled_embeddings: inputs are multiplied by sqrt(D) (Gemma).
+  query_scale: what scores are multiplied by; None is 1 / sqrt(H).
+  layer_pattern: 'global' or 'local', repeated over the layers; the shortest
+    such period, so that equal models have equal configs.
+  sliding_window: tokens that a local layer sees, its own included.
+  local_rope_theta: rotary base of the local layers.
   remat: recompute each block in the backward pass instead of storing it.
   dtype: of activations and of the weights as used; param_dtype: as stored.
   """
@@ -36,77 +74,29 @@ class ModelConfig:
   num_kv_heads: int
   head_dim: int
   mlp_dim: int
+  max_len_tokens: int = 32768
   rope_theta: float = 1e4
+  rope_scaling: RopeScaling | None = None
   norm_eps: float = 1e-6
   qkv_bias: bool = True
+  qk_norm: bool = False
+  post_norms: bool = False
+  norm_offset: bool = False
+  activation: str = 'silu'
+  scaled_embeddings: bool = False
   tied_embeddings: bool = True
+  query_scale: float | None = None
+  layer_pattern: tuple[str, ...] = (GLOBAL,)
+  sliding_window: int = 0
+  local_rope_theta: float = 1e4
   remat: bool = False
   dtype: str = 'float32'
   param_dtype: str = 'float32'
 
-
-PRESETS: Mapping[str, ModelConfig] = {
-  'tiny': ModelConfig(
-    vocab_size=1024,
-    num_layers=4,
-    d_model=128,
-    num_heads=4,
-    num_kv_heads=2,
-    head_dim=32,
-    mlp_dim=512,
-  ),
-  'small': ModelConfig(
-    vocab_size=1024,
-    num_layers=9,
-    d_model=576,
-    num_heads=9,
-    num_kv_heads=3,
-    head_dim=64,
-    mlp_dim=1536,
-  ),
-  'qwen2.5-coder-1.5b': ModelConfig(
-    vocab_size=151936,
-    num_layers=28,
-    d_model=1536,
-    num_heads=12,
-    num_kv_heads=2,
-    head_dim=128,
-    mlp_dim=8960,
-    rope_theta=1e6,
-    remat=True,
-    dtype='bfloat16',
-  ),
-  'qwen2.5-coder-7b': ModelConfig(
-    vocab_size=152064,
-    num_layers=28,
-    d_model=3584,
-    num_heads=28,
-    num_kv_heads=4,
-    head_dim=128,
-    mlp_dim=18944,
-    rope_theta=1e6,
-    tied_embeddings=False,
-    remat=True,
-    dtype='bfloat16',
-  ),
-}
-
-
-class Cache(NamedTuple):
-  """Keys and values seen so far, for decoding.
-
-  prefix_k, prefix_v: [L, B/G, P, K, H], of the prompts, one per group.
-  prefix_valid: [B/G, P], False on padding.
-  k, v: [L, B, S, K, H], of the response tokens; slots below `length` are set.
-  length: int32 scalar.
-  """
-
-  prefix_k: Array
-  prefix_v: Array
-  prefix_valid: Array
-  k: Array
-  v: Array
-  length: Array
+  def layer_kinds(self) -> tuple[str, ...]:
+    """GLOBAL or LOCAL of each layer."""
+    period = len(self.layer_pattern)
+    return tuple(self.layer_pattern[i % period] for i in range(self.num_layers))
 
 
 def positions(valid_BT: Array) -> Array:
@@ -114,64 +104,50 @@ def positions(valid_BT: Array) -> Array:
   return jnp.maximum(jnp.cumsum(valid_BT, axis=1) - 1, 0)
 
 
-def rotate(x_BTNH: Array, positions_BT: Array, theta: float) -> Array:
-  """Rotary position embedding (arXiv 2104.09864), halves convention of HF."""
-  half = x_BTNH.shape[-1] // 2
-  frequency_H = theta ** (-jnp.arange(half, dtype=jnp.float32) / half)
-  angle_BT1H = positions_BT[:, :, None, None] * frequency_H
-  cos, sin = jnp.cos(angle_BT1H), jnp.sin(angle_BT1H)
+def frequencies(
+  theta: float, head_dim: int, scaling: RopeScaling | None
+) -> np.ndarray:
+  """Radians a position, [H/2] float32, of RoPE (arXiv 2104.09864).
+
+  With 'llama3' scaling, after "The Llama 3 Herd of Models" (arXiv 2407.21783):
+  wavelengths beyond original_len / low_freq_factor are stretched by `factor`,
+  those below original_len / high_freq_factor are kept.
+  """
+  half = head_dim // 2
+  base_H = theta ** (-np.arange(half, dtype=np.float32) / half)
+  if scaling is None:
+    return base_H
+  if scaling.kind == 'linear':
+    return base_H / np.float32(scaling.factor)
+  turns_H = scaling.original_len_tokens * base_H / (2 * np.pi)
+  low, high = scaling.low_freq_factor, scaling.high_freq_factor
+  kept_H = np.clip((turns_H - low) / (high - low), 0, 1)
+  scaled_H = (1 - kept_H) * base_H / scaling.factor + kept_H * base_H
+  return scaled_H.astype(np.float32)
+
+
+def rotaries(config: ModelConfig, positions_BT: Array) -> dict[str, Rotary]:
+  """The rotary tables of each kind of layer there is."""
+  base = {
+    GLOBAL: (config.rope_theta, config.rope_scaling),
+    LOCAL: (config.local_rope_theta, None),
+  }
+  tables = {}
+  for kind in sorted(set(config.layer_kinds())):
+    theta, scaling = base[kind]
+    frequency_H = frequencies(theta, config.head_dim, scaling)
+    angle_BT1H = positions_BT[:, :, None, None] * frequency_H
+    tables[kind] = jnp.cos(angle_BT1H), jnp.sin(angle_BT1H)
+  return tables
+
+
+def rotate(x_BTNH: Array, rotary: Rotary) -> Array:
+  """Rotary position embedding, halves convention of Hugging Face."""
+  cos, sin = rotary
   a, b = jnp.split(x_BTNH.astype(jnp.float32), 2, axis=-1)
   return jnp.concatenate(
     [a * cos - b * sin, b * cos + a * sin], axis=-1
   ).astype(x_BTNH.dtype)
-
-
-def cached_attention(
-  q_BTNH: Array, k_BTKH: Array, v_BTKH: Array, cache: Cache, layer: Array
-) -> tuple[Array, Cache]:
-  """Attention of one new token (T = 1) over prompt and response.
-
-  The G samples of a prompt are folded into the query axis, so that the
-  prompt's keys are read once per group.
-
-  Returns:
-    The attended values [B, 1, N, H] and the cache with the new key and value.
-  """
-  at = (layer, 0, cache.length, 0, 0)
-  new_k = jax.lax.dynamic_update_slice(cache.k, k_BTKH[None], at)
-  new_v = jax.lax.dynamic_update_slice(cache.v, v_BTKH[None], at)
-  pick = lambda a: jax.lax.dynamic_index_in_dim(a, layer, keepdims=False)
-  prefix_k, prefix_v = pick(cache.prefix_k), pick(cache.prefix_v)
-  k_BSKH, v_BSKH = pick(new_k), pick(new_v)
-
-  batch, _, heads, width = q_BTNH.shape
-  groups, prefix_len, kv_heads, _ = prefix_k.shape
-  q = q_BTNH.reshape(groups, batch // groups, kv_heads, -1, width) * width**-0.5
-  # Axes of the two score blocks: group u, sample g, KV head k, query n.
-  near = q.reshape(batch, kv_heads, -1, width)
-  shape = (*q.shape[:-1], -1)
-  f32 = jnp.float32
-  far_scores = jnp.einsum(
-    'ugknh,upkh->ugknp', q, prefix_k, preferred_element_type=f32
-  )
-  near_scores = jnp.einsum(
-    'bknh,bskh->bkns', near, k_BSKH, preferred_element_type=f32
-  ).reshape(shape)
-  low = jnp.finfo(f32).min
-  seen_S = jnp.arange(k_BSKH.shape[1]) <= cache.length
-  far_scores = jnp.where(
-    cache.prefix_valid[:, None, None, None], far_scores, low
-  )
-  near_scores = jnp.where(seen_S, near_scores, low)
-  weights = jax.nn.softmax(
-    jnp.concatenate([far_scores, near_scores], axis=-1), axis=-1
-  ).astype(q.dtype)
-  far, near = jnp.split(weights, [prefix_len], axis=-1)
-  out = jnp.einsum('ugknp,upkh->ugknh', far, prefix_v)
-  out += jnp.einsum(
-    'bkns,bskh->bknh', near.reshape(batch, kv_heads, -1, near.shape[-1]), v_BSKH
-  ).reshape(out.shape)
-  return out.reshape(batch, 1, heads, width), cache._replace(k=new_k, v=new_v)
 
 
 def project(x: Array, w: Array, axes: int = 1) -> Array:
@@ -185,11 +161,34 @@ def project(x: Array, w: Array, axes: int = 1) -> Array:
   return flat.reshape(*x.shape[: x.ndim - axes], *w.shape[axes:])
 
 
-class Block(nn.Module):
-  """One pre-norm layer; the body of the scan over layers."""
+class RMSNorm(nn.Module):
+  """Root-mean-square norm (arXiv 1910.07467), statistics in float32."""
 
   config: ModelConfig
-  keep_kv: bool
+
+  @nn.compact
+  def __call__(self, x: Array) -> Array:
+    c = self.config
+    init = nn.initializers.zeros if c.norm_offset else nn.initializers.ones
+    scale = self.param(
+      'scale',
+      nn.with_logical_partitioning(init, ('norm',)),
+      (x.shape[-1],),
+      c.param_dtype,
+    )
+    x32 = x.astype(jnp.float32)
+    mean_square = jnp.mean(jnp.square(x32), axis=-1, keepdims=True)
+    y32 = x32 * jax.lax.rsqrt(mean_square + c.norm_eps)
+    # Each family rounds where its reference does.
+    if c.norm_offset:
+      return (y32 * (1 + scale.astype(jnp.float32))).astype(x.dtype)
+    return y32.astype(x.dtype) * scale.astype(x.dtype)
+
+
+class Block(nn.Module):
+  """One pre-norm layer."""
+
+  config: ModelConfig
 
   def kernel(self, name, shape, axes, fan_in):
     init = nn.initializers.normal(fan_in**-0.5)
@@ -206,65 +205,65 @@ class Block(nn.Module):
     value = self.param(name, init, shape, self.config.param_dtype)
     return value.astype(self.config.dtype)
 
-  def norm(self, name, x_BTD):
-    return RMSNorm(self.config, name=name)(x_BTD)
+  def norm(self, name, x):
+    return RMSNorm(self.config, name=name)(x)
+
+  def heads(self, name, count, axis, y_BTD):
+    """The projection of y to `count` heads: y's queries, keys or values."""
+    c = self.config
+    shape, axes = (count, c.head_dim), (axis, 'head_dim')
+    w = self.kernel(name, (c.d_model, *shape), ('embed', *axes), c.d_model)
+    out = project(y_BTD, w)
+    if c.qkv_bias:
+      out += self.bias(f'{name}_bias', shape, axes)
+    return out
 
   @nn.compact
-  def __call__(self, carry, layer, positions_BT, mask_BTT):
+  def __call__(
+    self, x_BTD: Array, rotary: Rotary, attend: Attend
+  ) -> tuple[Array, Any]:
+    """The layer's output, and what `attend` hands back of this layer."""
     c = self.config
-    x_BTD, cache = carry
-    d, n, k, h = c.d_model, c.num_heads, c.num_kv_heads, c.head_dim
-
+    d, n, h, f = c.d_model, c.num_heads, c.head_dim, c.mlp_dim
     y_BTD = self.norm('attention_norm', x_BTD)
-    qkv = []
-    for name, heads, axis in (
-      ('q', n, 'heads'),
-      ('k', k, 'kv'),
-      ('v', k, 'kv'),
-    ):
-      w = self.kernel(name, (d, heads, h), ('embed', axis, 'head_dim'), d)
-      out = project(y_BTD, w)
-      if c.qkv_bias:
-        out += self.bias(f'{name}_bias', (heads, h), (axis, 'head_dim'))
-      qkv.append(out)
-    q, k_BTKH, v_BTKH = qkv
-    q = rotate(q, positions_BT, c.rope_theta)
-    k_BTKH = rotate(k_BTKH, positions_BT, c.rope_theta)
-    if cache is None:
-      att = jax.nn.dot_product_attention(
-        q, k_BTKH, v_BTKH, mask=mask_BTT[:, None]
-      )
-    else:
-      att, cache = cached_attention(q, k_BTKH, v_BTKH, cache, layer)
+    q_BTNH = self.heads('q', n, 'heads', y_BTD)
+    k_BTKH = self.heads('k', c.num_kv_heads, 'kv', y_BTD)
+    v_BTKH = self.heads('v', c.num_kv_heads, 'kv', y_BTD)
+    if c.qk_norm:
+      q_BTNH = self.norm('q_norm', q_BTNH)
+      k_BTKH = self.norm('k_norm', k_BTKH)
+    att_BTNH, handed = attend(
+      rotate(q_BTNH, rotary), rotate(k_BTKH, rotary), v_BTKH
+    )
     o = self.kernel('o', (n, h, d), ('heads', 'head_dim', 'embed'), n * h)
-    x_BTD += project(att, o, axes=2)
+    out_BTD = project(att_BTNH, o, axes=2)
+    if c.post_norms:
+      out_BTD = self.norm('attention_post_norm', out_BTD)
+    x_BTD += out_BTD
 
     y_BTD = self.norm('mlp_norm', x_BTD)
-    gate = self.kernel('gate', (d, c.mlp_dim), ('embed', 'mlp'), d)
-    up = self.kernel('up', (d, c.mlp_dim), ('embed', 'mlp'), d)
-    down = self.kernel('down', (c.mlp_dim, d), ('mlp', 'embed'), c.mlp_dim)
-    hidden_BTF = nn.silu(project(y_BTD, gate)) * project(y_BTD, up)
-    x_BTD += project(hidden_BTF, down)
-    return (x_BTD, cache), ((k_BTKH, v_BTKH) if self.keep_kv else None)
+    gate = self.kernel('gate', (d, f), ('embed', 'mlp'), d)
+    up = self.kernel('up', (d, f), ('embed', 'mlp'), d)
+    down = self.kernel('down', (f, d), ('mlp', 'embed'), f)
+    gated_BTF = ACTIVATIONS[c.activation](project(y_BTD, gate))
+    out_BTD = project(gated_BTF * project(y_BTD, up), down)
+    if c.post_norms:
+      out_BTD = self.norm('mlp_post_norm', out_BTD)
+    return x_BTD + out_BTD, handed
 
 
-class RMSNorm(nn.Module):
-  """Root-mean-square norm (arXiv 1910.07467), statistics in float32."""
+def embed(table_VD: Array, config: ModelConfig, tokens_BT: Array) -> Array:
+  """x_BTD, what the first block reads."""
+  x_BTD = sharding.over_rows(table_VD.astype(config.dtype)[tokens_BT])
+  if config.scaled_embeddings:
+    x_BTD *= jnp.asarray(config.d_model**0.5, x_BTD.dtype)
+  return x_BTD
 
-  config: ModelConfig
 
-  @nn.compact
-  def __call__(self, x_BTD: Array) -> Array:
-    scale_D = self.param(
-      'scale',
-      nn.with_logical_partitioning(nn.initializers.ones, ('norm',)),
-      (x_BTD.shape[-1],),
-      self.config.param_dtype,
-    )
-    x32 = x_BTD.astype(jnp.float32)
-    mean_square = jnp.mean(jnp.square(x32), axis=-1, keepdims=True)
-    y = x32 * jax.lax.rsqrt(mean_square + self.config.norm_eps)
-    return y.astype(x_BTD.dtype) * scale_D.astype(x_BTD.dtype)
+def local_mask(mask_BTT: Array, config: ModelConfig) -> Array:
+  """The part of a causal mask that local layers see."""
+  at_T = jnp.arange(mask_BTT.shape[-1])
+  return mask_BTT & (at_T[:, None] - at_T < config.sliding_window)
 
 
 class Transformer(nn.Module):
@@ -277,24 +276,17 @@ class Transformer(nn.Module):
     self,
     tokens_BT: Array,
     positions_BT: Array,
-    mask_BTT: Array | None = None,
-    *,
-    cache: Cache | None = None,
-    keep_kv: bool = False,
-  ):
-    """Runs the stack.
+    mask_BTT: Array,
+  ) -> Array:
+    """Runs the stack on whole sequences.
 
     Args:
-      tokens_BT: int32; T = 1 with a cache.
+      tokens_BT: int32.
       positions_BT: int32 rotary positions.
-      mask_BTT: True where query (middle axis) may see key (last axis);
-        without a cache only.
-      cache: what was seen before; its `length` grows by one.
-      keep_kv: also return the keys and values, for the prefill.
+      mask_BTT: True where a query (middle axis) may see a key (last axis).
 
     Returns:
-      (hidden_BTD after the final norm, cache or None, (k, v) of shape
-      [L, B, T, K, H] or None).
+      hidden_BTD after the final norm.
     """
     c = self.config
     init = nn.initializers.normal(0.02)
@@ -311,22 +303,45 @@ class Transformer(nn.Module):
         (c.d_model, c.vocab_size),
         c.param_dtype,
       )
-    x_BTD = sharding.over_rows(table_VD.astype(c.dtype)[tokens_BT])
-    block = nn.remat(Block, prevent_cse=False) if c.remat else Block
+    masks = {GLOBAL: mask_BTT, LOCAL: local_mask(mask_BTT, c)}
+    tables = rotaries(c, positions_BT)
+    kinds = c.layer_kinds()
+
+    def body(block, x_BTD, is_local, tables, masks):
+      def of_kind(by_kind):
+        if len(set(kinds)) == 1:
+          return by_kind[kinds[0]]
+        pick = lambda a, b: jnp.where(is_local, a, b)
+        return jax.tree.map(pick, by_kind[LOCAL], by_kind[GLOBAL])
+
+      def attend(q_BTNH, k_BTKH, v_BTKH):
+        att_BTNH = jax.nn.dot_product_attention(
+          q_BTNH,
+          k_BTKH,
+          v_BTKH,
+          mask=of_kind(masks)[:, None],
+          scale=c.query_scale,
+        )
+        return att_BTNH, None
+
+      return block(x_BTD, of_kind(tables), attend)
+
     stack = nn.scan(
-      block,
+      nn.remat(body, prevent_cse=False) if c.remat else body,
       variable_axes={'params': 0},
       split_rngs={'params': True},
       in_axes=(0, nn.broadcast, nn.broadcast),
       length=c.num_layers,
       metadata_params={nn.PARTITION_NAME: 'layers'},
-    )(c, keep_kv, name='layers')
-    (x_BTD, cache), kv = stack(
-      (x_BTD, cache), jnp.arange(c.num_layers), positions_BT, mask_BTT
     )
-    if cache is not None:
-      cache = cache._replace(length=cache.length + 1)
-    return RMSNorm(c, name='final_norm')(x_BTD), cache, kv
+    x_BTD, _ = stack(
+      Block(c, name='layers'),
+      embed(table_VD, c, tokens_BT),
+      jnp.array([kind == LOCAL for kind in kinds]),
+      tables,
+      masks,
+    )
+    return RMSNorm(c, name='final_norm')(x_BTD)
 
 
 def unembedding(params: types.Params, config: ModelConfig) -> Array:
@@ -336,19 +351,23 @@ def unembedding(params: types.Params, config: ModelConfig) -> Array:
   return params['unembedding'].astype(config.dtype)
 
 
+def causal_mask(valid_BT: Array) -> Array:
+  """mask_BTT: a position sees itself and the real tokens that precede it.
+
+  Padding sees itself, so that no softmax is empty.
+  """
+  t = valid_BT.shape[1]
+  causal_TT = jnp.tril(jnp.ones((t, t), bool))
+  return causal_TT & valid_BT[:, None, :] | jnp.eye(t, dtype=bool)
+
+
 def hidden_states(
   params: types.Params, config: ModelConfig, tokens_BT: Array, valid_BT: Array
 ) -> Array:
-  """hidden_BTD of left-padded rows; a position sees itself and what precedes.
-
-  Padding rows see themselves alone, so that no softmax is empty.
-  """
-  t = tokens_BT.shape[1]
-  causal_TT = jnp.tril(jnp.ones((t, t), bool))
-  mask_BTT = causal_TT & valid_BT[:, None, :] | jnp.eye(t, dtype=bool)
+  """hidden_BTD of left-padded rows; a position sees itself and the past."""
   return Transformer(config).apply(
-    {'params': params}, tokens_BT, positions(valid_BT), mask_BTT
-  )[0]
+    {'params': params}, tokens_BT, positions(valid_BT), causal_mask(valid_BT)
+  )
 
 
 def init(key: Array, config: ModelConfig) -> types.Params:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from coderl.models import transformer
+from coderl.models import presets, transformer
 
 # These programs take long to compile and no time to run.
 jax.config.update('jax_disable_most_optimizations', True)
@@ -23,6 +23,24 @@ CONFIG = transformer.ModelConfig(
   head_dim=8,
   mlp_dim=24,
 )
+# Every other field away from its default, and both kinds of layer.
+GEMMA = dataclasses.replace(
+  CONFIG,
+  num_layers=3,
+  rope_theta=500.0,
+  rope_scaling=transformer.RopeScaling('linear', 2.0),
+  qkv_bias=False,
+  qk_norm=True,
+  post_norms=True,
+  norm_offset=True,
+  activation='gelu_tanh',
+  scaled_embeddings=True,
+  query_scale=0.3,
+  layer_pattern=('local', 'global'),
+  sliding_window=4,
+  local_rope_theta=50.0,
+)
+both_configs = pytest.mark.parametrize('config', [CONFIG, GEMMA])
 
 
 def random_params(config, seed=0):
@@ -53,26 +71,61 @@ def close(a, b):
   np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
+def changed(**fields):
+  """The same parameters in a model of another config."""
+  return dataclasses.replace(CONFIG, **fields)
+
+
+def scaled(params, **factors):
+  """Parameters of the layers, by their names, times a factor."""
+  layers = params['layers']
+  new = {name: layers[name] * factor for name, factor in factors.items()}
+  return params | {'layers': layers | new}
+
+
+def dependence(params, config, length):
+  """Whether the output at the first axis depends on the token at the last."""
+  tokens = np.arange(length)[None]  # Different, so the table's rows tell them.
+  readout = np.random.default_rng(0).normal(size=config.d_model)
+
+  @jax.jit
+  @jax.jacrev
+  def jacobian(table):
+    hidden = all_hidden(tokens, params | {'embedding': table}, config)
+    return hidden[0] @ readout
+
+  jacobian_TVD = jacobian(params['embedding'])
+  return np.any(jacobian_TVD[:, :length] != 0, axis=-1)
+
+
 def test_position_depends_on_itself_and_the_past_alone():
-  tokens = np.arange(6)[None]  # All different, so the table's rows tell them.
-  readout = np.random.default_rng(0).normal(size=CONFIG.d_model)
-
-  def read(table):
-    return all_hidden(tokens, PARAMS | {'embedding': table})[0] @ readout
-
-  jacobian_TVD = jax.jacrev(read)(PARAMS['embedding'])
-  depends_TT = np.any(jacobian_TVD[:, :6] != 0, axis=-1)
+  depends_TT = dependence(PARAMS, CONFIG, 6)
   np.testing.assert_array_equal(depends_TT, np.tri(6, dtype=bool))
 
 
-def test_left_padding_changes_nothing():
-  tokens = row(5)
+# A window is passed on from layer to layer, less the token they share.
+@pytest.mark.parametrize(
+  'pattern, seen',
+  [(['local'], 3), (['local'] * 2, 5), (['local', 'global'], 8)],
+)
+def test_local_layer_sees_its_window_alone(pattern, seen):
+  config = changed(
+    num_layers=len(pattern), layer_pattern=tuple(pattern), sliding_window=3
+  )
+  depends_TT = dependence(random_params(config), config, 8)
+  in_reach_TT = np.tri(8, dtype=bool) & ~np.tri(8, k=-seen, dtype=bool)
+  np.testing.assert_array_equal(depends_TT, in_reach_TT)
+
+
+@both_configs
+def test_left_padding_changes_nothing(config):
+  params, tokens = random_params(config), row(6)
   padded = np.concatenate([row(3, seed=1), tokens], axis=1)
-  valid = np.arange(8)[None] >= 3
-  hidden = forward(PARAMS, CONFIG, padded, valid)
-  close(hidden[:, 3:], all_hidden(tokens))
+  valid = np.arange(9)[None] >= 3
+  hidden = forward(params, config, padded, valid)
+  close(hidden[:, 3:], all_hidden(tokens, params, config))
   padded[:, :3] = 7
-  other = forward(PARAMS, CONFIG, padded, valid)
+  other = forward(params, config, padded, valid)
   np.testing.assert_array_equal(other[:, 3:], hidden[:, 3:])
   assert np.all(np.isfinite(hidden))
 
@@ -84,83 +137,165 @@ def test_positions_of_padding_do_not_count():
   )
 
 
-def test_rotation_is_relative():
-  tokens = row(6)
+@both_configs
+def test_rotation_is_relative(config):
+  tokens, params = row(6), random_params(config)
   mask = np.tri(6, dtype=bool)[None]
 
   @jax.jit
   def at(positions):
-    return transformer.Transformer(CONFIG).apply(
-      {'params': PARAMS}, tokens, positions[None], mask
-    )[0]
+    return transformer.Transformer(config).apply(
+      {'params': params}, tokens, positions[None], mask
+    )
 
   close(at(np.arange(6)), at(11 + np.arange(6)))
   scrambled = at(np.array([0, 2, 1, 3, 4, 5]))
   assert np.abs(scrambled - at(np.arange(6))).max() > 1e-3
 
 
-def test_decoding_with_a_cache_equals_the_whole_forward():
-  groups, samples, p, r = 2, 3, 5, 4
-  rng = np.random.default_rng(0)
-  prompts = rng.integers(0, 29, (groups, p))
-  responses = rng.integers(0, 29, (groups * samples, r))
-  valid = np.arange(p)[None] >= np.array([[2], [0]])
-  apply = jax.jit(
-    transformer.Transformer(CONFIG).apply, static_argnames='keep_kv'
-  )
-  mask = np.tri(p, dtype=bool) & valid[:, None] | np.eye(p, dtype=bool)
-  _, _, (k, v) = apply(
-    {'params': PARAMS},
-    prompts,
-    transformer.positions(valid),
-    mask,
-    keep_kv=True,
-  )
-  slots = jnp.zeros((CONFIG.num_layers, groups * samples, r, *k.shape[-2:]))
-  cache = transformer.Cache(k, v, valid, slots, slots, jnp.int32(0))
-  decoded = []
-  for i in range(r):
-    at = np.repeat(valid.sum(1), samples)[:, None] + i
-    hidden, cache, _ = apply(
-      {'params': PARAMS}, responses[:, i : i + 1], at, cache=cache
-    )
-    decoded.append(hidden[:, 0])
-  whole = forward(
-    PARAMS,
-    CONFIG,
-    np.concatenate([np.repeat(prompts, samples, 0), responses], axis=1),
-    np.concatenate(
-      [np.repeat(valid, samples, 0), np.ones_like(responses, bool)], axis=1
+# Over 1000 tokens, the four turn 159.2, 15.92, 1.592 and 0.1592 times; the
+# third is (1.592 - 1) / (4 - 1) = 0.1972 of the way from stretched to kept.
+@pytest.mark.parametrize(
+  'scaling, expected',
+  [
+    (None, [1, 0.1, 0.01, 0.001]),
+    (
+      transformer.RopeScaling('linear', 8.0),
+      [0.125, 1.25e-2, 1.25e-3, 1.25e-4],
     ),
-  )
-  close(np.stack(decoded, axis=1), whole[:, p:])
+    (
+      transformer.RopeScaling('llama3', 8.0, original_len_tokens=1000),
+      [1, 0.1, 2.97535e-3, 1.25e-4],
+    ),
+  ],
+)
+def test_rotary_frequencies(scaling, expected):
+  found = transformer.frequencies(1e4, 8, scaling)
+  assert found.dtype == np.float32
+  np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
-def test_scanned_layers_equal_blocks_in_turn():
+def test_local_layers_turn_by_a_base_of_their_own_unscaled():
+  rope = {
+    'rope_theta': 50.0,
+    'rope_scaling': transformer.RopeScaling('linear', 2.0),
+  }
   tokens = row(6)
-  at, mask = np.arange(6)[None], np.tri(6, dtype=bool)[None]
-  carry = PARAMS['embedding'][tokens], None
-  for layer in range(CONFIG.num_layers):
-    block = jax.tree.map(lambda a, i=layer: a[i], PARAMS['layers'])
-    carry, _ = transformer.Block(CONFIG, keep_kv=False).apply(
-      {'params': block}, carry, layer, at, mask
-    )
-  x = transformer.RMSNorm(CONFIG).apply(
-    {'params': PARAMS['final_norm']}, carry[0]
+  local = changed(
+    **rope,
+    layer_pattern=('local',),
+    sliding_window=6,
+    local_rope_theta=CONFIG.rope_theta,
   )
-  close(all_hidden(tokens), x)
+  plain = all_hidden(tokens)
+  close(all_hidden(tokens, PARAMS, local), plain)
+  for name, value in rope.items():
+    other = all_hidden(tokens, PARAMS, changed(**{name: value}))
+    assert np.abs(other - plain).max() > 1e-3
+
+
+@both_configs
+def test_scanned_layers_equal_blocks_in_turn(config):
+  tokens, params = row(6), random_params(config)
+  causal = np.tri(6, dtype=bool)
+  near = causal & ~np.tri(6, k=-config.sliding_window, dtype=bool)
+
+  def attend_to(seen):
+    return lambda q, k, v: (
+      jax.nn.dot_product_attention(
+        q, k, v, mask=seen[None, None], scale=config.query_scale
+      ),
+      'handed back',
+    )
+
+  @jax.jit
+  def in_turn(params):
+    tables = transformer.rotaries(config, jnp.arange(6)[None])
+    x = transformer.embed(params['embedding'], config, tokens)
+    for layer, kind in enumerate(config.layer_kinds()):
+      block = jax.tree.map(lambda a, i=layer: a[i], params['layers'])
+      attend = attend_to(causal if kind == 'global' else near)
+      x, handed = transformer.Block(config).apply(
+        {'params': block}, x, tables[kind], attend
+      )
+      assert handed == 'handed back'
+    norm = transformer.RMSNorm(config)
+    return norm.apply({'params': params['final_norm']}, x)
+
+  close(all_hidden(tokens, params, config), in_turn(params))
 
 
 def test_remat_changes_no_value_and_no_gradient():
-  tokens = row(6)
+  tokens, params = row(6), random_params(GEMMA)
 
   def loss(params, config):
     return jnp.sum(jnp.sin(all_hidden(tokens, params, config)))
 
   gradient = jax.jit(jax.value_and_grad(loss), static_argnums=1)
-  plain = gradient(PARAMS, CONFIG)
-  remat = gradient(PARAMS, dataclasses.replace(CONFIG, remat=True))
+  plain = gradient(params, GEMMA)
+  remat = gradient(params, dataclasses.replace(GEMMA, remat=True))
   jax.tree.map(close, plain, remat)
+
+
+def test_offset_norm_is_a_norm_of_one_more():
+  def one_less(path, a):
+    return a - 1 if path[-1].key == 'scale' else a
+
+  offset = jax.tree_util.tree_map_with_path(one_less, PARAMS)
+  close(
+    all_hidden(row(6), offset, changed(norm_offset=True)), all_hidden(row(6))
+  )
+
+
+@pytest.mark.parametrize('norm_offset', [False, True])
+def test_norms_begin_as_no_more_than_norms(norm_offset):
+  config = changed(norm_offset=norm_offset, qk_norm=True, post_norms=True)
+  init = jax.jit(transformer.init, static_argnums=1)
+  params = nn.unbox(init(jax.random.key(0), config))
+  flat, _ = jax.tree_util.tree_flatten_with_path(params)
+  scales = [a for path, a in flat if path[-1].key == 'scale']
+  assert len(scales) == 7  # Six of the layers and the last.
+  for scale in scales:
+    np.testing.assert_array_equal(scale + norm_offset, np.ones_like(scale))
+
+
+def test_inputs_are_scaled_by_the_root_of_the_width():
+  louder = PARAMS | {'embedding': PARAMS['embedding'] * 4}  # D is 16.
+  config = changed(scaled_embeddings=True)
+  close(all_hidden(row(6), PARAMS, config), all_hidden(row(6), louder))
+
+
+def test_query_scale_multiplies_scores():
+  config = changed(query_scale=0.7)
+  factor = 0.7 * CONFIG.head_dim**0.5
+  equal = scaled(PARAMS, q=factor, q_bias=factor)
+  close(all_hidden(row(6), PARAMS, config), all_hidden(row(6), equal))
+
+
+def test_query_and_key_norms_forget_each_head_s_size():
+  config = changed(qk_norm=True, norm_eps=1e-12)
+  params = random_params(config)
+  heads_NH, heads_KH = np.array([[2], [3], [5], [7]]), np.array([[2], [9]])
+  louder = scaled(
+    params, q=heads_NH, q_bias=heads_NH, k=heads_KH, k_bias=heads_KH
+  )
+  close(all_hidden(row(6), louder, config), all_hidden(row(6), params, config))
+
+
+def test_post_norms_forget_the_branches_size():
+  config = changed(post_norms=True, norm_eps=1e-12)
+  params = random_params(config)
+  louder = scaled(params, o=3, down=5)
+  close(all_hidden(row(6), louder, config), all_hidden(row(6), params, config))
+
+
+def test_activations():
+  np.testing.assert_allclose(
+    [f(np.float32(1)) for f in transformer.ACTIVATIONS.values()],
+    # 1 / (1 + 1/e), and (1 + tanh(sqrt(2/pi) x 1.044715)) / 2.
+    [0.7310586, 0.8411920],
+    rtol=1e-6,
+  )
 
 
 def test_grouped_queries_equal_repeated_key_value_heads():
@@ -184,18 +319,32 @@ def test_unembedding_is_the_table_only_when_tied():
   )
 
 
-# The last two are counted from the published configs of Qwen2.5-Coder.
+# As published, but for our own two.
 @pytest.mark.parametrize(
   'name, count',
-  [
-    ('small', 32_459_904),
-    ('qwen2.5-coder-1.5b', 1_543_714_304),
-    ('qwen2.5-coder-7b', 7_615_616_512),
-  ],
+  {
+    'tiny': 1_116_288,
+    'small': 32_459_904,
+    'qwen2.5-coder-0.5b': 494_032_768,
+    'qwen2.5-coder-1.5b': 1_543_714_304,
+    'qwen2.5-coder-3b': 3_085_938_688,
+    'qwen2.5-coder-7b': 7_615_616_512,
+    'qwen2.5-coder-14b': 14_770_033_664,
+    'qwen2.5-coder-32b': 32_763_876_352,
+    'qwen3-0.6b': 596_049_920,
+    'qwen3-1.7b': 1_720_574_976,
+    'qwen3-4b': 4_022_468_096,
+    'qwen3-8b': 8_190_735_360,
+    'llama3.1-8b': 8_030_261_248,
+    'llama3.2-1b': 1_235_814_400,
+    'llama3.2-3b': 3_212_749_824,
+    'gemma3-270m': 268_098_176,
+    'gemma3-1b': 999_885_952,
+  }.items(),
 )
 def test_presets_have_their_number_of_parameters(name, count):
   shapes = jax.eval_shape(
-    lambda key: transformer.init(key, transformer.PRESETS[name]),
+    lambda key: transformer.init(key, presets.PRESETS[name]),
     jax.random.key(0),
   )
   leaves = jax.tree.leaves(nn.unbox(shapes))
