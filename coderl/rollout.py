@@ -8,23 +8,22 @@ distinct shapes, and `with_advantages` adds what the algorithm learns from.
 from collections.abc import Sequence
 import dataclasses
 import functools
-import pathlib
 
 import jax
-import ml_collections
 import numpy as np
 
 from coderl import (
   advantages,
   algorithms,
   errors,
+  policies,
   sampling,
   sharding,
+  stopping,
   tokenization,
   types,
 )
 from coderl import prompts as prompts_lib
-from coderl.models import hf, transformer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,61 +37,6 @@ class Layout:
   bucket_len: int
   max_variables: int
   max_value_len: int
-
-
-@dataclasses.dataclass(frozen=True)
-class Policy:
-  """What can be sampled from. params: the transformer's, on devices."""
-
-  model: transformer.ModelConfig
-  params: types.Params
-  tokenizer: tokenization.Tokenizer
-
-
-EMBEDDED = pathlib.Path(__file__).parent / 'models' / 'embedded'
-
-
-def open_policy(
-  config: ml_collections.ConfigDict, mesh: jax.sharding.Mesh
-) -> Policy:
-  """The policy of a local Hugging Face folder, laid out on the mesh.
-
-  Args:
-    config: the section `model`: path ('' is the embedded policy), the preset
-      whose shape the folder must have, dtype and remat.
-    mesh: over which the params are spread, by sharding.RULES.
-
-  Raises:
-    UserError: it is no such folder, its model is not the preset's, or its
-      tokenizer is another model's.
-  """
-  if config.preset not in transformer.PRESETS:
-    raise errors.unknown('model', config.preset, transformer.PRESETS)
-  path = str(config.path or EMBEDDED)
-  tokenizer = tokenization.Tokenizer.from_dir(path)
-  model = hf.read_config(path)
-  tokenization.check_vocab(tokenizer, model.vocab_size)
-  numerics = dict(dtype=config.dtype, remat=config.remat)
-  model = dataclasses.replace(model, **numerics)
-  wanted = dataclasses.replace(
-    transformer.PRESETS[config.preset],
-    param_dtype=model.param_dtype,
-    **numerics,
-  )
-  if model != wanted:
-    pairs = zip(
-      *(dataclasses.asdict(m).items() for m in (wanted, model)), strict=True
-    )
-    differing = [f'{k}: {a} -> {b}' for (k, a), (_, b) in pairs if a != b]
-    raise errors.UserError(
-      f'model.path={path!r} does not hold model.preset='
-      f'{config.preset!r} ({"; ".join(differing)})'
-    )
-  shapes = jax.eval_shape(
-    functools.partial(transformer.init, config=model), jax.random.key(0)
-  )
-  _, params = hf.load(path, sharding.shardings(shapes, mesh))
-  return Policy(model, params, tokenizer)
 
 
 def bucket(length: int, multiple: int) -> int:
@@ -110,9 +54,11 @@ def generation_prompts(
   found = []
   for problem in problems:
     text = prompts_lib.generation(problem, style)
-    tokens, _ = tokenizer.encode_chat(text)
-    if len(tokens) <= max_prompt_len:
-      found.append(types.Prompt(types.GENERATE, text, tuple(tokens), problem))
+    prompt, _ = prompts_lib.make(
+      types.GENERATE, text, problem, tokenizer, style
+    )
+    if len(prompt.tokens) <= max_prompt_len:
+      found.append(prompt)
   return found
 
 
@@ -126,8 +72,36 @@ def pad_left(rows: Sequence[Sequence[int]], length: int):
   return tokens, valid
 
 
+@functools.lru_cache(maxsize=8)
+def stop_table(
+  tokenizer: tokenization.Tokenizer, vocab_size: int, stops: tuple[str, ...]
+) -> np.ndarray | None:
+  """The automaton of stop strings over the model's tokens; None without."""
+  if not stops:
+    return None
+  # The two may differ by padding, either way.
+  token_bytes = tokenizer.token_bytes()[:vocab_size]
+  unused = (b'',) * (vocab_size - len(token_bytes))
+  return stopping.table((*token_bytes, *unused), stops)
+
+
+def sample_shape(
+  prompts: Sequence[types.Prompt], bucket_len: int, mesh: jax.sharding.Mesh
+) -> tuple[int, int]:
+  """(U, P), the shape that these prompts are sampled in; a compilation each.
+
+  A run has max_prompt_len / bucket_len of P, and for each number of prompts
+  one U: that number rounded up, by a quarter at most, to one of four an octave.
+  """
+  parts = sharding.parts(mesh, sharding.BATCH[0])
+  each = -(-len(prompts) // parts)
+  each = bucket(each, 2 ** max(each.bit_length() - 3, 0))
+  longest = max(len(prompt.tokens) for prompt in prompts)
+  return parts * each, bucket(longest, bucket_len)
+
+
 def sample(
-  policy: Policy,
+  policy: policies.Policy,
   prompts: Sequence[types.Prompt],
   key: types.Array,
   *,
@@ -137,44 +111,63 @@ def sample(
 ) -> list[types.Rollout]:
   """G rollouts to each prompt, group by group in the prompts' order.
 
+  Compiles once for every `sample_shape`.
+
   Args:
     policy: what is sampled from.
-    prompts: of any kind; at least one.
+    prompts: of any kind, all with the same stops; at least one.
     key: consumed.
     config: how to sample.
     bucket_len: prompts are padded to a multiple of it.
-    mesh: prompts are spread over its data and fsdp axes; their number is
-      rounded up to a multiple of these by repeating the last.
+    mesh: prompts are dealt out over its data and fsdp axes.
   """
-  parts = mesh.shape['data'] * mesh.shape['fsdp']
-  rows = [p.tokens for p in prompts]
-  rows += [rows[-1]] * (bucket(len(rows), parts) - len(rows))
-  arrays = pad_left(rows, bucket(max(map(len, rows)), bucket_len))
-  samples = jax.device_get(
-    sampling.generate(
-      policy.params,
-      *sharding.put_batch(arrays, mesh),
-      key,
-      model=policy.model,
-      config=config,
-      stop_ids=policy.tokenizer.stop_ids,
-    )
+  stops = prompts[0].stops
+  if any(prompt.stops != stops for prompt in prompts):
+    raise ValueError('prompts of one call want the same stops')
+  parts = sharding.parts(mesh, sharding.BATCH[0])
+  count, length = sample_shape(prompts, bucket_len, mesh)
+  place = [
+    i % parts * (count // parts) + i // parts for i in range(len(prompts))
+  ]
+  rows: list[Sequence[int]] = [()] * count
+  index_U = np.full(count, -1, np.int32)
+  for i, at in enumerate(place):
+    rows[at], index_U[at] = prompts[i].tokens, i
+  arrays = pad_left(rows, length)
+  samples, _ = sampling.generate(
+    policy.params,
+    *sharding.put_batch((*arrays, index_U), mesh),
+    key,
+    stop_table(policy.tokenizer, policy.model.vocab_size, stops),
+    model=policy.model,
+    config=config,
+    stop_ids=policy.tokenizer.stop_ids,
   )
-  lens_B = samples.mask_BR.sum(axis=1)
-  rollouts = []
-  for b in range(len(prompts) * config.group_size):
-    tokens = tuple(samples.tokens_BR[b, : lens_B[b]].tolist())
-    finished = bool(samples.finished_B[b])
-    rollouts.append(
-      types.Rollout(
-        prompt=prompts[b // config.group_size],
-        tokens=tokens,
-        logprobs=tuple(samples.logprobs_BR[b, : lens_B[b]].tolist()),
-        text=policy.tokenizer.decode(tokens[:-1] if finished else tokens),
-        finished=finished,
-      )
-    )
-  return rollouts
+  samples = jax.device_get(samples)
+  size = config.group_size
+  return [
+    _rollout(policy.tokenizer, prompts[i], samples, at * size + g)
+    for i, at in enumerate(place)
+    for g in range(size)
+  ]
+
+
+def _rollout(
+  tokenizer: tokenization.Tokenizer,
+  prompt: types.Prompt,
+  samples: sampling.Samples,
+  row: int,
+) -> types.Rollout:
+  length = samples.len_N[row]
+  tokens = tuple(samples.tokens_NR[row, :length].tolist())
+  ended = tokens[-1] in tokenizer.stop_ids
+  return types.Rollout(
+    prompt=prompt,
+    tokens=tokens,
+    logprobs=tuple(samples.logprobs_NR[row, :length].tolist()),
+    text=tokenizer.decode(tokens[:-1] if ended else tokens),
+    finished=bool(samples.finished_N[row]),
+  )
 
 
 def pack(

@@ -1,10 +1,13 @@
-"""Sampling: a state and a step.
+"""Sampling: a state and a step, in a loop that stays on the device.
 
-Each prompt is prefilled once; its keys and values are shared by the G samples
-of its group. The decode loop runs on the device and ends when every row has
-stopped. The reported log-probabilities are those of the temperature-scaled
-distribution *before* top-k and top-p, which is what the training forward
-computes, so the importance ratio at the sampling policy is one.
+Each prompt is prefilled once. Its G samples are rows; rows wait in a queue for
+one of B slots, take it over when the row before them ends, and start from a
+copy of the prompt's keys and values: a row that ends early holds up nobody. On
+a mesh, each shard of rows has slots and a queue of its own.
+
+The reported log-probabilities are those of the temperature-scaled distribution
+*before* top-k, top-p and min-p, which is what the training forward computes, so
+the importance ratio at the sampling policy is one.
 """
 
 from collections.abc import Sequence
@@ -14,11 +17,19 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec
 
-from coderl import types
-from coderl.models import transformer
+from coderl import draws, sharding, stopping, types
+from coderl.models import decoding, transformer
 
 Array = types.Array
+
+# Tokens of prompts that are prefilled at a time.
+_PREFILL_LEN_TOKENS = 16384
+# Places of the cache are read up to a bound, which doubles from here.
+_LEAST_WIDTH = 256
+# Slots are refilled once one in so many is idle.
+_IDLE_SHARE = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +38,9 @@ class SamplingConfig:
 
   group_size: G, samples a prompt. max_len_tokens: R, a response's length
   limit. temperature: 0 takes the most likely token. top_k: 0 keeps all.
-  top_p: 1 keeps all.
+  top_p: 1 keeps all. min_p: keeps tokens at least so likely, as a share of the
+  most likely; 0 keeps all. slots: B, rows decoded at once, on all devices
+  together; 0 is all. cache_dtype: of decoding.CACHE_DTYPES; '' is the model's.
   """
 
   group_size: int = 1
@@ -35,151 +48,290 @@ class SamplingConfig:
   temperature: float = 1.0
   top_k: int = 0
   top_p: float = 1.0
+  min_p: float = 0.0
+  slots: int = 0
+  cache_dtype: str = ''
 
 
 class Samples(NamedTuple):
-  """Responses, row b of prompt b // G.
+  """Responses, row n of prompt n // G.
 
-  tokens_BR: int32, padded with 0 after the stop token.
-  logprobs_BR: float32, 0 on padding.
-  mask_BR: bool, True on sampled tokens, the stop token included.
-  finished_B: bool, a stop token was sampled within the limit.
+  tokens_NR: int32, padded with 0 after the token that ends the response.
+  logprobs_NR: float32, 0 on padding.
+  len_N: int32, tokens of the response, the one that ends it included.
+  finished_N: bool, it ended by a stop token or string within the limit.
   """
 
-  tokens_BR: Array
-  logprobs_BR: Array
-  mask_BR: Array
-  finished_B: Array
+  tokens_NR: Array
+  logprobs_NR: Array
+  len_N: Array
+  finished_N: Array
 
 
 class SamplingState(NamedTuple):
-  """What a decode step changes."""
+  """What a step changes; all int32 but for the cache and hidden states.
 
-  cache: transformer.Cache
-  logits_BV: Array
+  row_B: the row that a slot samples, N where it is idle.
+  len_B: tokens sampled of that row. start_B: place of its prompt's first token.
+  stop_B: state of the stop strings' automaton.
+  next_row: the queue's head. steps: tokens decoded by each slot so far.
+  """
+
+  cache: decoding.Cache
+  hidden_BD: Array
+  row_B: Array
+  len_B: Array
+  start_B: Array
+  stop_B: Array
+  next_row: Array
+  steps: Array
   samples: Samples
 
 
-def filter_logits(logits_BV: Array, top_k: int, top_p: float) -> Array:
-  """Minus infinity outside the top k and the nucleus of mass top_p."""
-  if top_k:
-    kept_BK, _ = jax.lax.top_k(logits_BV, min(top_k, logits_BV.shape[-1]))
-    logits_BV = jnp.where(logits_BV < kept_BK[:, -1:], -jnp.inf, logits_BV)
-  if top_p < 1:
-    sorted_BV = jnp.sort(logits_BV, axis=-1, descending=True)
-    probs_BV = jax.nn.softmax(sorted_BV, axis=-1)
-    # The first token past the mass is the last one kept.
-    outside_BV = jnp.cumsum(probs_BV, axis=-1) - probs_BV >= top_p
-    least_B1 = jnp.min(
-      jnp.where(outside_BV, jnp.inf, sorted_BV), axis=-1, keepdims=True
-    )
-    logits_BV = jnp.where(logits_BV < least_B1, -jnp.inf, logits_BV)
-  return logits_BV
+class Prompts(NamedTuple):
+  """Prefilled prompts. hidden_UD: of their last tokens. start_U: first place.
+
+  num_rows: U x G of the real prompts, which come first.
+  """
+
+  cache: decoding.Cache
+  hidden_UD: Array
+  start_U: Array
+  keys_N: Array
+  num_rows: Array
 
 
-def sample_tokens(
-  keys_B: Array, logits_BV: Array, config: SamplingConfig
-) -> tuple[Array, Array]:
-  """One token a row and its log-probability; the keys are consumed."""
-  scaled_BV = logits_BV / (config.temperature or 1.0)
-  if config.temperature == 0:
-    token_B = jnp.argmax(scaled_BV, axis=-1)
-  else:
-    kept_BV = filter_logits(scaled_BV, config.top_k, config.top_p)
-    token_B = jax.vmap(jax.random.categorical)(keys_B, kept_BV)
-  logprob_B = jnp.take_along_axis(
-    jax.nn.log_softmax(scaled_BV), token_B[:, None], axis=-1
-  )[:, 0]
-  return token_B.astype(jnp.int32), logprob_B
-
-
-def next_logits(
-  params: types.Params, model: transformer.ModelConfig, hidden_BD: Array
-) -> Array:
-  """logits_BV, summed and kept in float32 as in training."""
-  return jnp.einsum(
-    'bd,dv->bv',
-    hidden_BD,
-    transformer.unembedding(params, model),
-    preferred_element_type=jnp.float32,
-  )
+def widths(prompt_len: int, config: SamplingConfig) -> list[int]:
+  """Bounds up to which the cache is read, ascending; a compiled step each."""
+  whole = prompt_len + config.max_len_tokens
+  bounds = [whole]
+  while bounds[0] > 2 * max(_LEAST_WIDTH, prompt_len):
+    bounds.insert(0, -(-bounds[0] // 2))
+  return bounds
 
 
 def prefill(
-  params: types.Params,
-  model: transformer.ModelConfig,
+  weights: decoding.Weights,
   prompts_UP: Array,
   valid_UP: Array,
+  index_U: Array,
+  key: Array,
+  model: transformer.ModelConfig,
   config: SamplingConfig,
-) -> SamplingState:
-  """The state before the first token: U prompts, B = U x G rows."""
+) -> Prompts:
+  """Runs every prompt once."""
+
+  def one(row):
+    prompt_P, valid_P = row
+    hidden_1D, cache = decoding.prefill(
+      weights,
+      model,
+      prompt_P[None],
+      valid_P[None],
+      config.cache_dtype or model.dtype,
+    )
+    return jax.tree.map(lambda a: a[0], (hidden_1D, cache))
+
   u, p = prompts_UP.shape
-  batch = u * config.group_size
-  mask = jnp.tril(jnp.ones((p, p), bool)) & valid_UP[:, None, :]
-  hidden_UPD, _, (k, v) = transformer.Transformer(model).apply(
-    {'params': params},
-    prompts_UP,
-    transformer.positions(valid_UP),
-    mask | jnp.eye(p, dtype=bool),
-    keep_kv=True,
+  at_once = min(u, max(1, _PREFILL_LEN_TOKENS // p))
+  hidden_UD, cache = jax.lax.map(
+    one, (prompts_UP, valid_UP), batch_size=at_once
   )
-  logits_UV = next_logits(params, model, hidden_UPD[:, -1])
-  slots = (
-    model.num_layers,
-    batch,
-    config.max_len_tokens,
-    model.num_kv_heads,
-    model.head_dim,
+  g = config.group_size
+  row_N = (index_U[:, None] * g + jnp.arange(g)).reshape(-1)
+  return Prompts(
+    cache,
+    hidden_UD,
+    p - valid_UP.sum(axis=1, dtype=jnp.int32),
+    jax.vmap(jax.random.fold_in, (None, 0))(key, row_N),
+    g * jnp.sum(index_U >= 0, dtype=jnp.int32),
   )
-  cache = transformer.Cache(
-    k, v, valid_UP, jnp.zeros(slots, k.dtype), jnp.zeros(slots, v.dtype), 0
+
+
+def refill(
+  state: SamplingState, prompts: Prompts, config: SamplingConfig
+) -> SamplingState:
+  """Gives idle slots the next rows of the queue."""
+  rows = state.samples.len_N.shape[0]
+  idle_B = state.row_B == rows
+  row_B = state.next_row + jnp.cumsum(idle_B) - 1
+  taken_B = idle_B & (row_B < prompts.num_rows)
+  row_B = jnp.where(taken_B, row_B, state.row_B)
+  prompt_B = jnp.minimum(row_B // config.group_size, len(prompts.start_U) - 1)
+  count = jnp.sum(taken_B, dtype=jnp.int32)
+  # The slots taken come first.
+  slots_B = jnp.argsort(~taken_B, stable=True)
+
+  def copy(i, cache):
+    slot = slots_B[i]
+    return decoding.fill(cache, slot, prompts.cache, prompt_B[slot])
+
+  pick = lambda new, old: jnp.where(
+    taken_B.reshape(-1, *[1] * (old.ndim - 1)), new, old
   )
-  shape = (batch, config.max_len_tokens)
-  samples = Samples(
-    jnp.zeros(shape, jnp.int32),
-    jnp.zeros(shape, jnp.float32),
-    jnp.zeros(shape, bool),
-    jnp.zeros((batch,), bool),
-  )
-  return SamplingState(
-    cache._replace(length=jnp.int32(0)),
-    jnp.repeat(logits_UV, config.group_size, axis=0),
-    samples,
+  return state._replace(
+    cache=jax.lax.fori_loop(0, count, copy, state.cache),
+    hidden_BD=pick(prompts.hidden_UD[prompt_B], state.hidden_BD),
+    row_B=row_B.astype(jnp.int32),
+    len_B=pick(0, state.len_B),
+    start_B=pick(prompts.start_U[prompt_B], state.start_B),
+    stop_B=pick(stopping.START, state.stop_B),
+    next_row=state.next_row + count,
   )
 
 
 def sample_step(
   state: SamplingState,
-  params: types.Params,
+  weights: decoding.Weights,
+  prompts: Prompts,
+  stop_ids: Sequence[int],
+  stop_table_SV: Array | None,
   model: transformer.ModelConfig,
-  keys_B: Array,
-  prompt_len_B: Array,
-  stop_ids: Array,
+  config: SamplingConfig,
+  prompt_len: int,
+  width: int,
+) -> SamplingState:
+  """Samples one token a slot and runs it through the policy."""
+  old, row_B, len_B = state.samples, state.row_B, state.len_B
+  rows, limit = old.tokens_NR.shape
+  active_B = row_B < rows
+  keys_B = jax.vmap(jax.random.fold_in)(
+    prompts.keys_N[jnp.minimum(row_B, rows - 1)], len_B
+  )
+  token_B, logprob_B = draws.token(
+    keys_B,
+    decoding.logits(weights, state.hidden_BD),
+    temperature=config.temperature,
+    top_k=config.top_k,
+    top_p=config.top_p,
+    min_p=config.min_p,
+  )
+  stop_B = state.stop_B
+  stopped_B = jnp.isin(token_B, jnp.asarray(stop_ids, jnp.int32))
+  if stop_table_SV is not None:
+    stop_B = stop_table_SV[stop_B, token_B]
+    stopped_B |= stop_B == stop_table_SV.shape[0] - 1
+  # Writes of idle slots fall off the end.
+  put = lambda a, x, *at: a.at[(row_B, *at)].set(x, mode='drop')
+  samples = Samples(
+    put(old.tokens_NR, token_B, len_B),
+    put(old.logprobs_NR, logprob_B, len_B),
+    put(old.len_N, len_B + 1),
+    put(old.finished_N, stopped_B),
+  )
+  hidden_BD, cache = decoding.step(
+    weights,
+    model,
+    token_B,
+    state.start_B,
+    jnp.minimum(prompt_len + len_B, width - 1),
+    state.cache,
+    width,
+  )
+  len_B = jnp.where(active_B, len_B + 1, len_B)
+  ended_B = stopped_B | (len_B == limit)
+  return state._replace(
+    cache=cache,
+    hidden_BD=hidden_BD,
+    row_B=jnp.where(ended_B, rows, row_B),
+    len_B=len_B,
+    stop_B=stop_B,
+    steps=state.steps + 1,
+    samples=samples,
+  )
+
+
+def _begin(
+  prompts: Prompts,
+  slots: int,
+  prompt_len: int,
+  model: transformer.ModelConfig,
   config: SamplingConfig,
 ) -> SamplingState:
-  """Samples one token a row and runs it through the policy."""
-  step, old = state.cache.length, state.samples
-  step_keys_B = jax.vmap(jax.random.fold_in, (0, None))(keys_B, step)
-  token_B, logprob_B = sample_tokens(step_keys_B, state.logits_BV, config)
-  alive_B = ~old.finished_B
-  token_B = jnp.where(alive_B, token_B, 0)
-  put = lambda a_BR, a_B: jax.lax.dynamic_update_slice(
-    a_BR, a_B[:, None].astype(a_BR.dtype), (0, step)
+  """Every slot idle, every row in the queue."""
+  rows, limit = prompts.keys_N.shape[0], config.max_len_tokens
+  zeros_B = jnp.zeros(slots, jnp.int32)
+  cache = decoding.empty(
+    slots, prompt_len + limit, model, config.cache_dtype or model.dtype
   )
-  samples = Samples(
-    put(old.tokens_BR, token_B),
-    put(old.logprobs_BR, jnp.where(alive_B, logprob_B, 0)),
-    put(old.mask_BR, alive_B),
-    old.finished_B | (alive_B & jnp.isin(token_B, stop_ids)),
+  return SamplingState(
+    cache=cache,
+    hidden_BD=jnp.zeros((slots, model.d_model), prompts.hidden_UD.dtype),
+    row_B=jnp.full(slots, rows, jnp.int32),
+    len_B=zeros_B,
+    start_B=zeros_B,
+    stop_B=zeros_B,
+    next_row=jnp.int32(0),
+    steps=jnp.int32(0),
+    samples=Samples(
+      jnp.zeros((rows, limit), jnp.int32),
+      jnp.zeros((rows, limit), jnp.float32),
+      jnp.zeros(rows, jnp.int32),
+      jnp.zeros(rows, bool),
+    ),
   )
-  hidden_B1D, cache, _ = transformer.Transformer(model).apply(
-    {'params': params},
-    token_B[:, None],
-    (prompt_len_B + step)[:, None],
-    cache=state.cache,
-  )
-  logits_BV = next_logits(params, model, hidden_B1D[:, 0])
-  return SamplingState(cache, logits_BV, samples)
+
+
+def _generate_shard(
+  weights: decoding.Weights,
+  prompts_UP: Array,
+  valid_UP: Array,
+  index_U: Array,
+  key: Array,
+  stop_table_SV: Array | None,
+  *,
+  model: transformer.ModelConfig,
+  config: SamplingConfig,
+  stop_ids: Sequence[int],
+  slots: int,
+) -> tuple[Samples, Array]:
+  """The samples of one shard's prompts, and the steps they took."""
+  prompt_len = prompts_UP.shape[1]
+  prompts = prefill(weights, prompts_UP, valid_UP, index_U, key, model, config)
+  rows = prompts.keys_N.shape[0]
+  slots = min(slots or rows, rows)
+  bounds = widths(prompt_len, config)
+
+  def go_on(state):
+    """Whether to decode: some slot is busy, and not too many wait for rows."""
+    idle = jnp.sum(state.row_B == rows)
+    waiting = state.next_row < prompts.num_rows
+    refillable = waiting & (idle * _IDLE_SHARE >= slots)
+    return (idle < slots) & ~refillable
+
+  def fits(state, low, high):
+    busy_B = state.row_B < rows
+    need = prompt_len + jnp.max(jnp.where(busy_B, state.len_B, 0)) + 1
+    return (need > low) & (need <= high)
+
+  def turn(state):
+    state = refill(state, prompts, config)
+    for low, high in zip([0, *bounds], bounds, strict=False):
+      step = partial(
+        sample_step,
+        weights=weights,
+        prompts=prompts,
+        stop_ids=stop_ids,
+        stop_table_SV=stop_table_SV,
+        model=model,
+        config=config,
+        prompt_len=prompt_len,
+        width=high,
+      )
+      state = jax.lax.while_loop(
+        lambda s, low=low, high=high: go_on(s) & fits(s, low, high),
+        step,
+        state,
+      )
+    return state
+
+  def unfinished(state):
+    busy = jnp.any(state.row_B < rows)
+    return busy | (state.next_row < prompts.num_rows)
+
+  state = _begin(prompts, slots, prompt_len, model, config)
+  state = jax.lax.while_loop(unfinished, turn, state)
+  return state.samples, state.steps[None]
 
 
 @partial(jax.jit, static_argnames=('model', 'config', 'stop_ids'))
@@ -187,37 +339,53 @@ def generate(
   params: types.Params,
   prompts_UP: Array,
   valid_UP: Array,
+  index_U: Array,
   key: Array,
+  stop_table_SV: Array | None = None,
   *,
   model: transformer.ModelConfig,
   config: SamplingConfig,
   stop_ids: Sequence[int],
-) -> Samples:
+) -> tuple[Samples, Array]:
   """Samples G responses to each of U prompts.
+
+  Under a mesh (jax.set_mesh), prompts are split over data and fsdp, and each
+  part is decoded on its own with the weights gathered over these axes; layers
+  stay split over tensor.
 
   Args:
     params: the policy's.
     prompts_UP: int32, left-padded.
     valid_UP: bool, False on padding.
-    key: consumed. A row's samples depend on the key and the row's index, not
-      on its neighbours.
+    index_U: int32, the number of each prompt; -1 for none, these come last in
+      their part of the mesh.
+    key: consumed. A row's samples depend on the key, its prompt's number and
+      its place in the group, not on its neighbours, slots or the mesh.
+    stop_table_SV: of stopping.table, or None without stop strings.
     model, config: static.
     stop_ids: tokens that end a response; a tuple.
 
   Returns:
-    Samples of B = U x G rows, the group of prompt u at rows u G to u G + G - 1.
+    Samples of N = U x G rows, the group of prompt u at rows u G to u G + G - 1;
+    and the steps decoded by each part of the mesh.
   """
-  state = prefill(params, model, prompts_UP, valid_UP, config)
-  batch = state.logits_BV.shape[0]
-  keys_B = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(batch))
-  prompt_len_B = jnp.repeat(valid_UP.sum(1), config.group_size)
-  stop = jnp.asarray(stop_ids)
-
-  def unfinished(state):
-    more = state.cache.length < config.max_len_tokens
-    return more & ~jnp.all(state.samples.finished_B)
-
-  def step(state):
-    return sample_step(state, params, model, keys_B, prompt_len_B, stop, config)
-
-  return jax.lax.while_loop(unfinished, step, state).samples
+  mesh = jax.sharding.get_abstract_mesh()
+  parts = 1 if mesh.empty else sharding.parts(mesh, sharding.BATCH[0])
+  run = partial(
+    _generate_shard,
+    model=model,
+    config=config,
+    stop_ids=stop_ids,
+    slots=-(-config.slots // parts),
+  )
+  if not mesh.empty:
+    whole = PartitionSpec()
+    run = jax.shard_map(
+      run,
+      in_specs=(whole, *[sharding.BATCH] * 3, whole, whole),
+      out_specs=sharding.BATCH,
+      axis_names=set(sharding.BATCH[0]),
+      check_vma=False,
+    )
+  weights = decoding.prepare(params, model)
+  return run(weights, prompts_UP, valid_UP, index_U, key, stop_table_SV)

@@ -65,12 +65,12 @@ def make_mesh(shape: Sequence[int]) -> Mesh:
 
 def check_batch(rows: int, name: str, mesh: Mesh, microbatches: int) -> None:
   """Raises UserError unless `rows` split over microbatches and the mesh."""
-  parts = mesh.shape['data'] * mesh.shape['fsdp'] * microbatches
-  if rows % parts:
+  equal = parts(mesh, BATCH[0]) * microbatches
+  if rows % equal:
     raise errors.UserError(
       f'{name} gives {rows} rows, which do not divide into'
       f' data x fsdp x microbatches = {mesh.shape["data"]} x'
-      f' {mesh.shape["fsdp"]} x {microbatches} = {parts} equal parts'
+      f' {mesh.shape["fsdp"]} x {microbatches} = {equal} equal parts'
     )
 
 
@@ -90,13 +90,14 @@ def _divided(sharding: NamedSharding, array):
   if isinstance(array, optax.MaskedNode):  # A leaf that has no such statistic.
     return array
   spec = [
-    axes if size % _parts(sharding.mesh, axes) == 0 else None
+    axes if size % parts(sharding.mesh, axes) == 0 else None
     for size, axes in zip(array.shape, sharding.spec, strict=False)
   ]
   return NamedSharding(sharding.mesh, PartitionSpec(*spec))
 
 
-def _parts(mesh: Mesh, axes: str | Sequence[str] | None) -> int:
+def parts(mesh: Mesh, axes: str | Sequence[str] | None) -> int:
+  """How many parts an array's axis is split into over these mesh axes."""
   axes = (axes,) if isinstance(axes, str) else axes or ()
   return math.prod(mesh.shape[axis] for axis in axes)
 
@@ -105,10 +106,12 @@ def over_rows(x):
   """Asks that rows lie over data and fsdp, every other axis whole.
 
   Without it, XLA may lay activations out like the weights and then
-  rematerialise them. Asks nothing where no mesh is set, or rows do not divide.
+  rematerialise them. Asks nothing where no mesh is set, rows do not divide, or
+  a shard_map has split them already.
   """
   mesh = jax.sharding.get_abstract_mesh()
-  if mesh.empty or x.shape[0] % _parts(mesh, BATCH[0]):
+  split = set(BATCH[0]) & set(mesh.manual_axes)
+  if mesh.empty or split or x.shape[0] % parts(mesh, BATCH[0]):
     return x
   return jax.lax.with_sharding_constraint(x, BATCH)
 

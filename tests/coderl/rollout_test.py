@@ -1,13 +1,9 @@
 """Laws of the way from prompts to batches."""
 
-import flax.linen as nn
-import jax
-import ml_collections
 import numpy as np
 import pytest
 
-from coderl import errors, rollout, sharding, tokenization, types
-from coderl.models import hf, transformer
+from coderl import errors, rollout, tokenization, types
 
 TOKENIZER = tokenization.train_bpe(['total = 12\n'], 300)
 EOS = TOKENIZER.eos_id
@@ -83,28 +79,3 @@ def test_minibatches_hold_whole_groups():
     match=r'train.prompts_per_step=6 does .* train.minibatches=4',
   ):
     rollout.minibatches(batch, 4, 2, np.random.default_rng(0))
-
-
-def test_an_opened_policy_lies_on_the_mesh(tmp_path):
-  tiny = transformer.PRESETS['tiny']
-  shapes = jax.eval_shape(
-    lambda key: nn.unbox(transformer.init(key, tiny)), jax.random.key(0)
-  )
-  params = jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes)
-  hf.save(tmp_path, tiny, params)
-  TOKENIZER.save(tmp_path)
-  mesh = sharding.make_mesh((-1, 1, 1))
-  config = ml_collections.ConfigDict(
-    dict(path=str(tmp_path), preset='tiny', dtype='bfloat16', remat=False)
-  )
-  policy = rollout.open_policy(config, mesh)
-  assert policy.model.dtype == 'bfloat16'
-  for leaf in jax.tree.leaves(policy.params):
-    assert isinstance(leaf, jax.Array)
-    assert leaf.sharding.mesh == mesh
-    assert leaf.dtype == np.float32
-  config.preset = 'small'
-  with pytest.raises(
-    errors.UserError, match=r"does not hold .*'small'.*layers: 9"
-  ):
-    rollout.open_policy(config, mesh)

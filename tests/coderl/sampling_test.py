@@ -1,6 +1,11 @@
 """Laws of the sampler."""
 
 import dataclasses
+import json
+import os
+import pathlib
+import subprocess
+import sys
 
 import flax.linen as nn
 import jax
@@ -8,8 +13,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from coderl import algorithms, losses, sampling, train_step, types
-from coderl.models import transformer
+from coderl import (
+  algorithms,
+  draws,
+  losses,
+  sampling,
+  stopping,
+  train_step,
+  types,
+)
+from coderl.models import decoding, transformer
 
 # These programs take long to compile and no time to run.
 jax.config.update('jax_disable_most_optimizations', True)
@@ -29,6 +42,8 @@ SAMPLING = sampling.SamplingConfig(
 P = 5
 PROMPTS = np.random.default_rng(0).integers(0, 7, (2, P))
 VALID = np.arange(P)[None] >= np.array([[2], [0]])
+MANY = np.random.default_rng(1).integers(0, 7, (6, P))
+MANY_VALID = np.arange(P) >= np.array([[2], [0], [4], [1], [0], [3]])
 
 
 def random_params(seed=0):
@@ -47,22 +62,38 @@ PARAMS = random_params()
 def generate(
   prompts=PROMPTS,
   valid=VALID,
+  index=None,
   seed=0,
   params=PARAMS,
   model=CONFIG,
   config=SAMPLING,
   stop_ids=(6,),
+  stop_table=None,
 ):
-  samples = sampling.generate(
+  samples, _ = sampling.generate(
     params,
     prompts,
     valid,
+    np.arange(len(prompts), dtype=np.int32) if index is None else index,
     jax.random.key(seed),
+    stop_table,
     model=model,
     config=config,
     stop_ids=stop_ids,
   )
   return jax.tree.map(np.asarray, samples)
+
+
+def mask(samples):
+  return np.arange(samples.tokens_NR.shape[1]) < samples.len_N[:, None]
+
+
+def assert_same(a, b):
+  """The same tokens; log-probabilities up to the order of sums."""
+  np.testing.assert_array_equal(a.tokens_NR, b.tokens_NR)
+  np.testing.assert_array_equal(a.len_N, b.len_N)
+  np.testing.assert_array_equal(a.finished_N, b.finished_N)
+  np.testing.assert_allclose(a.logprobs_NR, b.logprobs_NR, atol=1e-5)
 
 
 # In bfloat16 a cached step rounds other hidden states than the whole forward:
@@ -73,15 +104,16 @@ def generate(
 def test_logprobs_are_those_of_the_training_forward(dtype, atol):
   model = dataclasses.replace(CONFIG, dtype=dtype)
   samples = generate(model=model)
-  g, (b, r) = SAMPLING.group_size, samples.tokens_BR.shape
+  g, (b, r) = SAMPLING.group_size, samples.tokens_NR.shape
+  mask_BR = mask(samples)
   zeros = np.zeros((b, r), np.float32)
   batch = types.RolloutBatch(
     tokens_BT=np.concatenate(
-      [np.repeat(PROMPTS, g, 0), samples.tokens_BR], axis=1
+      [np.repeat(PROMPTS, g, 0), samples.tokens_NR], axis=1
     ),
-    valid_BT=np.concatenate([np.repeat(VALID, g, 0), samples.mask_BR], axis=1),
-    mask_BR=samples.mask_BR,
-    logprobs_BR=samples.logprobs_BR,
+    valid_BT=np.concatenate([np.repeat(VALID, g, 0), mask_BR], axis=1),
+    mask_BR=mask_BR,
+    logprobs_BR=samples.logprobs_NR,
     advantages_BR=zeros,
     returns_BR=zeros,
     values_BR=zeros,
@@ -98,19 +130,17 @@ def test_logprobs_are_those_of_the_training_forward(dtype, atol):
       {'policy': policy}, batch, objective
     )
   )(PARAMS, batch).logprobs_BR
-  masked = np.where(samples.mask_BR, scored, 0)
-  np.testing.assert_allclose(samples.logprobs_BR, masked, atol=atol)
+  masked = np.where(mask_BR, scored, 0)
+  np.testing.assert_allclose(samples.logprobs_NR, masked, atol=atol)
 
 
 def test_logits_are_not_rounded_to_bfloat16():
   model = dataclasses.replace(CONFIG, dtype='bfloat16')
-  state = jax.eval_shape(
-    lambda: sampling.prefill(PARAMS, model, PROMPTS, VALID, SAMPLING)
-  )
-  assert state.logits_BV.dtype == jnp.float32
+  weights = decoding.prepare(PARAMS, model)
   hidden_BD = jax.random.normal(jax.random.key(0), (64, 16), jnp.bfloat16)
   tokens_B = jnp.arange(64) % 7
-  logits_BV = sampling.next_logits(PARAMS, model, hidden_BD)
+  logits_BV = decoding.logits(weights, hidden_BD)
+  assert logits_BV.dtype == jnp.float32
   trained, _ = losses.token_logprobs(
     hidden_BD[None],
     transformer.unembedding(PARAMS, model),
@@ -122,24 +152,147 @@ def test_logits_are_not_rounded_to_bfloat16():
   np.testing.assert_allclose(sampled, trained[0], atol=1e-5)
 
 
+@jax.jit
+def slow_logits(params, tokens, valid):
+  hidden = transformer.hidden_states(params, CONFIG, tokens, valid)
+  return hidden[:, -1] @ transformer.unembedding(params, CONFIG)
+
+
+def slow_generate(prompts, reals, config, stop_ids=(6,)):
+  """Sample after sample, token after token, the whole text run each time."""
+  width = prompts.shape[1] + config.max_len_tokens
+  rows = []
+  for u, (prompt, real) in enumerate(zip(prompts, reals, strict=True)):
+    for g in range(config.group_size):
+      key = jax.random.fold_in(jax.random.key(0), u * config.group_size + g)
+      text, out = prompt[real].tolist(), []
+      while len(out) < config.max_len_tokens:
+        padded = np.zeros((1, width), np.int32)
+        padded[0, width - len(text) :] = text
+        valid = np.arange(width)[None] >= width - len(text)
+        logits = slow_logits(PARAMS, padded, valid)
+        token, _ = draws.token(
+          jax.random.fold_in(key, len(out))[None],
+          logits,
+          temperature=config.temperature,
+          top_k=config.top_k,
+          top_p=config.top_p,
+          min_p=config.min_p,
+        )
+        out.append(int(token[0]))
+        text.append(out[-1])
+        if out[-1] in stop_ids:
+          break
+      rows.append(out)
+  return rows
+
+
+@pytest.mark.parametrize('slots', [0, 1, 4])
+def test_equals_a_slow_and_obvious_sampler(slots):
+  expected = slow_generate(MANY, MANY_VALID, SAMPLING, stop_ids=(4, 6))
+  assert len({len(row) for row in expected}) > 1  # Some end early.
+  config = dataclasses.replace(SAMPLING, slots=slots)
+  samples = generate(MANY, MANY_VALID, config=config, stop_ids=(4, 6))
+  rows = zip(samples.tokens_NR, samples.len_N, strict=True)
+  assert [row[:n].tolist() for row, n in rows] == expected
+
+
 def test_sharing_a_prompt_in_a_group_changes_nothing():
   g = SAMPLING.group_size
   alone = dataclasses.replace(SAMPLING, group_size=1)
-  shared = generate()
   separate = generate(
     np.repeat(PROMPTS, g, 0), np.repeat(VALID, g, 0), config=alone
   )
-  np.testing.assert_array_equal(shared.tokens_BR, separate.tokens_BR)
-  np.testing.assert_allclose(
-    shared.logprobs_BR, separate.logprobs_BR, atol=1e-5
+  assert_same(generate(), separate)
+
+
+@pytest.mark.parametrize('slots', [1, 2, 5, 17])
+def test_refilling_slots_changes_nothing(slots):
+  long = dataclasses.replace(SAMPLING, max_len_tokens=20)
+  few = dataclasses.replace(long, slots=slots)
+  whole = generate(MANY, MANY_VALID, config=long)
+  assert_same(generate(MANY, MANY_VALID, config=few), whole)
+
+
+def test_refilling_saves_steps():
+  """A row that ends early does not hold its slot."""
+  long = dataclasses.replace(SAMPLING, max_len_tokens=20, slots=2)
+  index = np.arange(6, dtype=np.int32)
+  samples, steps = sampling.generate(
+    PARAMS,
+    MANY,
+    MANY_VALID,
+    index,
+    jax.random.key(0),
+    model=CONFIG,
+    config=long,
+    stop_ids=(6,),
   )
+  lens = np.asarray(samples.len_N)
+  # In pairs, the longer of a pair would count.
+  pairs = lens.reshape(-1, 2).max(axis=1).sum()
+  assert lens.sum() / 2 <= steps[0] <= lens.sum() / 2 + lens.max() < pairs
+
+
+def test_places_without_a_prompt_are_skipped():
+  index = np.array([0, 1, -1, -1], np.int32)
+  more = np.concatenate([PROMPTS, PROMPTS])
+  samples = generate(more, np.concatenate([VALID, VALID]), index=index)
+  rows = len(PROMPTS) * SAMPLING.group_size
+  assert_same(sampling.Samples(*(a[:rows] for a in samples)), generate())
+  assert not samples.len_N[rows:].any()
+
+
+def test_a_long_cache_is_read_up_to_bounds_that_grow(monkeypatch):
+  long = dataclasses.replace(SAMPLING, max_len_tokens=40, slots=4)
+  whole = generate(MANY, MANY_VALID, config=long, stop_ids=(99,))
+  assert sampling.widths(P, long) == [45]
+  monkeypatch.setattr(sampling, '_LEAST_WIDTH', 6)
+  assert sampling.widths(P, long) == [12, 23, 45]
+  sampling.generate.clear_cache()
+  parts = generate(MANY, MANY_VALID, config=long, stop_ids=(99,))
+  sampling.generate.clear_cache()
+  assert_same(parts, whole)
+
+
+@pytest.mark.parametrize('dtype, atol', [('bfloat16', 0.1), ('int8', 0.1)])
+def test_a_small_cache_is_close(dtype, atol):
+  small = dataclasses.replace(SAMPLING, cache_dtype=dtype)
+  exact, close = generate(), generate(config=small)
+  first = exact.logprobs_NR[:, 0]
+  # The first token's comes from the prefill, which reads no cache.
+  np.testing.assert_allclose(close.logprobs_NR[:, 0], first, atol=1e-6)
+  same = (close.tokens_NR == exact.tokens_NR).all(axis=1)
+  assert same.any()
+  difference = np.abs(close.logprobs_NR - exact.logprobs_NR)[same]
+  assert 0 < difference.max() < atol
+
+
+def test_same_samples_on_any_mesh():
+  script = pathlib.Path(__file__).with_name('sampling_mesh_script.py')
+  run = subprocess.run(
+    [sys.executable, '-m', f'tests.coderl.{script.stem}'],
+    cwd=script.parents[2],
+    env=os.environ | {'JAX_NUM_CPU_DEVICES': '8'},
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert run.returncode == 0, run.stderr
+  found = json.loads(run.stdout.splitlines()[-1])
+  assert {f['parts'] for f in found.values()} == {1, 2, 4, 8}
+  first, *others = found.values()
+  assert len(set(first['len'])) > 1
+  for other in others:
+    assert other['tokens'] == first['tokens']
+    np.testing.assert_allclose(other['logprobs'], first['logprobs'], atol=1e-5)
 
 
 def test_samples_follow_the_softmax():
   rows = 8192
   config = sampling.SamplingConfig(rows, max_len_tokens=1, temperature=0.7)
   samples = generate(PROMPTS[:1], VALID[:1], config=config)
-  observed = np.bincount(samples.tokens_BR[:, 0], minlength=7)
+  observed = np.bincount(samples.tokens_NR[:, 0], minlength=7)
   hidden = transformer.hidden_states(PARAMS, CONFIG, PROMPTS[:1], VALID[:1])
   logits = hidden[0, -1] @ transformer.unembedding(PARAMS, CONFIG)
   # Ever so slightly hotter, the test below must tell.
@@ -152,45 +305,6 @@ def test_samples_follow_the_softmax():
   assert chi_square[0.7] < 27.9 < chi_square[0.8]
 
 
-def slow_support(logits, top_k, top_p):
-  """The kept ids of one row: the k most likely, then the nucleus of those."""
-  ids = sorted(range(len(logits)), key=lambda i: -logits[i])
-  ids = ids[: top_k or None]
-  weights = np.exp(np.array([logits[i] for i in ids], np.float64))
-  kept, mass = set(), 0.0
-  for i, share in zip(ids, weights / weights.sum(), strict=True):
-    if mass >= top_p:
-      break
-    kept.add(i)
-    mass += share
-  return kept
-
-
-@pytest.mark.parametrize(
-  'top_k, top_p', [(0, 1.0), (3, 1.0), (99, 1.0), (0, 0.6), (4, 0.8), (0, 0.01)]
-)
-def test_support_of_top_k_and_top_p(top_k, top_p):
-  logits_BV = np.random.default_rng(0).normal(0, 2, (50, 9)).astype(np.float32)
-  kept_BV = sampling.filter_logits(jnp.asarray(logits_BV), top_k, top_p)
-  for logits, kept in zip(logits_BV, np.asarray(kept_BV), strict=True):
-    support = set(np.flatnonzero(np.isfinite(kept)))
-    assert support == slow_support(logits, top_k, top_p)
-    np.testing.assert_array_equal(kept[list(support)], logits[list(support)])
-
-
-def test_samples_stay_in_the_support():
-  logits = np.array([2.0, 1.0, 0.5, 0.0, -1.0], np.float32)
-  config = sampling.SamplingConfig(temperature=0.5, top_k=4, top_p=0.95)
-  keys = jax.random.split(jax.random.key(0), 500)
-  tokens, logprobs = sampling.sample_tokens(
-    keys, jnp.tile(logits, (500, 1)), config
-  )
-  assert set(np.asarray(tokens)) == slow_support(logits / 0.5, 4, 0.95)
-  # Of the whole distribution: what the training forward computes.
-  whole = np.asarray(jax.nn.log_softmax(logits / 0.5))
-  np.testing.assert_allclose(logprobs, whole[tokens], rtol=1e-5)
-
-
 GREEDY = dataclasses.replace(SAMPLING, group_size=1, temperature=0.0)
 
 
@@ -200,34 +314,62 @@ def test_greedy_takes_the_most_likely_token_each_time():
   whole = forward(
     PARAMS,
     CONFIG,
-    np.concatenate([PROMPTS, samples.tokens_BR], axis=1),
-    np.concatenate([VALID, samples.mask_BR], axis=1),
+    np.concatenate([PROMPTS, samples.tokens_NR], axis=1),
+    np.concatenate([VALID, mask(samples)], axis=1),
   )[:, P - 1 : -1]
   logits = np.asarray(whole @ transformer.unembedding(PARAMS, CONFIG))
-  np.testing.assert_array_equal(samples.tokens_BR, logits.argmax(-1))
-  assert samples.mask_BR.all() and not samples.finished_B.any()
+  np.testing.assert_array_equal(samples.tokens_NR, logits.argmax(-1))
+  assert mask(samples).all() and not samples.finished_N.any()
+
+
+def assert_cut(stopped, free, ends):
+  """`stopped` is `free` up to the ends, None where a row goes to the limit."""
+  limit = free.tokens_NR.shape[1]
+  lens = np.array([end or limit for end in ends])
+  np.testing.assert_array_equal(stopped.len_N, lens)
+  finished = [end is not None for end in ends]
+  np.testing.assert_array_equal(stopped.finished_N, finished)
+  kept = np.arange(limit) < lens[:, None]
+  np.testing.assert_array_equal(
+    stopped.tokens_NR, np.where(kept, free.tokens_NR, 0)
+  )
+  np.testing.assert_array_equal(
+    stopped.logprobs_NR, np.where(kept, free.logprobs_NR, 0)
+  )
+  assert len(set(ends)) > 1  # Rows did end at different times.
 
 
 def test_a_stop_token_ends_its_row_and_padding_follows():
   free = generate(stop_ids=(99,))
-  stopped = generate(stop_ids=(4, 6))
-  ends = set()
-  for b, tokens in enumerate(free.tokens_BR):
-    at = np.flatnonzero(np.isin(tokens, (4, 6)))
-    length = at[0] + 1 if len(at) else len(tokens)
-    ends.add(length)
-    np.testing.assert_array_equal(
-      stopped.mask_BR[b], np.arange(len(tokens)) < length
+  ends = [
+    next((i + 1 for i, t in enumerate(row) if t in (4, 6)), None)
+    for row in free.tokens_NR
+  ]
+  assert_cut(generate(stop_ids=(4, 6)), free, ends)
+
+
+def test_a_stop_string_ends_the_row_it_occurs_in():
+  """Whichever tokens it is made of."""
+  token_bytes = (b'a', b'b', b'ab', b'ba', b'', b'bb', b'aab')
+  stops = ('abb', 'bab')
+  free = generate(MANY, MANY_VALID, stop_ids=(99,))
+  ends = []
+  for row in free.tokens_NR:
+    texts = [
+      b''.join(token_bytes[t] for t in row[: n + 1]).decode()
+      for n in range(len(row))
+    ]
+    hits = (
+      n + 1 for n, text in enumerate(texts) if any(s in text for s in stops)
     )
-    assert stopped.finished_B[b] == bool(len(at))
-    np.testing.assert_array_equal(
-      stopped.tokens_BR[b], np.where(stopped.mask_BR[b], tokens, 0)
-    )
-    np.testing.assert_array_equal(
-      stopped.logprobs_BR[b],
-      np.where(stopped.mask_BR[b], free.logprobs_BR[b], 0),
-    )
-  assert len(ends) > 1  # Rows did end at different times.
+    ends.append(next(hits, None))
+  stopped = generate(
+    MANY,
+    MANY_VALID,
+    stop_ids=(99,),
+    stop_table=stopping.table(token_bytes, stops),
+  )
+  assert_cut(stopped, free, ends)
 
 
 def test_a_row_does_not_depend_on_its_neighbours():
@@ -236,20 +378,20 @@ def test_a_row_does_not_depend_on_its_neighbours():
   other[0] = (other[0] + 1) % 7
   a, b = generate(), generate(other)
   jax.tree.map(lambda x, y: np.testing.assert_array_equal(x[g:], y[g:]), a, b)
-  assert np.any(a.tokens_BR[:g] != b.tokens_BR[:g])
+  assert np.any(a.tokens_NR[:g] != b.tokens_NR[:g])
 
 
 def test_the_key_decides():
   once, twice, other = generate(seed=0), generate(seed=0), generate(seed=1)
   jax.tree.map(np.testing.assert_array_equal, once, twice)
-  assert np.any(once.tokens_BR != other.tokens_BR)
+  assert np.any(once.tokens_NR != other.tokens_NR)
 
 
 def test_samples_of_a_group_differ():
-  tokens = generate().tokens_BR.reshape(2, SAMPLING.group_size, -1)
+  tokens = generate().tokens_NR.reshape(2, SAMPLING.group_size, -1)
   assert all(len({tuple(row) for row in group}) > 1 for group in tokens)
 
 
 def test_samples_with_the_weights_it_is_given():
   before, after = generate(), generate(params=random_params(1))
-  assert np.any(before.logprobs_BR[:, 0] != after.logprobs_BR[:, 0])
+  assert np.any(before.logprobs_NR[:, 0] != after.logprobs_NR[:, 0])
