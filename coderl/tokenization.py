@@ -3,27 +3,33 @@
 A tokenizer is a local folder in the Hugging Face layout: `tokenizer.json`, and
 `tokenizer_config.json` with the chat template (jinja) and the names of the
 special tokens. `Tokenizer.from_dir` opens one; `train_bpe` makes a small one.
+Ids and texts are those of `transformers` on the same folder.
 
-Special tokens are read as such in `encode` alone. `encode_chat` reads a user's
-message as ordinary text, so that no message can end its own turn.
+Special tokens are read as such in `encode`, `encode_with_offsets` and
+`encode_messages` alone. `encode_chat`, `encode_completion` and `encode_plain`
+read what they are given as ordinary text, so that no message can end its turn.
 """
 
 import bisect
 from collections.abc import Iterable, Mapping, Sequence
 import functools
-import json
 import os
 import pathlib
 from typing import Any
 
-from jinja2 import sandbox
 import tokenizers
 
-from coderl import errors
+from coderl import chat, errors, tokens
 
 PAD = '<|endoftext|>'
 TURN_START = '<|im_start|>'
 TURN_END = '<|im_end|>'
+
+_CONFIG = 'tokenizer_config.json'
+_MODEL = 'tokenizer.json'
+_GENERATION = 'generation_config.json'
+# Where old folders name the special tokens.
+_SPECIAL = 'special_tokens_map.json'
 
 # A stand-in for the message while its surroundings are rendered: private-use
 # characters, which no template holds.
@@ -53,98 +59,183 @@ _CHAT_TEMPLATE = (
 # Weights are padded by a few hundred tokens at most: 399 in Qwen2.5-Coder 7B.
 _MAX_PADDING_TOKENS = 1023
 
-Offsets = list[tuple[int, int]]
+Offsets = tokens.Offsets
 
 
 class Tokenizer:
-  """A tokenizer with its chat template.
+  """A tokenizer with its chat template, if it has one.
 
   Attributes:
     vocab_size: one more than the largest token id.
+    least_vocab_size: the least that a model's vocabulary must be. It is less
+      than `vocab_size` where the last tokens are special and nothing here
+      writes them: the text models of Gemma 3 have no row for the image token.
     pad_id: the padding token; the end-of-turn token where none is named.
-    eos_id: the token that ends the assistant's turn, as the template has it.
-    stop_ids: every token that ends a response, `eos_id` first.
+    eos_id: the token that ends the assistant's turn, as the template has it;
+      without a template, the named eos_token.
+    stop_ids: every token that ends a response, `eos_id` first: also the named
+      eos_token, the padding, and what generation_config.json has.
   """
 
   def __init__(
-    self, model: Mapping[str, Any], config: Mapping[str, Any], place: str
+    self,
+    model: str,
+    config: Mapping[str, Any],
+    place: str,
+    generation: Mapping[str, Any] | None = None,
   ):
-    """Makes a tokenizer of what its two files hold.
+    """Makes a tokenizer of what its files hold.
 
     Args:
-      model: the content of tokenizer.json.
+      model: the text of tokenizer.json.
       config: the content of tokenizer_config.json, with 'chat_template'.
       place: where these are from, for error messages.
+      generation: the content of generation_config.json; None if there is none.
+
+    Raises:
+      UserError: one of them is broken, or a token it names does not exist.
     """
     self._place = place
-    self._config = dict(config)
-    self._tokenizer = tokenizers.Tokenizer.from_str(json.dumps(model))
-    # The same without its added tokens: everything is ordinary text to it.
-    self._plain = tokenizers.Tokenizer.from_str(
-      json.dumps({**model, 'added_tokens': []})
-    )
-    added = self._tokenizer.get_added_tokens_decoder()
-    self._added = {token.content: id_ for id_, token in added.items()}
-    self.vocab_size = 1 + max(self._tokenizer.get_vocab().values())
+    self._named = tokens.named_tokens(config)
+    # Named by their texts, a form that every version of transformers opens.
+    texts = {name: self._named[name] for name in config if name in self._named}
+    self._config = {**config, **texts}
+    self._generation = generation or {}
+    self._templates = chat.named(config.get('chat_template'), place)
+    self._template, written = None, ''
+    if 'default' in self._templates:
+      source = self._templates['default']
+      self._template = chat.Template(source, self._named, place)
+      written = self._template.literals
+    self._codec = tokens.Codec(model, config, written, place)
+    self.vocab_size = 1 + max(self._codec.ids)
     self.eos_id = self._end_of_turn()
-    pad = self._named('pad_token')
+    pad = self._id('pad_token')
     self.pad_id = self.eos_id if pad is None else pad
-    stops = (self.eos_id, self._named('eos_token'), self.pad_id)
-    self.stop_ids = tuple(dict.fromkeys(i for i in stops if i is not None))
+    stops = (self._id('eos_token'), self.pad_id, *self._generation_stops())
+    stops = [id_ for id_ in stops if id_ is not None]
+    self.stop_ids = tuple(dict.fromkeys([self.eos_id, *stops]))
+    control = self._codec.control.items()
+    spare = {id_ for id_, text in control if text not in written}
+    used = {*self.stop_ids, self._id('bos_token')}
+    self.least_vocab_size = 1 + max(self._codec.ids - (spare - used))
 
   @classmethod
   def from_dir(cls, path: str | os.PathLike[str]) -> 'Tokenizer':
     """Opens a folder; errors.UserError names the file it lacks."""
     folder = pathlib.Path(path)
-    config = _parsed(folder, 'tokenizer_config.json')
-    if 'chat_template' not in config:
-      config['chat_template'] = _read(folder, 'chat_template.jinja')
-    model = _parsed(folder, 'tokenizer.json')
-    return cls(model, config, place=str(folder))
+    config = tokens.read_json(folder, _CONFIG)
+    if 'added_tokens_decoder' not in config and (folder / _SPECIAL).is_file():
+      config |= tokens.read_json(folder, _SPECIAL)
+    template = chat.read(folder, config.pop('chat_template', None))
+    if template is not None:
+      config['chat_template'] = template
+    generation = None
+    if (folder / _GENERATION).is_file():
+      generation = tokens.read_json(folder, _GENERATION)
+    model = tokens.read_text(folder, _MODEL)
+    return cls(model, config, str(folder), generation)
 
   def save(self, path: str | os.PathLike[str]) -> None:
-    """Writes the folder that `from_dir` opens; same tokenizer, same bytes."""
+    """Writes the folder that `from_dir` opens; same tokenizer, same bytes.
+
+    The chat templates go into the config. Template files that lie there, which
+    would come before it, are removed.
+    """
     folder = pathlib.Path(path)
     folder.mkdir(parents=True, exist_ok=True)
-    config = json.dumps(self._config, indent=2, sort_keys=True)
-    (folder / 'tokenizer_config.json').write_text(config + '\n', 'utf-8')
-    model = self._tokenizer.to_str(pretty=True)
-    (folder / 'tokenizer.json').write_text(model + '\n', 'utf-8')
+    tokens.write_json(folder / _MODEL, self._codec.content())
+    tokens.write_json(folder / _CONFIG, dict(sorted(self._config.items())))
+    for file in chat.files(folder).values():
+      file.unlink()
+    if self._generation:
+      tokens.write_json(folder / _GENERATION, self._generation)
 
   def encode(self, text: str) -> list[int]:
     """Token ids of `text`; special tokens in it are read as such."""
-    return self._tokenizer.encode(text, add_special_tokens=False).ids
+    return self._codec.encode(text)[0]
 
   def encode_plain(self, text: str) -> list[int]:
     """Token ids of `text`, all of it ordinary text."""
-    return self._plain.encode(text, add_special_tokens=False).ids
+    return self._codec.encode_ordinary(text)[0]
 
   def encode_with_offsets(self, text: str) -> tuple[list[int], Offsets]:
     """Like `encode`, with the [start, end) characters of each token."""
-    encoding = self._tokenizer.encode(text, add_special_tokens=False)
-    return encoding.ids, encoding.offsets
+    return self._codec.encode(text)
+
+  def encode_completion(self, text: str) -> tuple[list[int], Offsets]:
+    """The prompt for a text to be gone on with.
+
+    Args:
+      text: ordinary text throughout, as in `encode_chat`.
+
+    Returns:
+      The token ids, with those that the tokenizer puts around any text (Llama's
+      and Gemma's BOS), and for each the [start, end) characters it covers:
+      empty spans, at 0 or at its length, for the tokens put around.
+    """
+    return self._codec.encode_ordinary(text, add_special_tokens=True)
 
   def decode(self, ids: Sequence[int]) -> str:
     """The text of `ids`, special tokens written out: undoes `encode`."""
-    return self._tokenizer.decode(list(ids), skip_special_tokens=False)
+    return self._codec.decode(ids)
+
+  def token_bytes(self) -> tuple[bytes, ...]:
+    """The bytes that each id adds to the decoded text, by id.
+
+    Of the ids of any text, the bytes joined are `decode(ids)` in UTF-8. (Of
+    other ids they need be no UTF-8; `decode` then writes U+FFFD.) Tokenizers
+    that put a space before a text drop spaces at its beginning when they
+    decode; there the joined bytes have these spaces more.
+
+    Returns:
+      `vocab_size` entries: special tokens as they are written, b'' for ids
+      without a token.
+
+    Raises:
+      UserError: the decoder is neither byte-level nor made of replacements and
+        byte fallback.
+    """
+    return self._bytes
 
   def render_chat(
     self,
-    messages: Sequence[Mapping[str, str]],
+    messages: Sequence[Mapping[str, Any]],
     *,
     add_generation_prompt: bool = True,
   ) -> str:
     """The chat template's text for `messages` of 'role' and 'content'.
 
     Args:
-      messages: the turns, oldest first.
+      messages: the turns, oldest first, with what else the template reads.
       add_generation_prompt: open the assistant's turn at the end.
+
+    Raises:
+      UserError: there is no template, or it does not take the messages.
     """
+    if self._template is None:
+      among = f' named default among {", ".join(sorted(self._templates))}'
+      raise errors.UserError(
+        f'{self._place}: the tokenizer has no chat template'
+        f'{among if self._templates else ""}; use data.prompt_style=completion'
+      )
     return self._template.render(
-      messages=messages,
-      add_generation_prompt=add_generation_prompt,
-      bos_token=_content(self._config.get('bos_token')) or '',
-      eos_token=_content(self._config.get('eos_token')) or '',
+      messages, add_generation_prompt=add_generation_prompt
+    )
+
+  def encode_messages(
+    self,
+    messages: Sequence[Mapping[str, Any]],
+    *,
+    add_generation_prompt: bool = True,
+  ) -> list[int]:
+    """Token ids of a conversation: transformers' `apply_chat_template`.
+
+    Special tokens written in a message are read as such, so that it can end its
+    turn: use it for messages you trust. Arguments and errors: `render_chat`.
+    """
+    return self.encode(
+      self.render_chat(messages, add_generation_prompt=add_generation_prompt)
     )
 
   def encode_chat(self, message: str) -> tuple[list[int], Offsets]:
@@ -152,7 +243,7 @@ class Tokenizer:
 
     The message is ordinary text throughout: a special token written in it is
     spelt out in ordinary tokens. For a message without one, the ids are those
-    of `encode(render_chat(...))`.
+    of `encode_messages`.
 
     Args:
       message: the user's message.
@@ -160,72 +251,85 @@ class Tokenizer:
     Returns:
       The token ids, and for each token the [start, end) characters of the
       message it covers: empty spans, at 0 or at its length, for the template's.
+      Spaces that the template strips off the message are in no span.
+
+    Raises:
+      UserError: there is no template, or it does more to a message than to
+        strip it.
     """
-    rendered = self.render_chat([{'role': 'user', 'content': _MARK}])
-    before, found, after = rendered.partition(_MARK)
-    if not found:
-      raise errors.UserError(
-        f'{self._place}: the chat template drops the content'
-      )
-    # Text next to the message is encoded along with it, as tokens may span
-    # the border; the special tokens around cannot.
-    left = max([0, *(before.rfind(s) + len(s) for s in self._in(before))])
-    right = min([len(after), *(after.find(s) for s in self._in(after))])
-    body = self._plain.encode(
-      before[left:] + message + after[:right], add_special_tokens=False
+    rendered, start, stop = self._turn(message)
+    lead = message.find(rendered[start:stop])
+    ids, spans = self._codec.encode_around(rendered, start, stop)
+    offsets = []
+    for first, last in spans:
+      if last <= start or first >= stop:
+        offsets.append((0, 0) if last <= start else (len(message),) * 2)
+      else:
+        first, last = max(first, start), min(last, stop)
+        offsets.append((first - start + lead, last - start + lead))
+    return ids, offsets
+
+  def _turn(self, message: str) -> tuple[str, int, int]:
+    """One user message rendered, and where in that text it lies."""
+    mark, rendered = (
+      self.render_chat([{'role': 'user', 'content': content}])
+      for content in (_MARK, message)
     )
-    shift, end = len(before) - left, len(message)
-    head, tail = self.encode(before[:left]), self.encode(after[right:])
-    inner = [
-      (min(max(start - shift, 0), end), min(max(stop - shift, 0), end))
-      for start, stop in body.offsets
-    ]
-    offsets = [(0, 0)] * len(head) + inner + [(end, end)] * len(tail)
-    return head + body.ids + tail, offsets
+    before, found, after = mark.partition(_MARK)
+    start, stop = len(before), len(rendered) - len(after)
+    body = rendered[start:stop]
+    if not found or before + body + after != rendered or body not in message:
+      raise errors.UserError(
+        f'{self._place}: the chat template drops or rewrites the content'
+      )
+    return rendered, start, stop
 
   @functools.cached_property
-  def _template(self):
-    environment = sandbox.ImmutableSandboxedEnvironment(
-      trim_blocks=True,
-      lstrip_blocks=True,
-      extensions=['jinja2.ext.loopcontrols'],
-    )
-    environment.globals['raise_exception'] = self._refuse
-    return environment.from_string(self._config['chat_template'])
+  def _bytes(self) -> tuple[bytes, ...]:
+    return self._codec.token_bytes()
 
-  def _refuse(self, message: str) -> None:
-    """What templates call on messages they do not take."""
-    raise errors.UserError(f'{self._place}: chat template: {message}')
-
-  def _in(self, text: str) -> list[str]:
-    return [token for token in self._added if token in text]
-
-  def _named(self, role: str) -> int | None:
-    """The id of the config's special token `role`, None where it has none."""
-    token = _content(self._config.get(role))
-    if token is None:
+  def _id(self, name: str) -> int | None:
+    """The id of the special token `name`, None where the config has none."""
+    text = self._named.get(name)
+    if text is None:
       return None
-    id_ = self._tokenizer.token_to_id(token)
+    id_ = self._codec.id_of(text)
     if id_ is None:
       raise errors.UserError(
-        f'{self._place}: {role} {token!r} is not in its vocabulary'
+        f'{self._place}: {name} {text!r} is not in its vocabulary'
       )
     return id_
 
+  def _generation_stops(self) -> list[int]:
+    """The ids that end a text by generation_config.json."""
+    value = self._generation.get('eos_token_id')
+    ids = value if isinstance(value, list) else [value]
+    ids = [id_ for id_ in ids if id_ is not None]
+    if not all(type(i) is int and 0 <= i < self.vocab_size for i in ids):
+      raise errors.UserError(
+        f'{self._place}: generation_config.json: eos_token_id {value!r}: not '
+        f'among the token ids 0 to {self.vocab_size - 1}'
+      )
+    return ids
+
   def _end_of_turn(self) -> int:
     """The first special token after an assistant's message."""
-    turns = [
-      {'role': 'user', 'content': ''},
-      {'role': 'assistant', 'content': _MARK},
-    ]
-    after = self.render_chat(turns, add_generation_prompt=False)
-    after = after.partition(_MARK)[2]
-    ends = sorted(self._in(after), key=after.find)
+    if self._template is None:
+      ends = [self._id('eos_token'), *self._generation_stops()]
+      ends = [id_ for id_ in ends if id_ is not None]
+      what = 'it has no chat template and names no eos_token'
+    else:
+      turns = [
+        {'role': 'user', 'content': ''},
+        {'role': 'assistant', 'content': _MARK},
+      ]
+      text = self.render_chat(turns, add_generation_prompt=False)
+      ids, _ = self._codec.encode(text.partition(_MARK)[2])
+      ends = [id_ for id_ in ids if id_ in self._codec.control]
+      what = 'the chat template ends no turn with a special token'
     if not ends:
-      raise errors.UserError(
-        f'{self._place}: the chat template ends no turn with a special token'
-      )
-    return self._added[ends[0]]
+      raise errors.UserError(f'{self._place}: {what}')
+    return ends[0]
 
 
 def token_at(offsets: Offsets, end: int) -> int:
@@ -246,11 +350,14 @@ def token_at(offsets: Offsets, end: int) -> int:
 def check_vocab(tokenizer: Tokenizer, model_vocab_size: int) -> None:
   """UserError where a model's vocabulary is not the tokenizer's.
 
-  It lacks none of its tokens, and is little larger: weights are often padded
-  to a round size.
+  It lacks none of its tokens that anything here writes, and is little larger:
+  weights are often padded to a round size.
   """
   padding = model_vocab_size - tokenizer.vocab_size
-  if not 0 <= padding <= _MAX_PADDING_TOKENS:
+  if (
+    padding > _MAX_PADDING_TOKENS
+    or model_vocab_size < tokenizer.least_vocab_size
+  ):
     raise errors.UserError(
       f'the tokenizer has {tokenizer.vocab_size} tokens, the model '
       f'{model_vocab_size}: they do not belong together'
@@ -301,27 +408,4 @@ def train_bpe(
     'pad_token': PAD,
     'tokenizer_class': 'PreTrainedTokenizerFast',
   }
-  return Tokenizer(
-    json.loads(model.to_str()), config, place='trained tokenizer'
-  )
-
-
-def _read(folder: pathlib.Path, name: str) -> str:
-  path = folder / name
-  if not path.is_file():
-    raise errors.UserError(
-      f'{folder}: not a tokenizer folder, it has no {name}'
-    )
-  return path.read_text('utf-8')
-
-
-def _parsed(folder: pathlib.Path, name: str) -> dict[str, Any]:
-  try:
-    return json.loads(_read(folder, name))
-  except json.JSONDecodeError as error:
-    raise errors.UserError(f'{folder / name}: not JSON: {error}') from error
-
-
-def _content(token: Any) -> str | None:
-  """A special token's text: the config holds it bare or in a mapping."""
-  return token['content'] if isinstance(token, Mapping) else token
+  return Tokenizer(model.to_str(), config, place='trained tokenizer')
