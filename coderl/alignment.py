@@ -158,9 +158,11 @@ def candidates(
   found = {}
   for rollout in rollouts:
     problem = rollout.prompt.problem
-    source = prompts.extract_program(rollout.text)
     failed = rollout.reward < 1 and not rollout.masked
-    if rollout.prompt.kind != types.GENERATE or not failed or source is None:
+    if rollout.prompt.kind != types.GENERATE or not failed:
+      continue
+    source = prompts.read(rollout.prompt, rollout.text)
+    if source is None:
       continue
     cost = complexity(source)
     within = bounds.min_complexity <= cost <= bounds.max_complexity
@@ -249,20 +251,21 @@ def to_prompt(
   """The prompt of a task, or None where it is too long."""
   names = [target.name for target in task.targets]
   text, ends = prompts.alignment(task.program, task.stdin, names, style)
-  tokens, offsets = tokenizer.encode_chat(text)
-  if len(tokens) > max_prompt_len_tokens:
-    return None
-  return types.Prompt(
-    kind=types.ALIGN,
-    text=text,
-    tokens=tuple(tokens),
-    problem=problem,
+  prompt, offsets = prompts.make(
+    types.ALIGN,
+    text,
+    problem,
+    tokenizer,
+    style,
     program=task.program,
     stdin=task.stdin,
     expected=task.expected,
     targets=task.targets,
-    queries=tuple(tokenization.token_at(offsets, end) for end in ends),
   )
+  if len(prompt.tokens) > max_prompt_len_tokens:
+    return None
+  queries = tuple(tokenization.token_at(offsets, end) for end in ends)
+  return dataclasses.replace(prompt, queries=queries)
 
 
 def runnable(

@@ -1,4 +1,4 @@
-"""Greedy evaluation on held-out problems, four questions to each.
+"""Greedy evaluation on held-out problems, up to four questions to each.
 
   pass@1              write a program; all hidden tests pass
   code reasoning      predict what a given program prints
@@ -7,6 +7,7 @@
 
 Code reasoning and variable inference are asked of the reference and its traced
 run; a problem without a reference or a runnable test is asked fewer questions.
+`eval.questions` of the config names those that are asked at all.
 Two more figures tell a gain in notation from one in understanding: the answer
 form is the share of the answers on variables that can be read, and the last is
 variable inference with answers in Python's notation read as well.
@@ -15,6 +16,7 @@ variable inference with answers in Python's notation read as well.
 from collections.abc import Mapping, Sequence
 import json
 import pathlib
+from typing import Any
 
 import jax
 import ml_collections
@@ -26,6 +28,7 @@ from coderl import (
   checkpoint,
   experiment,
   metrics,
+  policies,
   report,
   rewards,
   rollout,
@@ -38,8 +41,7 @@ from coderl import prompts as prompts_lib
 from coderl.data import tasks
 from coderl.execution import interface
 
-PASS, REASONING = 'pass@1', 'code reasoning'
-TEST_OUTPUT, VARIABLES = 'test output', 'variable inference'
+PASS, REASONING, TEST_OUTPUT, VARIABLES = experiment.QUESTIONS
 FORM, ANY_NOTATION = 'answer form', 'in any notation'
 
 Suite = Mapping[str, Sequence[types.Prompt]]
@@ -51,54 +53,76 @@ def make_suite(
   box: interface.Runner,
   config: ml_collections.ConfigDict,
 ) -> Suite:
-  """The four questions to each problem; prompts too long are left out."""
+  """The questions to each problem; prompts too long are left out.
+
+  Args:
+    problems: what is asked about.
+    tokenizer: the policy's.
+    box: runs the references.
+    config: its `eval.questions`, prompt style and limits.
+  """
   style = config.data.prompt_style
   limit = config.data.max_prompt_len_tokens
-
-  def ask(kind, problem, text, **fields):
-    tokens = tuple(tokenizer.encode_chat(text)[0])
-    return types.Prompt(kind, text, tokens, problem, **fields)
-
-  suite = {
-    PASS: rollout.generation_prompts(problems, tokenizer, style, limit),
-    REASONING: [],
-    TEST_OUTPUT: [],
-    VARIABLES: [],
-  }
-  for problem, task in reference_runs(problems, box, config):
-    text = prompts_lib.reasoning(task.program, task.stdin, style)
-    suite[REASONING].append(
-      ask(
-        types.REASON,
-        problem,
-        text,
-        program=task.program,
-        stdin=task.stdin,
-        expected=task.expected,
+  suite = {name: [] for name in experiment.QUESTIONS}
+  asks = suite.keys() & set(config.eval.questions)
+  if PASS in asks:
+    suite[PASS] = rollout.generation_prompts(problems, tokenizer, style, limit)
+  if asks & {REASONING, VARIABLES}:
+    for problem, task in reference_runs(problems, box, config):
+      suite[REASONING].append(reasoning(problem, task, tokenizer, style))
+      prompt = alignment.to_prompt(
+        task, problem, tokenizer, style=style, max_prompt_len_tokens=limit
       )
-    )
-    prompt = alignment.to_prompt(
-      task, problem, tokenizer, style=style, max_prompt_len_tokens=limit
-    )
-    suite[VARIABLES] += [prompt] if prompt else []
-  for problem in problems:
-    test = problem.tests[0]
-    given = test.call or test.stdin
-    if test.checker is None:
-      text = prompts_lib.test_output(problem, given, style)
-      suite[TEST_OUTPUT].append(
-        ask(
-          types.TEST_OUTPUT,
-          problem,
-          text,
-          stdin=given,
-          expected=test.expected,
-        )
-      )
+      suite[VARIABLES] += [prompt] if prompt else []
+  if TEST_OUTPUT in asks:
+    suite[TEST_OUTPUT] = [
+      test_output(problem, tokenizer, style)
+      for problem in problems
+      if problem.tests[0].checker is None
+    ]
   return {
     name: [p for p in asked if len(p.tokens) <= limit]
     for name, asked in suite.items()
+    if name in asks
   }
+
+
+def reasoning(
+  problem: types.Problem,
+  task: alignment.AlignmentTask,
+  tokenizer: tokenization.Tokenizer,
+  style: str,
+) -> types.Prompt:
+  """Asks what the task's program prints."""
+  prompt, _ = prompts_lib.make(
+    types.REASON,
+    prompts_lib.reasoning(task.program, task.stdin, style),
+    problem,
+    tokenizer,
+    style,
+    program=task.program,
+    stdin=task.stdin,
+    expected=task.expected,
+  )
+  return prompt
+
+
+def test_output(
+  problem: types.Problem, tokenizer: tokenization.Tokenizer, style: str
+) -> types.Prompt:
+  """Asks what the problem's first test gives."""
+  test = problem.tests[0]
+  given = test.call or test.stdin
+  prompt, _ = prompts_lib.make(
+    types.TEST_OUTPUT,
+    prompts_lib.test_output(problem, given, style),
+    problem,
+    tokenizer,
+    style,
+    stdin=given,
+    expected=test.expected,
+  )
+  return prompt
 
 
 def reference_runs(
@@ -127,7 +151,7 @@ def reference_runs(
 
 
 def answer(
-  policy: rollout.Policy,
+  policy: policies.Policy,
   prompts: Sequence[types.Prompt],
   box: interface.Runner,
   config: ml_collections.ConfigDict,
@@ -136,7 +160,10 @@ def answer(
   """One greedy, scored rollout a prompt, in the prompts' order."""
   size = config.eval.batch_size
   greedy = sampling.SamplingConfig(
-    max_len_tokens=config.sampling.max_len_tokens, temperature=0.0
+    max_len_tokens=config.sampling.max_len_tokens,
+    temperature=0.0,
+    slots=config.sampling.slots,
+    cache_dtype=config.sampling.cache_dtype,
   )
   # Neighbours in length share a batch, so that little of it is padding.
   order = sorted(range(len(prompts)), key=lambda i: len(prompts[i].tokens))
@@ -176,7 +203,7 @@ def scores(
 
 def in_any_notation(r: types.Rollout) -> float:
   """The share of variables right, whether in JSON or in Python's notation."""
-  reply = answers.as_json(r.text)
+  reply = answers.as_json(prompts_lib.read(r.prompt, r.text))
   return rewards.paper(
     answers.score_answer(reply, r.prompt.expected, r.prompt.targets)
   )
@@ -200,7 +227,7 @@ def summary(values: Sequence[float]) -> dict[str, float]:
 
 
 def evaluate(
-  policy: rollout.Policy,
+  policy: policies.Policy,
   suite: Suite,
   box: interface.Runner,
   config: ml_collections.ConfigDict,
@@ -228,8 +255,19 @@ def held_out_problems(
   return problems[: config.eval.problems]
 
 
+def passes(rollouts: Sequence[types.Rollout]) -> dict[str, Any]:
+  """Counts of programs, and the ids of the problems that were solved."""
+  solved = [r.prompt.problem.id for r in rollouts if r.reward == 1]
+  return {'passed': len(solved), 'n': len(rollouts), 'solved': solved}
+
+
 def run(config: ml_collections.ConfigDict, workdir: str) -> None:
-  """Evaluates the policy `model.path`: results.json and a table."""
+  """Evaluates the policy `model.path`: results.json and a table.
+
+  results.json holds the evaluations' means and intervals and, under the name
+  of the data set, how many and which programs passed.
+  """
+  experiment.check_evaluation(config)
   checkpoint.check_config(workdir, config)
   checkpoint.write_config(workdir, config)
   report_on(config, pathlib.Path(workdir))
@@ -238,7 +276,8 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> None:
 def report_on(config: ml_collections.ConfigDict, folder: pathlib.Path) -> None:
   """Evaluates, writes `folder/results.json` and prints the table."""
   mesh = sharding.make_mesh(config.mesh.shape)
-  policy = rollout.open_policy(config.model, mesh)
+  policy = policies.open_policy(config.model, mesh)
+  policies.check_lengths(policy.model, config)
   with (
     experiment.open_sandbox(config.sandbox) as box,
     jax.set_mesh(mesh),
@@ -247,5 +286,7 @@ def report_on(config: ml_collections.ConfigDict, folder: pathlib.Path) -> None:
     answered = evaluate(policy, suite, box, config, mesh)
   found = {name: summary(s) for name, s in scores(answered).items()}
   results = {'evaluations': {'policy': found}}
+  if PASS in answered:
+    results[config.data.eval_name] = passes(answered[PASS])
   (folder / 'results.json').write_text(json.dumps(results, indent=2) + '\n')
   print(report.table(results))

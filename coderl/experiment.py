@@ -7,6 +7,7 @@ anything slow begins.
 from collections.abc import Sequence
 import dataclasses
 import functools
+from typing import Any
 
 import jax
 import ml_collections
@@ -16,6 +17,7 @@ from coderl import (
   algorithms,
   alignment,
   errors,
+  policies,
   rewards,
   rollout,
   sharding,
@@ -25,6 +27,10 @@ from coderl import (
 from coderl import replay as replay_lib
 from coderl.data import tasks
 from coderl.execution import client, interface, remote, sandbox
+from coderl.models import decoding
+
+# Of an evaluation to its problems; see evaluate.
+QUESTIONS = ('pass@1', 'code reasoning', 'test output', 'variable inference')
 
 _AT_LEAST = {
   'seed': 0,
@@ -33,14 +39,17 @@ _AT_LEAST = {
   'train.minibatches': 1,
   'train.microbatches': 1,
   'sampling.group_size': 1,
-  'sampling.max_len_tokens': 1,
   'algorithm.oversampling': 1,
   'trajectory.max_value_tokens': 1,
   'data.bucket_len_tokens': 1,
-  'eval.problems': 1,
-  'eval.batch_size': 1,
   'checkpoint.every_steps': 1,
   'log.samples_every_steps': 1,
+}
+_EVALUATION_AT_LEAST = {
+  'sampling.max_len_tokens': 1,
+  'sampling.slots': 0,
+  'eval.problems': 1,
+  'eval.batch_size': 1,
 }
 
 
@@ -52,7 +61,8 @@ class Progress:
   response tokens trained on. replay: alignment tasks.
   before: scores of the start, by evaluation.
   history: metrics of every step. samples: rollouts shown in the report.
-  seconds: spent in steps.
+  shapes: what was compiled for, by function: [U, P] of the prompts sampled
+  from, [B, P, R] of the batches trained on. seconds: spent in steps.
   """
 
   replay: replay_lib.Replay
@@ -62,11 +72,18 @@ class Progress:
   before: dict[str, list[float]] = dataclasses.field(default_factory=dict)
   history: list[dict[str, float]] = dataclasses.field(default_factory=list)
   samples: list[dict] = dataclasses.field(default_factory=list)
+  shapes: dict[str, list[list[int]]] = dataclasses.field(default_factory=dict)
   seconds: float = 0.0
 
   def is_done(self, config: ml_collections.ConfigDict) -> bool:
     limit = config.train.max_tokens
     return self.step >= config.train.steps or 0 < limit <= self.tokens
+
+  def met(self, function: str, *shape: int) -> None:
+    """Notes a shape that `function` is compiled for."""
+    known = self.shapes.get(function, [])
+    if list(shape) not in known:
+      self.shapes[function] = sorted([*known, list(shape)])
 
   def state(self) -> dict:
     return vars(self) | {'replay': self.replay.state()}
@@ -78,6 +95,7 @@ class Progress:
       replay=self.replay.copy(),
       history=list(self.history),
       samples=list(self.samples),
+      shapes=dict(self.shapes),
     )
 
   @classmethod
@@ -91,7 +109,7 @@ class Experiment:
   """What stays fixed during a run."""
 
   config: ml_collections.ConfigDict
-  start: rollout.Policy
+  start: policies.Policy
   prompts: Sequence[types.Prompt]
   problems: dict[str, types.Problem]
   box: interface.Runner
@@ -100,7 +118,7 @@ class Experiment:
   optimizer: optax.GradientTransformation
   layout: rollout.Layout
 
-  def policy(self, state: types.TrainState) -> rollout.Policy:
+  def policy(self, state: types.TrainState) -> policies.Policy:
     return dataclasses.replace(self.start, params=state.params['policy'])
 
 
@@ -124,7 +142,7 @@ def open_sandbox(
 
 
 def make_objective(
-  config: ml_collections.ConfigDict, policy: rollout.Policy
+  config: ml_collections.ConfigDict, policy: policies.Policy
 ) -> train_step.Objective:
   """The loss that the config's sections describe."""
   settings = config.algorithm.to_dict()
@@ -161,16 +179,28 @@ def keys(seed: int) -> tuple[types.Array, types.Array]:
   return init, samples
 
 
+def check_evaluation(config: ml_collections.ConfigDict) -> None:
+  """Raises UserError for what makes no sense in an evaluation."""
+  _check_at_least(config, _EVALUATION_AT_LEAST)
+  dtype = config.sampling.cache_dtype
+  if dtype not in ('', *decoding.CACHE_DTYPES):
+    raise errors.unknown('sampling.cache_dtype', dtype, decoding.CACHE_DTYPES)
+  if not config.eval.questions:
+    raise errors.UserError(f'eval.questions=(): name some of {QUESTIONS}')
+  for question in config.eval.questions:
+    if question not in QUESTIONS:
+      raise errors.unknown('question of eval.questions', question, QUESTIONS)
+
+
 def check_values(config: ml_collections.ConfigDict) -> None:
-  """Raises UserError for a number that makes no sense."""
-  for name, least in _AT_LEAST.items():
-    value = functools.reduce(lambda c, key: c[key], name.split('.'), config)
-    if value < least:
-      raise errors.UserError(f'{name}={value}: must be {least} or more')
-  if not 0 <= config.alignment.ratio < 1:
-    raise errors.UserError(
-      f'alignment.ratio={config.alignment.ratio}: must be in [0, 1)'
-    )
+  """Raises UserError for what makes no sense in training."""
+  check_evaluation(config)
+  _check_at_least(config, _AT_LEAST)
+  for name in ('alignment.ratio', 'sampling.min_p'):
+    if not 0 <= _field(config, name) < 1:
+      raise errors.UserError(
+        f'{name}={_field(config, name)}: must be in [0, 1)'
+      )
   if config.sampling.temperature <= 0:
     raise errors.UserError(
       f'sampling.temperature={config.sampling.temperature}: must be above 0'
@@ -181,6 +211,17 @@ def check_values(config: ml_collections.ConfigDict) -> None:
       f'algorithm.overlong_buffer_len_tokens={buffer} is more than'
       f' sampling.max_len_tokens={config.sampling.max_len_tokens}'
     )
+
+
+def _check_at_least(config: ml_collections.ConfigDict, bounds) -> None:
+  for name, least in bounds.items():
+    value = _field(config, name)
+    if value < least:
+      raise errors.UserError(f'{name}={value}: must be {least} or more')
+
+
+def _field(config: ml_collections.ConfigDict, name: str) -> Any:
+  return functools.reduce(lambda c, key: c[key], name.split('.'), config)
 
 
 def make(
@@ -199,7 +240,8 @@ def make(
     raise errors.unknown(
       'alignment reward', config.alignment.reward, rewards.REWARDS
     )
-  policy = rollout.open_policy(config.model, mesh)
+  policy = policies.open_policy(config.model, mesh)
+  policies.check_lengths(policy.model, config)
   problems = tasks.load_mixture(
     config.data.name.split('+'),
     config.data.train_split,

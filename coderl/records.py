@@ -8,7 +8,7 @@ import pathlib
 
 import numpy as np
 
-from coderl import alignment, types
+from coderl import alignment, prompts, types
 from coderl.execution import interface
 
 
@@ -91,7 +91,7 @@ def sample_record(r: types.Rollout, box: interface.Runner, step: int) -> dict:
     }
     for test, execution in zip(problem.tests, r.executions, strict=False)
   ]
-  return {
+  record = {
     'step': step,
     'kind': r.prompt.kind,
     'problem': problem.id,
@@ -103,6 +103,9 @@ def sample_record(r: types.Rollout, box: interface.Runner, step: int) -> dict:
     'executions': executions,
     'trace': trace,
   }
+  if r.prompt.completion:  # By itself the response is half a program.
+    record['reply'] = prompts.read(r.prompt, r.text)
+  return record
 
 
 def write_lines(path: pathlib.Path, rows: Sequence[dict]) -> None:

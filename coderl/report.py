@@ -310,10 +310,12 @@ def _running_median(values: Sequence[float]) -> np.ndarray:
 
 def _sample(row: Row) -> Row:
   """A rollout as the page shows it."""
-  source = prompts.extract_program(row['response']) or ''
-  before, source, after = row['response'].rpartition(source or '\n')
-  if not source.strip() or not _is_program(row):
+  source = _reply(row) if _is_program(row) else ''
+  before, found, after = row['response'].rpartition(source or '\n')
+  if not source.strip():
     before, source, after = row['response'], '', ''
+  elif not found:  # A completion's response is but part of its program.
+    before, after = '', ''
   return row | {
     'before': before.strip(),
     'source': source.split('\n') if source else [],
@@ -323,17 +325,27 @@ def _sample(row: Row) -> Row:
   }
 
 
+def _reply(row: Row) -> str:
+  """The program in a response, or the answer; '' where there is none."""
+  if 'reply' in row:
+    return row['reply'] or ''
+  if _is_program(row):
+    return prompts.extract_program(row['response']) or ''
+  return row['response']
+
+
 def _answers(row: Row) -> list[Row]:
   """The variables asked for, each with what was answered and the truth."""
   targets = [types.Target(**target) for target in row['targets']]
-  answer = answers.parse_answer(row['response'])
-  form = answers.score_answer(row['response'], '', targets).form
+  reply = _reply(row)
+  answer = answers.parse_answer(reply)
+  form = answers.score_answer(reply, '', targets).form
   return [
     {
       'name': target.name,
       'value': target.value,
       'answer': _answered(answer, target.name),
-      'right': form and _is_right(row['response'], target),
+      'right': form and _is_right(reply, target),
     }
     for target in targets
   ]
@@ -345,8 +357,8 @@ def _answered(answer: Row | None, name: str) -> str:
   return json.dumps(answer['variables'][name], ensure_ascii=False)
 
 
-def _is_right(response: str, target: types.Target) -> bool:
-  return answers.score_answer(response, '', [target]).variables_right == 1
+def _is_right(reply: str, target: types.Target) -> bool:
+  return answers.score_answer(reply, '', [target]).variables_right == 1
 
 
 def _events(trace: Row) -> list[tuple[int, str, list[tuple[str, str]]]]:

@@ -155,7 +155,7 @@ def _program(
 def _item(rollout: types.Rollout) -> tuple[types.Problem, str] | None:
   if rollout.prompt.kind != types.GENERATE:
     return None
-  source = prompts.extract_program(rollout.text)
+  source = prompts.read(rollout.prompt, rollout.text)
   return None if source is None else (rollout.prompt.problem, source)
 
 
@@ -180,7 +180,8 @@ def _score_alignment(
   rollout: types.Rollout, reward: Callable[[answers.Scores], float]
 ) -> types.Rollout:
   prompt = rollout.prompt
-  scores = answers.score_answer(rollout.text, prompt.expected, prompt.targets)
+  reply = prompts.read(prompt, rollout.text)
+  scores = answers.score_answer(reply, prompt.expected, prompt.targets)
   variables = paper(scores)
   return dataclasses.replace(
     rollout,
@@ -197,7 +198,7 @@ def _score_alignment(
 def _score_answer(rollout: types.Rollout) -> types.Rollout:
   """A call's value is compared as a value, what is printed as text."""
   prompt = rollout.prompt
-  answer = prompts.extract_answer(rollout.text)
+  answer = prompts.extract_answer(prompts.read(prompt, rollout.text))
   is_value = prompt.kind == types.TEST_OUTPUT and prompt.problem.entry_point
   equal = _equal_values if is_value else _equal_outputs
   exact = float(answer is not None and equal(answer, prompt.expected))

@@ -37,6 +37,7 @@ from coderl import (
   errors,
   evaluate,
   experiment,
+  policies,
   records,
   report,
   rewards,
@@ -104,12 +105,15 @@ def ask(
 
 def sampled(
   ex: experiment.Experiment,
-  policy: rollout.Policy,
+  policy: policies.Policy,
+  progress: experiment.Progress,
   prompts: Sequence[types.Prompt],
   key: types.Array,
 ) -> list[types.Rollout]:
   """Scored rollouts, G to each prompt."""
   s = ex.config.sampling
+  shape = rollout.sample_shape(prompts, ex.layout.bucket_len, ex.mesh)
+  progress.met('sample', *shape)
   rollouts = rollout.sample(
     policy,
     prompts,
@@ -125,7 +129,7 @@ def sampled(
 
 def collect(
   ex: experiment.Experiment,
-  policy: rollout.Policy,
+  policy: policies.Policy,
   progress: experiment.Progress,
 ) -> tuple[list[types.Rollout], list[types.Rollout]]:
   """The step's rollouts, groups whole; advances the data position.
@@ -148,13 +152,15 @@ def collect(
   count = wanted * (c.algorithm.oversampling if dynamic else 1)
   drawn = code_prompts(ex.prompts, c.seed, progress.position, count)
   progress.position += count
-  rollouts = sampled(ex, policy, drawn, code_key)
+  rollouts = sampled(ex, policy, progress, drawn, code_key)
   useful = rollout.informative(rollouts, size)
   groups = [rollouts[i : i + size] for i in range(0, len(rollouts), size)]
   if dynamic:
     order = sorted(range(count), key=lambda i: not useful[i])  # Stable.
     groups = [groups[i] for i in order]
-  aligned = sampled(ex, policy, asked, align_key) if asked else []
+  aligned = []
+  if asked:
+    aligned = sampled(ex, policy, progress, asked, align_key)
   return rollouts, [*itertools.chain(*groups[:wanted]), *aligned]
 
 
@@ -234,6 +240,8 @@ def one_step(
   size = c.sampling.group_size
   losses = []
   for part in rollout.minibatches(batch, c.train.minibatches, size, rng):
+    rows, r = part.mask_BR.shape
+    progress.met('train_step', rows, part.tokens_BT.shape[1] - r, r)
     state, metrics = updates.step(state, sharding.put_batch(part, ex.mesh))
     losses.append(metrics)
   losses = jax.device_get(losses)
@@ -303,6 +311,7 @@ def results(
       for when, scores in summaries.items()
     },
     'difference': differences,
+    'shapes': progress.shapes,
     'settings': config.to_dict(),
   }
 

@@ -58,7 +58,8 @@ class Problem:
   id: unique within its data set.
   statement: what is asked, in natural language.
   tests: at least one; hidden from the policy.
-  entry_point: the function to be written, or None for a stdin/stdout program.
+  entry_point: the function to be written ('Solution.f' for a method), or None
+    for a stdin/stdout program.
   prefix: source put before the response's program (HumanEval's imports and
     helpers); empty elsewhere.
   reference: a right program, where the data set has one.
@@ -93,7 +94,8 @@ class Prompt:
   """What the policy is asked, ready to be sampled from.
 
   kind: GENERATE, ALIGN, REASON or TEST_OUTPUT.
-  text: the user's message, before the chat template.
+  text: the user's message, before the chat template; of a completion, all of
+    the prompt.
   tokens: token ids of the whole prompt, chat template included.
   problem: the problem it stems from.
   program: ALIGN and REASON: the source whose run is asked about.
@@ -102,6 +104,11 @@ class Prompt:
   targets: ALIGN: the variables asked for, in the prompt's order.
   queries: ALIGN: for each target, the index in `tokens` of the last token of
     its name in the list of target variables.
+  opening: of a completion, what its reply is read after: the beginning of the
+    program, or of the answer.
+  closing: of a completion, what follows the program.
+  completion: the reply goes on from `text`, with no chat around it.
+  stops: texts that end a response.
   """
 
   kind: str
@@ -113,6 +120,10 @@ class Prompt:
   expected: str = ''
   targets: tuple[Target, ...] = ()
   queries: tuple[int, ...] = ()
+  opening: str = ''
+  closing: str = ''
+  completion: bool = False
+  stops: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

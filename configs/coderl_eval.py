@@ -1,16 +1,35 @@
-"""Greedy evaluation of a policy on held-out problems, four questions to each.
+"""Greedy evaluation of a policy on held-out problems.
 
   python -m main --config=configs/coderl_eval.py:path=runs/coderl/policy \
       --workdir=runs/eval
 
-prints the table and writes results.json. Arguments: path, model, data and file
-as in coderl_train.py (path= is the embedded policy), split=NAME, problems=N;
-runlocal asks 32 problems.
+prints the table and writes results.json. Arguments: path, model, style, data
+and file as in coderl_train.py (path= is the embedded policy; data= may also be
+human_eval or humaneval_shortest48), split=NAME, problems=N; runlocal asks 32
+problems. `eval.questions` are asked of each: four, or of a pretrained base
+model one, for a program. So
+
+  --config=configs/coderl_eval.py:model=gemma3-270m,data=humaneval_shortest48
+
+has Gemma write programs for the 48 shortest problems of HumanEval.
 """
 
 import ml_collections
 
 from configs import coderl_train, common
+
+# What an evaluation reads of a training's sections.
+DATA = (
+  'eval_name',
+  'eval_path',
+  'eval_split',
+  'dir',
+  'seed',
+  'prompt_style',
+  'max_prompt_len_tokens',
+  'bucket_len_tokens',
+)
+SAMPLING = ('max_len_tokens', 'slots', 'cache_dtype')
 
 
 def get_config(arg: str = '') -> ml_collections.ConfigDict:
@@ -18,23 +37,27 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   arg = common.parse_arg(
     arg,
     runlocal=False,
-    model='tiny',
+    model='',
     path='',
+    style='',
     data='embedded',
     file='',
     split='',
     problems=600,
   )
   base = coderl_train.get_config(
-    f'model={arg.model},path={arg.path},data={arg.data},file={arg.file}'
+    f'model={arg.model},path={arg.path},style={arg.style},data={arg.data},'
+    f'file={arg.file}'
   )
   config = ml_collections.ConfigDict()
   config.program = 'coderl.evaluate'
   config.model = base.model
-  config.data = base.data
+  config.data = {name: base.data[name] for name in DATA}
   config.data.eval_name, config.data.eval_path = arg.data, arg.file
   config.data.eval_split = arg.split or base.data.eval_split
-  config.sampling = dict(max_len_tokens=base.sampling.max_len_tokens)
+  config.sampling = {name: base.sampling[name] for name in SAMPLING}
+  if coderl_train.settings(arg.model, arg.path) == 'base':
+    config.sampling.max_len_tokens = 96
   config.alignment = dict(bounds=base.alignment.bounds)
   config.sandbox = base.sandbox
   config.mesh = base.mesh

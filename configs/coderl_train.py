@@ -6,23 +6,53 @@ trains the embedded policy (1.1M parameters) on the embedded suite on two CPU
 cores, without a download. Arguments after a colon choose
 among experiments:
 
-  runlocal      the same experiment shrunk to a minute
+  runlocal      the same experiment shrunk to a minute, or to some minutes
+                where a pretrained model runs on the CPU
   model=NAME    tiny (the embedded policy), small (as tiny, larger), or another
-                preset of coderl/models/transformer.py with the settings of
-                the paper; other than tiny needs path=
-  path=DIR      a local Hugging Face folder: weights, config, tokenizer
+                preset of coderl/models/presets.py: gemma3-* with settings for
+                two CPU cores, all others with those of the paper
+  path=DIR      a local Hugging Face folder: weights, config, tokenizer; without
+                model= any model, with the paper's settings unless its
+                vocabulary is as small as that of tiny
+  style=NAME    of the prompts, where not the model's: compact, paper (for a
+                model that chats), completion (for one that does not)
   algo=NAME     grpo, dr_grpo, dapo, rloo, reinforce_pp, ppo
-  data=NAME     embedded, mbpp, prime, codeio, human_eval, or a mixture such as
+  data=NAME     embedded, mbpp, leetcode, prime, codeio, or a mixture such as
                 embedded+prime; file=PATH where it is read from
   seed=N
 
 and any field below is set by --config.section.field=value.
 """
 
+import json
+import pathlib
+
 import ml_collections
 from ml_collections.config_dict import placeholder
 
 from configs import common
+
+# The settings of each preset; the paper's for those that are not named.
+_SETTINGS = {
+  'tiny': 'embedded',
+  'small': 'embedded',
+  'gemma3-270m': 'base',
+  'gemma3-1b': 'base',
+}
+_OWN_VOCAB_SIZE = 1024
+_TESTED = ('mbpp', 'human_eval', 'humaneval_shortest48')  # By their split.
+_QUESTIONS = ('pass@1', 'code reasoning', 'test output', 'variable inference')
+
+
+def settings(model: str, path: str) -> str:
+  """embedded: our own policies. base: pretrained, on CPUs. paper: at scale."""
+  if model or not path:
+    return _SETTINGS.get(model or 'tiny', 'paper')
+  try:
+    config = json.loads((pathlib.Path(path) / 'config.json').read_bytes())
+    return 'embedded' if config['vocab_size'] <= _OWN_VOCAB_SIZE else 'paper'
+  except (OSError, ValueError, TypeError, KeyError):
+    return 'paper'  # No model: said where it is opened.
 
 
 def get_config(arg: str = '') -> ml_collections.ConfigDict:
@@ -30,15 +60,18 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   arg = common.parse_arg(
     arg,
     runlocal=False,
-    model='tiny',
+    model='',
     path='',
+    style='',
     algo='grpo',
     data='embedded',
     file='',
     seed=0,
   )
-  own = arg.model in ('tiny', 'small')
-  pick = lambda embedded, paper: embedded if own else paper
+  kind = settings(arg.model, arg.path)
+  pick = lambda embedded, base, paper: dict(
+    embedded=embedded, base=base, paper=paper
+  )[kind]
   # PRIME's layout has no held-out split: HumanEval stands in.
   first = arg.data.split('+')[0]
   evaluated = 'human_eval' if first == 'prime' else first
@@ -47,11 +80,12 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config.seed = arg.seed
 
   config.model = dict(
-    preset=arg.model,
+    # '' is any model that the path holds.
+    preset=arg.model or ('' if arg.path else 'tiny'),
     # Hugging Face folder of the starting policy; '' is the embedded one.
     path=arg.path,
-    dtype=pick('float32', 'bfloat16'),  # Of activations.
-    remat=pick(False, True),
+    dtype=pick('float32', 'float32', 'bfloat16'),  # Of activations.
+    remat=pick(False, False, True),
   )
   config.data = dict(
     name=arg.data,  # Several are mixed at equal rates: 'embedded+prime'.
@@ -61,18 +95,21 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
     dir='',  # Where prepared data sets are kept; '' is the user's cache.
     seed=0,  # Of the embedded suite.
     train_split='train',
-    eval_split='test' if evaluated in ('mbpp', 'human_eval') else 'heldout',
-    prompt_style=pick('compact', 'paper'),
-    max_prompt_len_tokens=pick(320, 1024),
+    eval_split='test' if evaluated in _TESTED else 'heldout',
+    prompt_style=arg.style or pick('compact', 'completion', 'paper'),
+    max_prompt_len_tokens=pick(320, 512, 1024),
     # Prompts and responses are padded to a multiple of it.
-    bucket_len_tokens=pick(40, 256),
+    bucket_len_tokens=pick(40, 128, 256),
   )
   config.sampling = dict(
     group_size=8,
-    max_len_tokens=pick(120, 8192),
-    temperature=1.0,
+    max_len_tokens=pick(120, 128, 8192),
+    temperature=pick(1.0, 0.6, 1.0),  # At 1, a small base model rambles.
     top_k=0,
     top_p=1.0,
+    min_p=0.0,
+    slots=0,  # Rows decoded at a time; 0 is all.
+    cache_dtype='',  # Of keys and values: float32, bfloat16, int8; '' as dtype.
   )
   config.algorithm = dict(
     name=arg.algo,
@@ -81,58 +118,60 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
     clip_high=placeholder(float),
     dual_clip=placeholder(float),
     aggregation=placeholder(str),
-    kl_weight=0.0 if arg.algo in ('dapo', 'dr_grpo') else pick(0.0, 0.001),
+    kl_weight=0.0 if arg.algo in ('dapo', 'dr_grpo') else pick(0.0, 0.0, 0.001),
     kl_estimator='k3',
     gamma=1.0,
     lam=0.95,
     value_weight=0.5,
     value_clip=0.2,
-    overlong_buffer_len_tokens=(pick(32, 4096) if arg.algo == 'dapo' else 0),
+    overlong_buffer_len_tokens=(
+      pick(32, 32, 4096) if arg.algo == 'dapo' else 0
+    ),
     # Sample more code prompts than are trained on, and prefer those whose
-    # responses differ in reward; here training costs more than sampling.
-    dynamic_sampling=arg.algo == 'dapo' or own,
+    # responses differ in reward: of tiny, training costs more than sampling.
+    dynamic_sampling=arg.algo == 'dapo' or kind == 'embedded',
     oversampling=2,
   )
   config.alignment = dict(
     ratio=0.4,  # Share of alignment prompts in a batch; rho of the paper.
     reward='official',  # Or 'paper': the fraction of variables alone.
-    start_step=pick(2, 10),
+    start_step=pick(2, 2, 10),
     # Which failed programs are asked about (alignment.Bounds).
     bounds=dict(
       min_complexity=0,
       max_complexity=100,
       max_variables=3,
-      max_output_chars=pick(60, 1000),
-      max_value_chars=pick(60, 1000),
+      max_output_chars=pick(60, 100, 1000),
+      max_value_chars=pick(60, 60, 1000),
     ),
     buffer_capacity=20000,
-    max_age_steps=pick(20, 50),
+    max_age_steps=pick(20, 50, 50),
   )
   config.trajectory = dict(
-    weight=pick(0.02, 0.1),  # Lambda of the auxiliary head; 0 for none.
+    weight=pick(0.02, 0.1, 0.1),  # Lambda of the auxiliary head; 0 for none.
     max_value_tokens=16,
   )
   config.train = dict(
     steps=40,
     max_tokens=0,  # Stop once so many response tokens were trained on.
-    prompts_per_step=pick(32, 128),
-    minibatches=2,
-    microbatches=pick(8, 16),
+    prompts_per_step=pick(32, 8, 128),
+    minibatches=pick(2, 1, 2),
+    microbatches=pick(8, 16, 16),
   )
   config.optimizer = dict(
-    learning_rate=pick(6e-4, 1e-6),
-    warmup_steps=pick(10, 0),
-    weight_decay=pick(0.0, 0.01),
+    learning_rate=pick(6e-4, 2e-6, 1e-6),
+    warmup_steps=pick(10, 0, 0),
+    weight_decay=pick(0.0, 0.0, 0.01),
     max_grad_norm=1.0,
     b1=0.9,
-    b2=pick(0.99, 0.999),
+    b2=pick(0.99, 0.999, 0.999),
   )
   config.sandbox = dict(
     limits=dict(
-      cpu_s=pick(1.0, 6.0),
-      wall_s=pick(2.0, 10.0),
+      cpu_s=pick(1.0, 5.0, 6.0),
+      wall_s=pick(2.0, 5.0, 10.0),
       memory_mb=512,
-      output_kb=pick(64, 1024),
+      output_kb=pick(64, 64, 1024),
       file_kb=64,
       processes=16,
       threads=32,
@@ -145,20 +184,24 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
     require=(),
   )
   config.mesh = dict(shape=(1, -1, 1))  # data, fsdp, tensor; -1: the rest.
-  config.checkpoint = dict(every_steps=pick(10, 50), keep=2)
-  config.eval = dict(problems=400, batch_size=200)
+  config.checkpoint = dict(every_steps=pick(10, 20, 50), keep=2)
+  config.eval = dict(
+    problems=pick(400, 48, 400),
+    batch_size=pick(200, 48, 200),
+    questions=_QUESTIONS[: pick(4, 1, 4)],
+  )
   config.log = dict(samples_every_steps=10, samples=4)
 
   if arg.runlocal:
-    config.train.steps = 3
-    config.train.prompts_per_step = 6
-    config.train.microbatches = 2
+    config.train.steps = pick(3, 2, 3)
+    config.train.prompts_per_step = pick(6, 4, 6)
+    config.train.microbatches = pick(2, 4, 2)
     config.alignment.ratio = 0.34
     config.log.samples_every_steps = 1
     config.sampling.group_size = 4
     config.alignment.start_step = 1
-    config.eval.problems = 32
-    config.eval.batch_size = 32
+    config.eval.problems = pick(32, 8, 32)
+    config.eval.batch_size = pick(32, 8, 32)
     config.checkpoint.every_steps = 2
   config.lock()
   return config

@@ -8,7 +8,7 @@ twenty minutes on two CPU cores. `runlocal` does it in a minute, badly.
 
 import ml_collections
 
-from configs import coderl_train, common
+from configs import coderl_eval, coderl_train, common
 
 
 def get_config(arg: str = '') -> ml_collections.ConfigDict:
@@ -19,8 +19,8 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config.program = 'coderl.warm_start'
   config.seed = arg.seed
   config.model = base.model
-  config.data = base.data
-  config.sampling = base.sampling
+  config.data = {name: base.data[name] for name in coderl_eval.DATA}
+  config.sampling = {name: base.sampling[name] for name in coderl_eval.SAMPLING}
   config.alignment = dict(bounds=base.alignment.bounds)
   # Examples of each kind: programs, answers on traced runs, outputs.
   config.corpus = dict(programs=40000, traces=50000, outputs=3000)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from safetensors import numpy as safetensors
 
-from coderl import checkpoint, errors, rollout, sharding, train
+from coderl import checkpoint, errors, policies, sharding, train
 from configs import coderl_train
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -140,7 +140,7 @@ def test_a_finished_run_leaves_what_the_readme_promises(tmp_path):
   assert list((tmp_path / 'tensorboard').iterdir())
   # The exported policy is one that training can start from.
   config = coderl_train.get_config(f'path={tmp_path / "policy"}')
-  rollout.open_policy(config.model, sharding.make_mesh((1, -1, 1)))
+  policies.open_policy(config.model, sharding.make_mesh((1, -1, 1)))
   steps = (tmp_path / 'metrics.jsonl').read_text().splitlines()
   assert any('align/reward' in json.loads(step) for step in steps)
 

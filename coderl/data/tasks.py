@@ -91,7 +91,7 @@ def register(
   Args:
     configs: of code_problems.config, one a source.
     tokenizer: makes the token ids.
-    style: a key of prompts.STYLES.
+    style: of the prompts; see prompts.
     rates: each source's rate in the mixture; 1 by default.
     prefix: the mixture's name; tasks are named PREFIX_SOURCE.
     data_dir: see code_problems.prepare.
@@ -239,7 +239,8 @@ def _prompter(
       example = tf.nest.pack_sequence_as(dataset.element_spec, leaves)
       problem = code_problems.to_problem(example)
       text = prompts.generation(problem, style)
-      return np.array(tokenizer.encode_chat(text)[0], np.int32), text.encode()
+      made, _ = prompts.make(types.GENERATE, text, problem, tokenizer, style)
+      return np.array(made.tokens, np.int32), text.encode()
 
     def add_prompt(example):
       ids, text = tf.numpy_function(

@@ -226,6 +226,45 @@ def test_queries_are_the_last_tokens_of_the_names(style):
   )
 
 
+def test_queries_of_a_completion_are_followed_by_more():
+  execution = traced(('', 'a', 1), ('solve', 'total', 2))
+  task = alignment.make_task(candidate(), execution, step=0)
+  tokenizer = tokenization.train_bpe([SOURCE] * 3, 300)
+  prompt = alignment.to_prompt(
+    task, PROBLEM, tokenizer, style='completion', max_prompt_len_tokens=4096
+  )
+  assert tokenizer.decode(prompt.tokens) == prompt.text
+  heads = [tokenizer.decode(prompt.tokens[: q + 1]) for q in prompt.queries]
+  # The worked example has a list of its own.
+  assert [head.rsplit('Variables: ')[-1] for head in heads] == [
+    'a',
+    'a, solve.total',
+  ]
+  assert prompt.text == heads[-1] + '\nAnswer: {"variables": {"a":'
+
+
+def test_a_completed_program_is_a_candidate():
+  rollouts = [
+    dataclasses.replace(
+      rollout('', CALLS, **fields),
+      text='    return a - b\nprint(1)',
+      prompt=types.Prompt(
+        types.GENERATE,
+        '',
+        (),
+        CALLS,
+        opening='def add(a, b):\n',
+        completion=True,
+      ),
+    )
+    for fields in ({}, {'reward': 1.0})
+  ]
+  (found,) = alignment.candidates(rollouts, np.random.default_rng(0))
+  assert found.program == (
+    'import math\ndef add(a, b):\n    return a - b\nprint(add(1, 2))'
+  )
+
+
 def test_collect_traces_failed_programs_of_both_forms():
   rollouts = [
     rollout(SOURCE),

@@ -143,6 +143,32 @@ def test_program_is_shown_by_lines_and_trace_by_values_in_turn(workdir):
   assert 'wrong answer' in text and 'passed' in text
 
 
+def test_a_completion_is_shown_with_what_it_is_read_after(workdir):
+  _change(
+    workdir,
+    0,
+    response='    return 1 < 2\nprint',
+    reply='def f():\n    return 1 < 2',
+  )
+  answer = '{"final_output": "6", "variables": {"solve.number": 2, '
+  _change(
+    workdir,
+    2,
+    response='2, "solve.total": 6}}\n\nmore',
+    reply=f'{answer}"solve.total": 6}}}}',
+  )
+  text = _write(workdir)
+  lines = '<span>def f():</span><span>    return 1 &lt; 2</span></code></pre>'
+  assert lines in text
+  verdicts = re.findall(r'>\s*(right|wrong)\s*</span>', text)
+  assert verdicts == ['right', 'right', 'right', 'right']
+
+
+def test_a_completion_without_a_program_is_shown_as_it_is(workdir):
+  _change(workdir, 0, response='\n\nno body', reply=None)
+  assert '<pre><span>no body</span></pre>' in _write(workdir)
+
+
 def test_lines_of_a_trace_are_counted_as_python_does(workdir):
   trace = {
     'stdin': '',

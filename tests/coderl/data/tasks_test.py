@@ -71,6 +71,20 @@ def test_a_task_holds_the_prompt_and_the_problem(place):
     assert TOKENIZER.decode(example['inputs']) == TOKENIZER.render_chat(turn)
 
 
+def test_a_task_may_hold_completions(place):
+  configs = [code_problems.config('mbpp', path=str(place / 'rows.jsonl'))]
+  args = {'prefix': 'go_on', 'data_dir': place}
+  tasks.register(configs, TOKENIZER, style='completion', **args)
+  task = seqio.get_mixture_or_task('go_on_mbpp')
+  dataset = task.get_dataset(None, 'train', shuffle=False, num_epochs=1)
+  example = next(dataset.as_numpy_iterator())
+  text = 'def f(x):\n    """Id."""\n'
+  assert example['inputs_pretokenized'].decode() == text
+  assert example['inputs'].tolist() == TOKENIZER.encode_completion(text)[0]
+  seqio.MixtureRegistry.remove('go_on')
+  seqio.TaskRegistry.remove('go_on_mbpp')
+
+
 def test_a_mixture_holds_its_rates_until_a_task_is_used_up(place):
   del place
   problems = tasks.load_problems('mix', 'train')
