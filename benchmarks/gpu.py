@@ -1,0 +1,253 @@
+"""Training and decoding of a 1.5B policy against what the device can do.
+
+  python benchmarks/gpu.py --json gpu.json
+
+Training: model FLOPs utilisation of the train step of Qwen2.5-Coder 1.5B in
+bfloat16, blocks recomputed, on sequences of 4,096 tokens: 6 operations a
+parameter and token and those of causal attention, over the device's peak. The
+recomputation is not counted as work.
+
+Decoding: bytes a second at 64 and 256 rows, weights and the part of the cache
+that a step reads, over the rate at which the device copies memory.
+
+Where there is no accelerator the shape is a small one, and the figures say
+that it runs, no more. Finite losses and the number of tokens are asserted.
+Needs neither TensorFlow nor ml-collections.
+"""
+
+import argparse
+from collections.abc import Callable, Sequence
+import dataclasses
+from functools import partial
+import json
+import math
+import pathlib
+import statistics
+import sys
+import time
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from coderl import algorithms, sampling, sharding, train_step, types
+from coderl.models import presets, transformer
+
+# Dense bfloat16 TFLOP/s, by what a device's kind contains.
+_PEAKS = {'H100': 989.0, 'H200': 989.0, 'A100': 312.0, 'L4': 121.0}
+_SMALL = dict(vocab_size=2048, num_layers=2, d_model=128, mlp_dim=512)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sizes:
+  """What runs: rows x length in training, rows of decoding."""
+
+  model: transformer.ModelConfig
+  train_rows: int
+  prompt_len: int
+  response_len: int
+  decode_rows: tuple[int, ...]
+  decode_len: int
+  copy_mb: int
+
+
+def parse_args(argv: Sequence[str]) -> argparse.Namespace:
+  parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+  )
+  parser.add_argument('--json', type=pathlib.Path, help='results go here too')
+  parser.add_argument(
+    '--peak_tflops', type=float, help='of the device, dense bfloat16'
+  )
+  parser.add_argument('--train_rows', type=int, default=4)
+  parser.add_argument('--steps', type=int, default=5, help='timed, 1 or more')
+  args = parser.parse_args(argv)
+  for name in ('train_rows', 'steps'):
+    if getattr(args, name) < 1:
+      parser.error(f'--{name}={getattr(args, name)}: must be 1 or more')
+  return args
+
+
+def sizes(args: argparse.Namespace) -> Sizes:
+  model = presets.PRESETS['qwen2.5-coder-1.5b']
+  model = dataclasses.replace(model, param_dtype='bfloat16')
+  if jax.default_backend() != 'cpu':
+    return Sizes(model, args.train_rows, 1024, 3072, (64, 256), 256, 4096)
+  model = dataclasses.replace(model, **_SMALL)
+  return Sizes(model, args.train_rows, 32, 96, (4, 16), 32, 64)
+
+
+def peak_tflops(args: argparse.Namespace) -> float | None:
+  kind = jax.devices()[0].device_kind
+  known = (peak for name, peak in _PEAKS.items() if name in kind)
+  return args.peak_tflops or next(known, None)
+
+
+def median_s(run: Callable[[], object], repeats: int) -> float:
+  jax.block_until_ready(run())
+  times = []
+  for _ in range(repeats):
+    began = time.perf_counter()
+    jax.block_until_ready(run())
+    times.append(time.perf_counter() - began)
+  return statistics.median(times)
+
+
+def num_params(model: transformer.ModelConfig) -> int:
+  shapes = jax.eval_shape(
+    lambda key: nn.unbox(transformer.init(key, model)), jax.random.key(0)
+  )
+  return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
+
+
+def train_flops(s: Sizes) -> float:
+  """Forward and backward of a batch; logits for the responses alone."""
+  m, length = s.model, s.prompt_len + s.response_len
+  table = m.vocab_size * m.d_model
+  blocks = num_params(m) - table
+  pairs = length * (length + 1) / 2
+  attention = 4 * m.num_layers * m.num_heads * m.head_dim * pairs
+  forward = 2 * (blocks * length + table * s.response_len) + attention
+  return 3 * s.train_rows * forward
+
+
+def random_batch(s: Sizes) -> types.RolloutBatch:
+  rng = np.random.default_rng(0)
+  b, r = s.train_rows, s.response_len
+  tokens = rng.integers(0, s.model.vocab_size, (b, s.prompt_len + r))
+  normal = lambda: rng.normal(size=(b, r)).astype(np.float32)
+  return types.RolloutBatch(
+    tokens_BT=tokens.astype(np.int32),
+    valid_BT=np.ones(tokens.shape, bool),
+    mask_BR=np.ones((b, r), bool),
+    logprobs_BR=-abs(normal()),
+    advantages_BR=normal(),
+    returns_BR=normal(),
+    values_BR=normal(),
+    ref_logprobs_BR=-abs(normal()),
+    queries_BM=np.zeros((b, 0), np.int32),
+    values_BMC=np.zeros((b, 0, 1), np.int32),
+    values_mask_BMC=np.zeros((b, 0, 1), bool),
+  )
+
+
+def training(
+  s: Sizes, repeats: int, peak: float | None
+) -> dict[str, float | None]:
+  mesh = sharding.make_mesh((1, -1, 1))
+  objective = train_step.Objective(s.model, algorithms.ALGORITHMS['grpo'])
+  optimizer = optax.adamw(1e-6)
+  with jax.set_mesh(mesh):
+    state, layout = train_step.init_state(
+      jax.random.key(0), objective, optimizer, mesh
+    )
+    # A row at a time: what is measured is a long context, not a large batch.
+    update = train_step.compile_step(
+      objective, optimizer, s.train_rows, layout, mesh
+    )
+    batch = sharding.put_batch(random_batch(s), mesh)
+    losses = []
+
+    def run():
+      nonlocal state
+      state, metrics = update(state, batch)
+      losses.append(metrics['loss'])
+      return metrics
+
+    seconds = median_s(run, repeats)
+  assert np.isfinite(jax.device_get(losses)).all()
+  tokens = s.train_rows * (s.prompt_len + s.response_len)
+  rate = train_flops(s) / seconds
+  return {
+    'seconds': seconds,
+    'tokens_per_s': tokens / seconds,
+    'tflops': rate / 1e12,
+    'mfu': rate / 1e12 / peak if peak else None,
+  }
+
+
+def copy_rate(megabytes: int, repeats: int) -> float:
+  """Bytes a second read and written by a copy."""
+  x = jnp.zeros(megabytes * 2**18, jnp.float32)
+  # Adding nothing would be optimised away.
+  seconds = median_s(lambda: copy(x), repeats)
+  return 2 * x.nbytes / seconds
+
+
+copy = jax.jit(lambda x: x + 1)
+
+
+def decoding(
+  s: Sizes, rows: int, repeats: int, copies: float
+) -> dict[str, float]:
+  """Rows of equal length; the prefill's time is taken off."""
+  m, prompt_len = s.model, s.prompt_len
+  params = jax.jit(lambda key: nn.unbox(transformer.init(key, m)))(
+    jax.random.key(0)
+  )
+  prompts = np.zeros((rows, prompt_len), np.int32)
+  generate = partial(
+    sampling.generate,
+    params,
+    prompts,
+    np.ones_like(prompts, bool),
+    np.arange(rows, dtype=np.int32),
+    jax.random.key(1),
+    model=m,
+    stop_ids=(m.vocab_size,),
+  )
+  seconds = {}
+  for length in (1, s.decode_len + 1):
+    config = sampling.SamplingConfig(max_len_tokens=length)
+    samples, _ = generate(config=config)
+    assert int(samples.len_N.sum()) == rows * length
+    seconds[length] = median_s(lambda c=config: generate(config=c), repeats)
+  per_token_s = (seconds[s.decode_len + 1] - seconds[1]) / s.decode_len
+  size = jnp.dtype(m.dtype).itemsize
+  # Keys and values of every place written so far, half a response on average.
+  places = prompt_len + s.decode_len / 2
+  cache = 2 * m.num_layers * m.num_kv_heads * m.head_dim * rows * places
+  read = (num_params(m) + cache) * size
+  return {
+    'tokens_per_s': rows / per_token_s,
+    'gb_per_s': read / per_token_s / 1e9,
+    'of_copy_rate': read / per_token_s / copies,
+  }
+
+
+def main(argv: Sequence[str]) -> None:
+  args = parse_args(argv)
+  s, peak = sizes(args), peak_tflops(args)
+  copies = copy_rate(s.copy_mb, args.steps)
+  found = {
+    'device': jax.devices()[0].device_kind,
+    'parameters': num_params(s.model),
+    'copy_gb_per_s': copies / 1e9,
+    'training': training(s, args.steps, peak),
+    'decoding': {
+      str(rows): decoding(s, rows, args.steps, copies) for rows in s.decode_rows
+    },
+  }
+  t = found['training']
+  mfu = 'unknown, name --peak_tflops'
+  if t['mfu'] is not None:
+    mfu = f'{t["mfu"]:.1%}'
+  print(
+    f'{found["device"]}, {found["parameters"] / 1e6:.0f}M parameters, copies'
+    f' {found["copy_gb_per_s"]:.0f} GB/s\n'
+    f'training: {t["tokens_per_s"]:.0f} tokens/s, {t["tflops"]:.2f} TFLOP/s,'
+    f' MFU {mfu}'
+  )
+  for rows, d in found['decoding'].items():
+    print(
+      f'decoding {rows:>4} rows: {d["tokens_per_s"]:.0f} tokens/s,'
+      f' {d["gb_per_s"]:.1f} GB/s, {d["of_copy_rate"]:.1%} of a copy'
+    )
+  if args.json:
+    args.json.write_text(json.dumps(found, indent=1) + '\n')
+
+
+if __name__ == '__main__':
+  main(sys.argv[1:])
