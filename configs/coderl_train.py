@@ -108,7 +108,7 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
     top_k=0,
     top_p=1.0,
     min_p=0.0,
-    slots=0,  # Rows decoded at a time; 0 is all.
+    slots=pick(64, 16, 256),  # Rows decoded at a time; 0 is all.
     cache_dtype='',  # Of keys and values: float32, bfloat16, int8; '' as dtype.
   )
   config.algorithm = dict(
