@@ -7,6 +7,10 @@ however it was split. Every per-token loss is finite where its inputs are, in
 value and in gradient, so that a weight of zero does hide padding.
 """
 
+from collections.abc import Callable
+import functools
+from typing import NamedTuple
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -181,14 +185,67 @@ def value_loss(
   return 0.5 * jnp.maximum(error_BR, clipped_error_BR)
 
 
-def _pick(logits: Array, targets: Array) -> tuple[Array, Array]:
-  """Log-probability of targets [...], and the log-normaliser [...]."""
+def _split(x: Array, chunk: int) -> Array:
+  """[B, T, ...] -> [chunks, B, chunk, ...], T padded with zeros."""
+  b, t = x.shape[:2]
+  chunks = -(-t // chunk)
+  padding = [(0, 0), (0, chunks * chunk - t), *[(0, 0)] * (x.ndim - 2)]
+  x = jnp.pad(x, padding).reshape(b, chunks, chunk, *x.shape[2:])
+  return jnp.moveaxis(x, 1, 0)
+
+
+def _join(x: Array, t: int) -> Array:
+  """The inverse of _split."""
+  x = jnp.moveaxis(x, 0, 1)
+  return x.reshape(x.shape[0], -1, *x.shape[3:])[:, :t]
+
+
+class _Scored(NamedTuple):
+  """Of N tokens, all float32. hit_NV: whether it is the target."""
+
+  logits_NV: Array
+  hit_NV: Array
+  normaliser_N: Array
+  logprobs_N: Array
+  entropy_N: Array
+
+
+def _score(
+  hidden_ND: Array, unembed_DV: Array, targets_N: Array, temperature: float
+) -> _Scored:
+  logits_NV = jnp.einsum(
+    'nd,dv->nv',
+    hidden_ND,
+    unembed_DV.astype(hidden_ND.dtype),
+    preferred_element_type=jnp.float32,
+  )
+  logits_NV = logits_NV / temperature
   # A masked sum and no gather: it stays local where V is sharded, and its
   # gradient needs no scatter.
-  ids = jax.lax.broadcasted_iota(targets.dtype, logits.shape, logits.ndim - 1)
-  hit = ids == targets[..., None]
-  normaliser = jax.nn.logsumexp(logits, axis=-1)
-  return jnp.sum(jnp.where(hit, logits, 0.0), axis=-1) - normaliser, normaliser
+  ids_NV = jax.lax.broadcasted_iota(targets_N.dtype, logits_NV.shape, 1)
+  hit_NV = ids_NV == targets_N[:, None]
+  picked_N = jnp.sum(jnp.where(hit_NV, logits_NV, 0.0), axis=-1)
+  # One exponential serves the normaliser and the entropy.
+  most_N1 = jax.lax.stop_gradient(jnp.max(logits_NV, axis=-1, keepdims=True))
+  odds_NV = jnp.exp(logits_NV - most_N1)
+  sum_N = jnp.sum(odds_NV, axis=-1)
+  normaliser_N = most_N1[:, 0] + jnp.log(sum_N)
+  entropy_N = normaliser_N - jnp.sum(odds_NV * logits_NV, axis=-1) / sum_N
+  return _Scored(
+    logits_NV,
+    hit_NV,
+    normaliser_N,
+    picked_N - normaliser_N,
+    jax.lax.stop_gradient(entropy_N),
+  )
+
+
+def _check_tokens(hidden_BTD, unembed_DV, targets_BT, temperature, chunk):
+  if temperature <= 0 or chunk < 1:
+    raise ValueError(f'{temperature=} must be positive, {chunk=} at least 1.')
+  chex.assert_rank([hidden_BTD, unembed_DV, targets_BT], [3, 2, 2])
+  chex.assert_type([hidden_BTD, unembed_DV, targets_BT], [float, float, int])
+  chex.assert_equal_shape_prefix([hidden_BTD, targets_BT], 2)
 
 
 def token_logprobs(
@@ -218,38 +275,108 @@ def token_logprobs(
   Raises:
     ValueError: temperature is not positive, or chunk is below 1.
   """
-  if temperature <= 0 or chunk < 1:
-    raise ValueError(f'{temperature=} must be positive, {chunk=} at least 1.')
-  chex.assert_rank([hidden_BTD, unembed_DV, targets_BT], [3, 2, 2])
-  chex.assert_type([hidden_BTD, unembed_DV, targets_BT], [float, float, int])
-  chex.assert_equal_shape_prefix([hidden_BTD, targets_BT], 2)
-  B, T = targets_BT.shape
-  chunk = min(chunk, T)
-  chunks = -(-T // chunk)
-
-  def split(x):  # [B, T, ...] -> [chunks, B, chunk, ...]
-    tail = [(0, 0)] * (x.ndim - 2)
-    x = jnp.pad(x, [(0, 0), (0, chunks * chunk - T), *tail])
-    return jnp.moveaxis(x.reshape(B, chunks, chunk, *x.shape[2:]), 1, 0)
-
-  def join(x):
-    return jnp.moveaxis(x, 0, 1).reshape(B, chunks * chunk)[:, :T]
+  _check_tokens(hidden_BTD, unembed_DV, targets_BT, temperature, chunk)
+  t = targets_BT.shape[1]
+  chunk = min(chunk, t)
 
   @jax.checkpoint
   def of_chunk(inputs):
     hidden, targets = inputs
-    logits = jnp.einsum(
-      'btd,dv->btv',
-      hidden,
-      unembed_DV.astype(hidden.dtype),
-      preferred_element_type=jnp.float32,
+    scored = _score(
+      hidden.reshape(-1, hidden.shape[-1]),
+      unembed_DV,
+      targets.reshape(-1),
+      temperature,
     )
-    logits = logits / temperature
-    logprobs, normaliser = _pick(logits, targets)
-    probs = jnp.exp(logits - normaliser[..., None])
-    entropy = normaliser - jnp.sum(probs * logits, axis=-1)
-    return logprobs, jax.lax.stop_gradient(entropy)
+    shape = targets.shape
+    return scored.logprobs_N.reshape(shape), scored.entropy_N.reshape(shape)
 
-  parts = jax.lax.map(of_chunk, (split(hidden_BTD), split(targets_BT)))
-  logprobs_BT, entropy_BT = jax.tree.map(join, parts)
-  return logprobs_BT, entropy_BT
+  parts = jax.lax.map(
+    of_chunk, (_split(hidden_BTD, chunk), _split(targets_BT, chunk))
+  )
+  return jax.tree.map(lambda x: _join(x, t), parts)
+
+
+def token_loss(
+  loss: Callable[..., Array],
+  hidden_BTD: Array,
+  unembed_DV: Array,
+  targets_BT: Array,
+  *others_BT: Array,
+  temperature: float,
+  chunk: int,
+) -> tuple[Array, Array, Array]:
+  """sum(loss(logprobs, *others)), its gradient made in the forward pass.
+
+  As `token_logprobs`, but a chunk's logits are made once and not a second time
+  for the gradient: as the loss is a sum over tokens, what it passes back to a
+  token's logits is known as soon as they are.
+
+  Args:
+    loss: (logprobs_BC, *others_BC) -> loss_BC, each token on its own.
+    hidden_BTD, unembed_DV, targets_BT, temperature, chunk: of token_logprobs.
+    *others_BT: what else the loss reads of a token; without gradient.
+
+  Returns:
+    The sum; logprobs_BT and entropy_BT, float32, without gradient.
+
+  Raises:
+    ValueError: temperature is not positive, or chunk is below 1.
+  """
+  _check_tokens(hidden_BTD, unembed_DV, targets_BT, temperature, chunk)
+  settings = (loss, temperature, min(chunk, targets_BT.shape[1]))
+  return _token_loss(settings, hidden_BTD, unembed_DV, targets_BT, others_BT)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _token_loss(settings, hidden_BTD, unembed_DV, targets_BT, others_BT):
+  return _token_loss_forward(
+    settings, hidden_BTD, unembed_DV, targets_BT, others_BT
+  )[0]
+
+
+def _token_loss_forward(
+  settings, hidden_BTD, unembed_DV, targets_BT, others_BT
+):
+  loss, temperature, chunk = settings
+  t, dtype = targets_BT.shape[1], hidden_BTD.dtype
+
+  def of_chunk(grad_DV, inputs):
+    hidden, real, targets, *others = inputs
+    hidden_ND = hidden.reshape(-1, hidden.shape[-1])
+    weights_DV = unembed_DV.astype(dtype)
+    scored = _score(hidden_ND, weights_DV, targets.reshape(-1), temperature)
+    logprobs = scored.logprobs_N.reshape(targets.shape)
+    total = lambda logprobs: jnp.sum(
+      jnp.where(real, loss(logprobs, *others), 0.0)
+    )
+    value, back = jax.value_and_grad(total)(logprobs)
+    probs_NV = jnp.exp(scored.logits_NV - scored.normaliser_N[:, None])
+    back_N1 = back.reshape(-1, 1) / temperature
+    back_NV = (back_N1 * (scored.hit_NV - probs_NV)).astype(dtype)
+    grad_DV += jnp.einsum(
+      'nd,nv->dv', hidden_ND, back_NV, preferred_element_type=jnp.float32
+    )
+    back_ND = jnp.einsum('nv,dv->nd', back_NV, weights_DV)
+    entropy = scored.entropy_N.reshape(targets.shape)
+    return grad_DV, (value, logprobs, entropy, back_ND.reshape(hidden.shape))
+
+  real_BT = jnp.ones(targets_BT.shape, bool)
+  rows = jax.tree.map(
+    lambda x: _split(x, chunk), (hidden_BTD, real_BT, targets_BT, *others_BT)
+  )
+  zeros_DV = jnp.zeros(unembed_DV.shape, jnp.float32)
+  grad_DV, (values, *parts) = jax.lax.scan(of_chunk, zeros_DV, rows)
+  logprobs_BT, entropy_BT, back_BTD = (_join(part, t) for part in parts)
+  out = jnp.sum(values), logprobs_BT, entropy_BT
+  return out, (back_BTD, grad_DV.astype(unembed_DV.dtype))
+
+
+def _token_loss_backward(settings, residuals, cotangents):
+  del settings
+  by, *_ = cotangents
+  back_BTD, grad_DV = (r * by.astype(r.dtype) for r in residuals)
+  return back_BTD, grad_DV, None, None
+
+
+_token_loss.defvjp(_token_loss_forward, _token_loss_backward)

@@ -24,6 +24,13 @@ from coderl.models import heads, transformer
 
 Array = types.Array
 
+# Tokens unembedded at a time on a device. Accelerators want large matmuls.
+_CHUNK_TOKENS = 2048
+# On CPU their logits stay in the caches, and below the 32 MiB from which on
+# malloc asks the kernel for zeroed memory every time.
+_CPU_CHUNK_TOKENS = (128, 512)
+_CPU_CHUNK_LOGITS = 2**22
+
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
@@ -32,7 +39,8 @@ class Objective:
   temperature: that of sampling; it divides the logits here as well.
   trajectory_weight: of the trajectory head's loss; 0 does without the head.
   max_value_tokens: C of the trajectory head.
-  chunk_len_tokens: positions unembedded at a time.
+  chunk_len_tokens: positions unembedded at a time; 0 is as many as suit the
+    devices (chunk_len).
   """
 
   model: transformer.ModelConfig
@@ -40,7 +48,7 @@ class Objective:
   temperature: float = 1.0
   trajectory_weight: float = 0.0
   max_value_tokens: int = 16
-  chunk_len_tokens: int = 64
+  chunk_len_tokens: int = 0
 
 
 class Weights(NamedTuple):
@@ -59,6 +67,20 @@ class Scores(NamedTuple):
   hidden_BTD: Array
 
 
+def chunk_len(rows: int, objective: Objective) -> int:
+  """Positions of `rows` rows to unembed at a time."""
+  if objective.chunk_len_tokens:
+    return objective.chunk_len_tokens
+  tokens = _CHUNK_TOKENS
+  if jax.default_backend() == 'cpu':
+    least, most = _CPU_CHUNK_TOKENS
+    fitting = _CPU_CHUNK_LOGITS // objective.model.vocab_size
+    tokens = min(max(fitting, least), most)
+  mesh = jax.sharding.get_abstract_mesh()
+  parts = 1 if mesh.empty else sharding.parts(mesh, sharding.BATCH[0])
+  return max(1, tokens * parts // rows)
+
+
 def forward(
   params: types.Params, batch: types.RolloutBatch, objective: Objective
 ) -> Scores:
@@ -72,7 +94,7 @@ def forward(
     transformer.unembedding(params['policy'], objective.model),
     batch.tokens_BT[:, -r:],
     temperature=objective.temperature,
-    chunk=objective.chunk_len_tokens,
+    chunk=chunk_len(batch.mask_BR.shape[0], objective),
   )
   return Scores(logprobs_BR, entropy_BR, hidden_BTD)
 
@@ -105,7 +127,7 @@ def trajectory_logprobs(
     jax.lax.stop_gradient(transformer.unembedding(policy, objective.model)),
     batch.values_BMC.reshape(b, m * c),
     temperature=1.0,
-    chunk=objective.chunk_len_tokens,
+    chunk=chunk_len(b, objective),
   )
   return logprobs.reshape(b, m, c)
 
@@ -131,36 +153,58 @@ def loss_and_metrics(
     The share, and shares of the metrics: summed over microbatches they are
     means over the batch's tokens.
   """
-  scores = forward(params, batch, objective)
-  old_BR, adv_BR = batch.logprobs_BR, batch.advantages_BR
-  algorithm = objective.algorithm
-  surrogate_BR = algorithm.policy_loss(scores.logprobs_BR, old_BR, adv_BR)
-  loss = jnp.sum(weights.policy_BR * surrogate_BR)
-  log_ratio_BR = scores.logprobs_BR - old_BR
+  model, algorithm = objective.model, objective.algorithm
+  hidden_BTD = transformer.hidden_states(
+    params['policy'], model, batch.tokens_BT, batch.valid_BT
+  )
+  b, r = batch.mask_BR.shape
+
+  def terms(logprobs, old, advantages, reference, weights):
+    """Weighted policy loss and KL to the reference of each token."""
+    surrogate = algorithm.policy_loss(logprobs, old, advantages)
+    if not algorithm.kl_weight:
+      return weights * surrogate, jnp.zeros_like(logprobs)
+    return weights * surrogate, weights * algorithm.kl(logprobs, reference)
+
+  def token_loss(*arrays):
+    surrogate, kl = terms(*arrays)
+    return surrogate + algorithm.kl_weight * kl
+
+  read = (
+    batch.logprobs_BR,
+    batch.advantages_BR,
+    batch.ref_logprobs_BR,
+    weights.policy_BR,
+  )
+  loss, logprobs_BR, entropy_BR = losses.token_loss(
+    token_loss,
+    hidden_BTD[:, -r - 1 : -1],
+    transformer.unembedding(params['policy'], model),
+    batch.tokens_BT[:, -r:],
+    *read,
+    temperature=objective.temperature,
+    chunk=chunk_len(b, objective),
+  )
+  surrogate_BR, kl_BR = terms(logprobs_BR, *read)
+  old_BR = batch.logprobs_BR
   metrics = {
-    'policy_loss': loss,
-    'entropy': jnp.sum(weights.token_BR * scores.entropy_BR),
-    'kl_old': jnp.sum(
-      weights.token_BR * losses.kl_k3(scores.logprobs_BR, old_BR)
-    ),
+    'policy_loss': jnp.sum(surrogate_BR),
+    'entropy': jnp.sum(weights.token_BR * entropy_BR),
+    'kl_old': jnp.sum(weights.token_BR * losses.kl_k3(logprobs_BR, old_BR)),
     'ratio_deviation': jnp.sum(
-      weights.token_BR * jnp.abs(jnp.expm1(log_ratio_BR))
+      weights.token_BR * jnp.abs(jnp.expm1(logprobs_BR - old_BR))
     ),
   }
   if algorithm.kl_weight:
-    kl_BR = algorithm.kl(scores.logprobs_BR, batch.ref_logprobs_BR)
-    metrics['kl_reference'] = jnp.sum(weights.policy_BR * kl_BR)
-    loss += algorithm.kl_weight * metrics['kl_reference']
+    metrics['kl_reference'] = jnp.sum(kl_BR)
   if objective.trajectory_weight:
-    logprobs_BMC = trajectory_logprobs(
-      params, batch, scores.hidden_BTD, objective
-    )
+    logprobs_BMC = trajectory_logprobs(params, batch, hidden_BTD, objective)
     metrics['trajectory_loss'] = -jnp.sum(
       weights.value_token_BMC * logprobs_BMC
     )
     loss += objective.trajectory_weight * metrics['trajectory_loss']
   if algorithm.uses_values:
-    values_BR = values(params, scores.hidden_BTD, old_BR.shape[1])
+    values_BR = values(params, hidden_BTD, r)
     error_BR = algorithm.value_loss(
       values_BR, batch.values_BR, batch.returns_BR
     )

@@ -317,3 +317,59 @@ def test_token_logprobs_names_bad_settings():
     _chunked(*_inputs(), temperature=0.0)
   with pytest.raises(ValueError, match='chunk=0'):
     _chunked(*_inputs(), temperature=1.0, chunk=0)
+
+
+def _clipped(logprobs, old, advantages, weights):
+  surrogate = losses.clipped_surrogate(logprobs, old, advantages, 0.2, 0.3)
+  return weights * (surrogate + 0.1 * losses.kl_k3(logprobs, old))
+
+
+def _read():
+  """Old log-probabilities near the policy's: some ratios are clipped."""
+  old_BT = _whole(*_inputs(), 0.7)[0] + 0.3 * _normal(4, B, T)
+  return old_BT, _normal(5, B, T), jnp.abs(_normal(6, B, T))
+
+
+def _in_one_pass(h, u, t, chunk=8):
+  return losses.token_loss(
+    _clipped, h, u, t, *_read(), temperature=0.7, chunk=chunk
+  )
+
+
+def _in_two_passes(h, u, t):
+  logprobs, entropy = _whole(h, u, t, 0.7)
+  return jnp.sum(_clipped(logprobs, *_read())), logprobs, entropy
+
+
+@pytest.mark.parametrize('chunk', [1, 8, 50, 64])
+def test_a_loss_in_one_pass_is_that_of_the_log_probabilities(chunk):
+  got = jax.jit(functools.partial(_in_one_pass, chunk=chunk))(*_inputs())
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4),
+    got,
+    _in_two_passes(*_inputs()),
+  )
+
+
+@pytest.mark.parametrize('chunk', [1, 8, 50])
+def test_its_gradient_made_in_the_forward_pass_is_the_loss_s(chunk):
+  # Twice the loss: what comes after it counts too.
+  of = lambda f: jax.jit(jax.grad(lambda *x: 2 * f(*x)[0], (0, 1)))
+  got = of(functools.partial(_in_one_pass, chunk=chunk))(*_inputs())
+  expected = of(_in_two_passes)(*_inputs())
+  for a, b in zip(got, expected, strict=True):
+    assert np.abs(b).max() > 0.1
+    np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+def test_only_the_loss_has_a_gradient():
+  for i in (1, 2):
+    grad = jax.grad(lambda *x, i=i: jnp.sum(_in_one_pass(*x)[i]))(*_inputs())
+    np.testing.assert_array_equal(grad, 0)
+
+
+def test_a_loss_in_one_pass_holds_no_logits_of_all_positions():
+  gradient = jax.jit(jax.grad(lambda *x: _in_one_pass(*x)[0], (0, 1)))
+  compiled = gradient.lower(*_inputs()).compile()
+  held = compiled.memory_analysis().temp_size_in_bytes
+  assert held < B * T * V * 4
