@@ -1,51 +1,76 @@
-"""One GRPO step: ours, google-tunix's and TRL's, on the same work in one run.
+"""A reinforcement-learning step beside google-tunix's and TRL's, on CPU.
 
   python benchmarks/rl_step.py --json rl_step.json
 
-A random Qwen2 of 4 layers, d = 256, in float32; groups of 8 responses of 64
-tokens to prompts of 64; AdamW; KL to a reference or none (rl_step_work.py).
-Each system runs in a process and an environment of its own, in turn, round
-after round; the peers' environments are made first where they are absent
-(about 3 GB, in the user's cache or --environments).
+The peers are installed once, each in an environment of its own (2 GB). All do
+the same work (rl_step_work.Work): GRPO on a Qwen 2 shape of random weights in
+float32, by default for 8 prompts x 8 rollouts of 64 + 64 tokens, for a large
+and a small vocabulary, with KL to a reference policy and without. They run in
+turn, each time in a new process; half an hour on two cores. The figures are
+medians of the steps after the first, which compiles.
 
-The table gives medians over the steps of all rounds, without the compiling
-ones at each start: rollout tokens/s, training tokens/s (all positions, over
-what of a step is not rollout), seconds and processor seconds a step, and the
-most memory that the process held. `floor` is the time that the least
-arithmetic of the step takes at the rate of this host's matrix products,
-measured in between; a ratio to it says how far there is to go.
+  rollout tokens/s   generated, by the time of generation
+  train tokens/s     prompts and responses, by the rest of the step: reward,
+                     reference, gradient, optimiser
+  s, CPU-s           of a step, from one reward to the next
+  x floor            these by the time of the step's arithmetic alone
+                     (rl_step_work.flops) at this host's best matmul rate
+  ours is x          how many times as fast ours is
 
-Asserted, unlike times: every system generated every token, and our sampled
-log-probabilities are those of the training forward.
+Checked, and the exit status is 1 if it does not hold: all generate as many
+tokens, every weight stays finite, and in float32 our log-probabilities of
+sampling are those of training to 1e-4. By how much they differ in bfloat16 is
+printed.
 """
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+import dataclasses
 import itertools
 import json
+import math
 import os
 import pathlib
 import statistics
 import subprocess
 import sys
 
-import rl_step_work as work_lib
+import rl_step_work
 
 _HERE = pathlib.Path(__file__).parent
-_PEERS = {
+_OURS = 'ours'
+# What each peer's environment holds; pip resolves the rest.
+PEERS = {
   'tunix': ('google-tunix==0.1.7',),
   'trl': ('torch==2.13.0', 'trl==1.16.0', 'transformers==5.23.0'),
 }
-_SYSTEMS = ('ours', *_PEERS)
-# Until a system is warm: tunix compiles twice.
-_COLD_STEPS = 2
-_MOST_GAP = 1e-4
-# On the processor, and nothing fetched.
-_ENVIRONMENT = {
-  'JAX_PLATFORMS': 'cpu',
-  'CUDA_VISIBLE_DEVICES': '',
-  'HF_HUB_OFFLINE': '1',
-}
+SYSTEMS = (_OURS, *PEERS)
+_MAX_GAP = 1e-4
+# Of a step; then what is derived.
+_COLUMNS = (
+  'rollout_tokens_per_s',
+  'train_tokens_per_s',
+  'seconds',
+  'cpu_s',
+  'rollout_cpu_s',
+  'peak_mb',
+  'x_floor',
+  'x_floor_cpu',
+  'ours_is_x',
+  'ours_is_x_cpu',
+)
+_HEADS = (
+  'rollout tok/s',
+  'train tok/s',
+  's',
+  'CPU-s',
+  'of rollout',
+  'peak MiB',
+  'x floor',
+  'by CPU-s',
+  'ours is x',
+  'by CPU-s',
+)
 
 
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:
@@ -54,204 +79,253 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     description=__doc__, formatter_class=argparse.RawTextHelpFormatter
   )
   parser.add_argument('--json', type=pathlib.Path, help='results go here too')
+  parser.add_argument(
+    '--workdir',
+    type=pathlib.Path,
+    default=pathlib.Path(cache, 'coderl', 'benchmarks'),
+    help='of the environments (%(default)s)',
+  )
+  parser.add_argument('--rounds', type=int, default=2, help='of all systems')
+  parser.add_argument(
+    '--steps', type=int, default=2, help='measured of a system in a round'
+  )
   parser.add_argument('--vocab', type=int, nargs='+', default=[32768, 1024])
   parser.add_argument('--prompts', type=int, nargs='+', default=[8])
-  parser.add_argument('--kl_weight', type=float, nargs='+', default=[0.0, 0.04])
-  parser.add_argument('--steps', type=int, default=6, help='of a round')
-  parser.add_argument('--rounds', type=int, default=2)
-  parser.add_argument('--systems', nargs='+', default=_SYSTEMS)
+  parser.add_argument('--kl', type=float, nargs='+', default=[0.04, 0.0])
   parser.add_argument(
-    '--environments',
-    type=pathlib.Path,
-    default=pathlib.Path(cache) / 'coderl' / 'benchmarks',
-    help='where the environments of the peers are, or are made',
+    '--systems', nargs='+', choices=SYSTEMS, default=list(SYSTEMS)
+  )
+  parser.add_argument(
+    '--all', action='store_true', help='4 prompts as well as 8'
   )
   args = parser.parse_args(argv)
-  if args.steps <= _COLD_STEPS or args.rounds < 1:
-    parser.error(
-      f'--steps={args.steps} --rounds={args.rounds}: want more than'
-      f' {_COLD_STEPS} steps and at least one round'
-    )
-  for system in args.systems:
-    if system not in _SYSTEMS:
-      parser.error(f'--systems={system}: choose among {", ".join(_SYSTEMS)}')
+  if min(args.rounds, args.steps, *args.vocab, *args.prompts) < 1:
+    parser.error('--rounds, --steps, --vocab and --prompts: must be 1 or more')
+  if _OURS not in args.systems:
+    args.systems.insert(0, _OURS)  # What the others are compared with.
+  if args.all:
+    args.prompts = sorted({*args.prompts, 4, 8}, reverse=True)
   return args
 
 
-def environment(system: str, folder: pathlib.Path) -> str:
-  """The Python of a system; a peer's is installed where it is absent."""
-  if system not in _PEERS:
-    return sys.executable
-  python = folder / system / 'bin' / 'python'
-  if not (folder / system / 'done').exists():
-    print(f'Installing {", ".join(_PEERS[system])}.', flush=True)
-    subprocess.run([sys.executable, '-m', 'venv', folder / system], check=True)
-    for requirement in _PEERS[system]:
-      subprocess.run(
-        [python, '-m', 'pip', 'install', '-q', requirement], check=True
-      )
-    (folder / system / 'done').touch()
-  return str(python)
+def environment(name: str, folder: pathlib.Path) -> pathlib.Path:
+  """The interpreter of a peer's environment, which is made if it is absent."""
+  python = folder / name / 'bin' / 'python'
+  pins = dict(pin.split('==') for pin in PEERS[name])
+  program = (
+    'import importlib.metadata as m, sys;'
+    ' print(*(m.version(name) for name in sys.argv[1:]))'
+  )
+  if python.exists():
+    found = subprocess.run(
+      [python, '-c', program, *pins], capture_output=True, text=True
+    )
+    # torch says which build it is: 2.13.0+cpu.
+    versions = [word.partition('+')[0] for word in found.stdout.split()]
+    if versions == [*pins.values()]:
+      return python
+  print(f'Installing {", ".join(PEERS[name])} into {folder / name}', flush=True)
+  venv = [sys.executable, '-m', 'venv', '--clear', folder / name]
+  subprocess.run(venv, check=True)
+  for pin in PEERS[name]:
+    subprocess.run([python, '-m', 'pip', 'install', pin], check=True)
+  return python
+
+
+def lines(
+  python: pathlib.Path | str,
+  system: str,
+  work: rl_step_work.Work,
+  *more: str,
+) -> list[dict]:
+  """What a system's script prints of a work."""
+  command = [
+    python,
+    _HERE / f'rl_step_{system}.py',
+    json.dumps(dataclasses.asdict(work)),
+    *more,
+  ]
+  ran = subprocess.run(command, capture_output=True, text=True)
+  if ran.returncode:
+    raise RuntimeError(f'{system} failed:\n{ran.stderr[-4000:]}')
+  # Libraries print too, but no JSON.
+  return [
+    json.loads(line)
+    for line in ran.stdout.splitlines()
+    if line.startswith('{"')
+  ]
 
 
 def run(
-  python: str, system: str, work: work_lib.Work, *mode: str
-) -> dict[str, object]:
-  """What a system's script reports of the work."""
-  fields = vars(work).items()
-  done = subprocess.run(
-    [
-      python,
-      _HERE / f'rl_step_{system}.py',
-      *mode,
-      *(f'--{name}={value}' for name, value in fields),
-    ],
-    env=os.environ | _ENVIRONMENT,
-    capture_output=True,
-    text=True,
-    check=False,
-  )
-  if done.returncode:
-    sys.exit(f'{system} failed on {work}:\n{done.stderr[-3000:]}')
-  report = json.loads(done.stdout.splitlines()[-1])
-  tokens = [step['tokens'] for step in report['steps']]
-  assert set(tokens) <= {work.tokens}, (system, work, tokens)
-  return report
+  args: argparse.Namespace,
+  works: Sequence[rl_step_work.Work],
+  pythons: dict[str, pathlib.Path | str],
+) -> tuple[dict, dict, list[str]]:
+  """(work, system) -> measured steps; matmul -> best rates; what is wrong."""
+  steps: dict = {(w, s): [] for w in works for s in args.systems}
+  rates: dict = {}
+  wrong = []
+  for number, work in itertools.product(range(args.rounds), works):
+    (found,) = lines(pythons[_OURS], _OURS, work, 'rates')
+    for matmul, rate in found.items():
+      old = rates.setdefault(matmul, rate)
+      rates[matmul] = {key: max(rate[key], old[key]) for key in rate}
+    for system in args.systems:
+      more = ['steps'] if system == _OURS else []
+      *measured, last = lines(pythons[system], system, work, *more)
+      said = f'round {number + 1}, {title(work)}, {system}'
+      tokens = {step['tokens'] for step in measured}
+      if tokens != {work.tokens}:
+        wrong.append(f'{said}: {tokens} tokens and not {work.tokens}')
+      if not last['finite']:
+        wrong.append(f'{said}: not finite')
+      measured = measured[rl_step_work.COMPILING :]
+      steps[work, system] += measured
+      seconds = statistics.median(step['seconds'] for step in measured)
+      print(f'{said}: {seconds:.2f} s a step', flush=True)
+  return steps, rates, wrong
 
 
-def matmul_rates(work: work_lib.Work) -> dict[str, float]:
-  """FLOP/s of this host's matrix products, best of the shapes of a step."""
-  code = f"""
-import time, jax, jax.numpy as jnp
-def rate(n, k, m):
-  x, w = jnp.ones((n, k)), jnp.ones((k, m))
-  product = jax.jit(lambda x, w: x @ w)
-  jax.block_until_ready(product(x, w))
-  best = float('inf')
-  for _ in range(20):
-    began = time.perf_counter()
-    jax.block_until_ready(product(x, w))
-    best = min(best, time.perf_counter() - began)
-  return 2 * n * k * m / best
-d, f, v = {work_lib.D_MODEL}, {work_lib.MLP_DIM}, {work.vocab}
-print(rate({work.rows}, d, f), rate({work.rows}, d, v))
-print(rate(4096, d, f), rate(1024, d, v))
-"""
-  done = subprocess.run(
-    [sys.executable, '-c', code],
-    env=os.environ | _ENVIRONMENT,
-    capture_output=True,
-    text=True,
-    check=True,
+def gaps(
+  works: Sequence[rl_step_work.Work], wrong: list[str]
+) -> dict[int, dict]:
+  """Vocabulary -> how far sampling and training are apart, by dtype."""
+  found = {}
+  for work in works:
+    if work.vocab in found:
+      continue
+    (found[work.vocab],) = lines(sys.executable, _OURS, work, 'gap')
+    most = found[work.vocab]['float32']['max']
+    if not most <= _MAX_GAP:
+      wrong.append(f'vocab {work.vocab}: log-probabilities {most} apart')
+  return found
+
+
+def title(work: rl_step_work.Work) -> str:
+  return (
+    f'vocab {work.vocab}, {work.prompts} x {work.group}, KL {work.kl_weight:g}'
   )
-  decode, train = (
-    max(map(float, line.split())) for line in done.stdout.splitlines()
-  )
-  return {'rollout': decode, 'train': train, 'reference': train}
 
 
 def summary(
-  work: work_lib.Work, reports: Sequence[Mapping], floor_s: Mapping[str, float]
-) -> dict[str, float]:
-  steps = [s for report in reports for s in report['steps'][_COLD_STEPS - 1 :]]
-  median = lambda values: statistics.median(list(values))
-  rollout_s = median(s['rollout_s'] for s in steps)
-  train_s = median(s['seconds'] - s['rollout_s'] for s in steps)
-  positions = work.rows * (work_lib.PROMPT_LEN + work_lib.RESPONSE_LEN)
-  floor_train = floor_s['train'] + floor_s['reference']
-  return {
-    'rollout_tokens_per_s': work.tokens / rollout_s,
-    'train_tokens_per_s': positions / train_s,
-    'seconds': median(s['seconds'] for s in steps),
-    'cpu_s': median(s['cpu_s'] for s in steps),
-    'peak_mb': max(report['peak_mb'] for report in reports),
-    'rollout_over_floor': rollout_s / floor_s['rollout'],
-    'train_over_floor': train_s / floor_train,
-    'steps': len(steps),
+  steps: dict, rates: dict, works: Sequence[rl_step_work.Work]
+) -> dict:
+  """(work, system) -> column, with 'floor' among the systems."""
+  best = {
+    key: max(rate[key] for rate in rates.values())
+    for key in ('per_s', 'per_cpu_s')
   }
-
-
-def compare(args: argparse.Namespace, pythons: Mapping[str, str]) -> list[dict]:
-  """A row for each work: every system's figures, and ours over theirs."""
-  rows = []
-  for vocab, prompts, kl_weight in itertools.product(
-    args.vocab, args.prompts, args.kl_weight
-  ):
-    work = work_lib.Work(vocab, prompts, kl_weight, args.steps)
-    reports = {system: [] for system in args.systems}
-    best = {}
-    for _ in range(args.rounds):
-      for part, rate in matmul_rates(work).items():
-        best[part] = max(rate, best.get(part, 0.0))
-      for system in args.systems:
-        reports[system].append(run(pythons[system], system, work))
-    floor_s = {
-      part: flops / best[part] for part, flops in work_lib.flops(work).items()
+  rows = {}
+  for work in works:
+    parts = rl_step_work.flops(work)
+    floor = {
+      'seconds': sum(parts.values()) / best['per_s'],
+      'cpu_s': sum(parts.values()) / best['per_cpu_s'],
+      'rollout_cpu_s': parts['rollout'] / best['per_cpu_s'],
     }
-    gaps = run(sys.executable, 'ours', work, 'gap')['gaps']
-    assert gaps['float32']['max'] < _MOST_GAP, gaps
-    row = {
-      'work': vars(work),
-      'flops': work_lib.flops(work),
-      'flops_per_s': best,
-      'floor_s': floor_s,
-      'logprob_gap': gaps,
-      'systems': {
-        system: summary(work, r, floor_s) for system, r in reports.items()
-      },
+    floor |= speeds(
+      work, parts['rollout'] / best['per_s'], parts['train'] / best['per_s']
+    )
+    systems = [s for w, s in steps if w == work]
+    medians = {
+      system: {
+        key: statistics.median(step[key] for step in steps[work, system])
+        for key in steps[work, system][0]
+      }
+      for system in systems
     }
-    print(table(row), flush=True)
-    rows.append(row)
+    for system in systems:
+      row = medians[system]
+      row |= speeds(work, row['rollout_s'], row['seconds'] - row['rollout_s'])
+      row |= {
+        f'{name}{suffix}': row[key] / other[key]
+        for key, suffix in (('seconds', ''), ('cpu_s', '_cpu'))
+        for name, other in (('x_floor', floor), ('ours_is_x', medians[_OURS]))
+      }
+      rows[work, system] = row
+    rows[work, 'floor'] = floor
   return rows
 
 
-def table(row: Mapping) -> str:
-  work, gap = row['work'], row['logprob_gap']
-  lines = [
-    f'\nvocabulary {work["vocab"]}, {work["prompts"]} x {work_lib.GROUP}'
-    f' responses, KL {work["kl_weight"]}; floor: rollout'
-    f' {row["floor_s"]["rollout"]:.2f} s, training'
-    f' {row["floor_s"]["train"] + row["floor_s"]["reference"]:.2f} s at'
-    f' {row["flops_per_s"]["train"] / 1e9:.0f} GFLOP/s',
-    f'{"":8}{"rollout":>9}{"training":>10}{"step":>8}{"CPU":>8}{"peak":>8}'
-    f'{"rollout":>10}{"training":>10}',
-    f'{"":8}{"tok/s":>9}{"tok/s":>10}{"s":>8}{"s":>8}{"MB":>8}'
-    f'{"/floor":>10}{"/floor":>10}',
-  ]
-  ours = row['systems'].get('ours')
-  for system, s in row['systems'].items():
-    lines.append(
-      f'{system:8}{s["rollout_tokens_per_s"]:9.0f}'
-      f'{s["train_tokens_per_s"]:10.0f}{s["seconds"]:8.2f}{s["cpu_s"]:8.2f}'
-      f'{s["peak_mb"]:8.0f}{s["rollout_over_floor"]:10.2f}'
-      f'{s["train_over_floor"]:10.2f}'
-    )
-    if ours and system != 'ours':
-      over = lambda name, s=s: ours[name] / s[name]
-      lines.append(
-        f'{"  ours":8}{over("rollout_tokens_per_s"):8.1f}x'
-        f'{over("train_tokens_per_s"):9.1f}x{1 / over("seconds"):7.1f}x'
-        f'{1 / over("cpu_s"):7.1f}x{over("peak_mb"):7.2f}x'
-      )
-  lines.append(
-    'log-probabilities, sampled against trained: '
-    + '; '.join(
-      f'{dtype} mean {g["mean"]:.1e}, most {g["max"]:.1e}'
-      for dtype, g in gap.items()
-    )
-  )
-  return '\n'.join(lines)
-
-
-def main(argv: Sequence[str]) -> None:
-  args = parse_args(argv)
-  pythons = {
-    system: environment(system, args.environments) for system in args.systems
+def speeds(
+  work: rl_step_work.Work, rollout_s: float, train_s: float
+) -> dict[str, float]:
+  tokens = work.rows * (work.prompt_len + work.response_len)
+  return {
+    'rollout_tokens_per_s': work.tokens / rollout_s,
+    'train_tokens_per_s': tokens / train_s,
   }
-  rows = compare(args, pythons)
+
+
+def table(rows: dict) -> str:
+  said, last = [], None
+  for (work, system), row in rows.items():
+    if work != last:
+      head = ''.join(f'{head:>14}' for head in _HEADS)
+      said += [f'\n{title(work)}', f'{"":8}{head}']
+      last = work
+    cells = []
+    for column in _COLUMNS:
+      value = row.get(column, math.nan)
+      digits = 0 if value >= 1000 else 2
+      cells.append(f'{"":14}' if math.isnan(value) else f'{value:14.{digits}f}')
+    said.append(f'{system:8}{"".join(cells)}')
+  return '\n'.join(said)
+
+
+def main(argv: Sequence[str]) -> int:
+  args = parse_args(argv)
+  # One interval between two rewards fewer than steps.
+  steps = args.steps + rl_step_work.COMPILING + 1
+  works = [
+    rl_step_work.Work(vocab, prompts, kl, steps)
+    for vocab, prompts, kl in itertools.product(
+      args.vocab, args.prompts, args.kl
+    )
+  ]
+  args.workdir.mkdir(parents=True, exist_ok=True)
+  pythons: dict[str, pathlib.Path | str] = {_OURS: sys.executable}
+  pythons |= {
+    name: environment(name, args.workdir)
+    for name in args.systems
+    if name in PEERS
+  }
+  measured, rates, wrong = run(args, works, pythons)
+  apart = gaps(works, wrong)
+  rows = summary(measured, rates, works)
+  print(table(rows))
+  print('\nmatmul, GFLOP/s of the host, and per CPU-s')
+  for matmul, rate in rates.items():
+    print(f'  {matmul:28}', *(f'{r / 1e9:8.0f}' for r in rate.values()))
+  print('\nlog-probabilities of sampling and of training, how far apart')
+  for vocab, by_dtype in apart.items():
+    for dtype, row in by_dtype.items():
+      print(
+        f'  vocab {vocab:6} {dtype:9} mean {row["mean"]:.1e},'
+        f' most {row["max"]:.1e}'
+      )
+  for error in wrong:
+    print(f'WRONG: {error}')
   if args.json:
-    args.json.write_text(json.dumps(rows, indent=1) + '\n')
+    found = {
+      'pins': PEERS,
+      'cpus': os.cpu_count(),
+      'rounds': args.rounds,
+      'results': [
+        {'work': dataclasses.asdict(work), 'system': system} | row
+        for (work, system), row in rows.items()
+      ],
+      'steps': [
+        {'work': dataclasses.asdict(work), 'system': system, 'steps': every}
+        for (work, system), every in measured.items()
+      ],
+      'flops_per_s': rates,
+      'gap': apart,
+      'wrong': wrong,
+    }
+    args.json.write_text(json.dumps(found, indent=2) + '\n')
+  return int(bool(wrong))
 
 
 if __name__ == '__main__':
-  main(sys.argv[1:])
+  sys.exit(main(sys.argv[1:]))

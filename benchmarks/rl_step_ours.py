@@ -1,158 +1,212 @@
-"""Our side of rl_step.py: the functions of training, in its order."""
+"""Our side of benchmarks/rl_step.py, of the functions that training is made of.
+
+Settings as JSON in the first argument, and in the second what to do:
+
+  steps  prints a JSON line for every step: rollout, reward on the host,
+         advantages, the reference's log-probabilities, update
+  gap    prints how far log-probabilities of sampling and of training are apart
+  rates  prints the floating-point operations/s of this host's matmuls
+"""
 
 from functools import partial
+import json
+import os
 import sys
 import time
 
+os.environ['JAX_PLATFORMS'] = 'cpu'
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import rl_step_work
 
-from coderl import advantages, algorithms, sampling, sharding, train_step, types
+from coderl import algorithms, rollout, sampling, sharding, train_step, types
 from coderl.models import transformer
 
-MODEL = partial(
-  transformer.ModelConfig,
-  num_layers=rl_step_work.LAYERS,
-  d_model=rl_step_work.D_MODEL,
-  num_heads=rl_step_work.HEADS,
-  num_kv_heads=rl_step_work.KV_HEADS,
-  head_dim=rl_step_work.HEAD_DIM,
-  mlp_dim=rl_step_work.MLP_DIM,
-)
-MICROBATCHES = 4
+_REPEATS = 10
 
 
-def draw_prompts(rng: np.random.Generator, work: rl_step_work.Work):
-  shape = (work.prompts, rl_step_work.PROMPT_LEN)
-  return rng.integers(0, work.vocab, shape).astype(np.int32)
-
-
-def rewards(tokens_NR: np.ndarray) -> np.ndarray:
-  return (tokens_NR < rl_step_work.REWARDED_IDS).mean(axis=1, dtype=np.float32)
-
-
-def make_batch(
-  prompts_UP: np.ndarray, samples: sampling.Samples
-) -> types.RolloutBatch:
-  """The batch of GRPO, the reference's log-probabilities still zero."""
-  g, (n, r) = rl_step_work.GROUP, samples.tokens_NR.shape
-  groups = rewards(samples.tokens_NR).reshape(-1, g)
-  advantages_B = np.asarray(
-    advantages.group_normalized(groups, np.ones_like(groups, bool))
-  ).reshape(-1)
-  tokens_BT = np.concatenate(
-    [np.repeat(prompts_UP, g, 0), samples.tokens_NR], axis=1
+def make_objective(
+  work: rl_step_work.Work, dtype: str = 'float32'
+) -> train_step.Objective:
+  model = transformer.ModelConfig(
+    vocab_size=work.vocab,
+    num_layers=work.layers,
+    d_model=work.d_model,
+    num_heads=work.heads,
+    num_kv_heads=work.kv_heads,
+    head_dim=work.head_dim,
+    mlp_dim=work.mlp_dim,
+    remat=True,
+    dtype=dtype,
   )
-  zeros_BR = np.zeros((n, r), np.float32)
+  return train_step.Objective(
+    model, algorithms.make('grpo', kl_weight=work.kl_weight)
+  )
+
+
+def sampled(
+  params: types.Params,
+  work: rl_step_work.Work,
+  model: transformer.ModelConfig,
+  mesh: jax.sharding.Mesh,
+  step: int,
+) -> tuple[np.ndarray, sampling.Samples]:
+  """The step's prompts, and what was sampled, on the host."""
+  rng = np.random.default_rng(step)
+  shape = (work.prompts, work.prompt_len)
+  prompts_UP = rng.integers(0, 26, shape).astype(np.int32)
+  arrays = (
+    prompts_UP,
+    np.ones(shape, bool),
+    np.arange(work.prompts, dtype=np.int32),
+  )
+  samples, _ = sampling.generate(
+    params,
+    *sharding.put_batch(arrays, mesh),
+    jax.random.key(step),
+    model=model,
+    config=sampling.SamplingConfig(
+      group_size=work.group, max_len_tokens=work.response_len
+    ),
+    stop_ids=(),
+  )
+  return prompts_UP, jax.device_get(samples)
+
+
+def pack(
+  prompts_UP: np.ndarray, samples: sampling.Samples, work: rl_step_work.Work
+) -> types.RolloutBatch:
+  """A batch whose advantages and reference are still zero."""
+  prompts_BP = np.repeat(prompts_UP, work.group, axis=0)
+  tokens_BT = np.concatenate([prompts_BP, samples.tokens_NR], axis=1)
+  places_R = np.arange(work.response_len)
+  zeros_BR = np.zeros(samples.tokens_NR.shape, np.float32)
   return types.RolloutBatch(
     tokens_BT=tokens_BT,
-    valid_BT=np.ones_like(tokens_BT, bool),
-    mask_BR=np.ones((n, r), bool),
+    valid_BT=np.ones(tokens_BT.shape, bool),
+    mask_BR=places_R < samples.len_N[:, None],
     logprobs_BR=samples.logprobs_NR,
-    advantages_BR=np.repeat(advantages_B[:, None], r, 1),
+    advantages_BR=zeros_BR,
     returns_BR=zeros_BR,
     values_BR=zeros_BR,
     ref_logprobs_BR=zeros_BR,
-    queries_BM=np.zeros((n, 0), np.int32),
-    values_BMC=np.zeros((n, 0, 1), np.int32),
-    values_mask_BMC=np.zeros((n, 0, 1), bool),
+    queries_BM=np.zeros((work.rows, 0), np.int32),
+    values_BMC=np.zeros((work.rows, 0, 1), np.int32),
+    values_mask_BMC=np.zeros((work.rows, 0, 1), bool),
   )
 
 
-def logprob_gap(model, params, prompts_UP, key) -> dict[str, float]:
-  """|sampled - trained| log-probabilities of the same tokens."""
-  samples = rollout(model, params, prompts_UP, key)[0]
-  batch = make_batch(prompts_UP, samples)
-  objective = train_step.Objective(model, algorithms.ALGORITHMS['grpo'])
-  trained, _ = jax.jit(
-    partial(
-      train_step.score, objective=objective, num_microbatches=MICROBATCHES
+def steps(work: rl_step_work.Work, mesh: jax.sharding.Mesh) -> None:
+  objective = make_objective(work)
+  optimizer = optax.chain(
+    optax.clip_by_global_norm(1.0), optax.adamw(work.learning_rate)
+  )
+  state, layout = train_step.init_state(
+    jax.random.key(0), objective, optimizer, mesh
+  )
+  update = train_step.compile_step(objective, optimizer, 1, layout, mesh)
+  score = jax.jit(
+    partial(train_step.score, objective=objective, num_microbatches=1)
+  )
+  # The update takes the memory of the state that it is given.
+  reference = jax.tree.map(jnp.copy, state.params) if work.kl_weight else None
+  meter, finite = rl_step_work.Meter(), True
+  for step in range(work.steps):
+    with meter.rollout():
+      prompts_UP, samples = sampled(
+        state.params['policy'], work, objective.model, mesh, step
+      )
+    responses = [
+      row[:length].tolist()
+      for row, length in zip(samples.tokens_NR, samples.len_N, strict=True)
+    ]
+    rewards = [rl_step_work.reward(response) for response in responses]
+    meter.rewarded(responses, rewards)
+    batch = pack(prompts_UP, samples, work)
+    if work.kl_weight:
+      logprobs_BR, _ = score(reference, sharding.put_batch(batch, mesh))
+      batch = batch._replace(ref_logprobs_BR=np.asarray(logprobs_BR))
+    batch = rollout.with_advantages(
+      batch,
+      np.array(rewards, np.float32),
+      np.zeros(work.rows, bool),
+      objective.algorithm,
+      work.group,
     )
-  )({'policy': params}, batch)
-  gap = np.abs(np.asarray(trained) - samples.logprobs_NR)
-  return {'mean': float(gap.mean()), 'max': float(gap.max())}
+    state, metrics = update(state, sharding.put_batch(batch, mesh))
+    finite &= bool(np.isfinite(samples.logprobs_NR).all())
+    finite &= all(np.isfinite(jax.device_get(list(metrics.values()))))
+  leaves = jax.tree.leaves(state.params)
+  rl_step_work.finish(finite and all(jnp.isfinite(a).all() for a in leaves))
 
 
-def rollout(model, params, prompts_UP, key) -> tuple[sampling.Samples, float]:
-  """The samples, on the host, and how long they took."""
-  began = time.perf_counter()
-  samples, _ = sampling.generate(
-    params,
-    prompts_UP,
-    np.ones_like(prompts_UP, bool),
-    np.arange(len(prompts_UP), dtype=np.int32),
-    key,
-    model=model,
-    config=sampling.SamplingConfig(
-      rl_step_work.GROUP, rl_step_work.RESPONSE_LEN
-    ),
-    stop_ids=(model.vocab_size,),  # None is ever drawn.
-  )
-  return jax.device_get(samples), time.perf_counter() - began
+def gap(work: rl_step_work.Work, mesh: jax.sharding.Mesh) -> None:
+  found = {}
+  for dtype in 'float32', 'bfloat16':
+    objective = make_objective(work, dtype)
+    state, _ = train_step.init_state(
+      jax.random.key(0), objective, optax.sgd(0.0), mesh
+    )
+    samples = sampled(
+      state.params['policy'], work, objective.model, mesh, step=0
+    )
+    batch = sharding.put_batch(pack(*samples, work), mesh)
+    trained_BR, _ = train_step.score(
+      state.params, batch, objective=objective, num_microbatches=1
+    )
+    apart_BR = np.abs(np.asarray(trained_BR) - samples[1].logprobs_NR)
+    found[dtype] = {
+      'mean': float(apart_BR.mean()),
+      'max': float(apart_BR.max()),
+    }
+  print(json.dumps(found))
 
 
-def main(argv):
-  work = rl_step_work.parse_work(argv, __doc__)
-  model = MODEL(vocab_size=work.vocab)
-  mesh = sharding.make_mesh((1, -1, 1))
-  objective = train_step.Objective(
-    model, algorithms.make('grpo', kl_weight=work.kl_weight)
-  )
-  optimizer = optax.adamw(rl_step_work.LEARNING_RATE)
-  rng, key = np.random.default_rng(0), jax.random.key(0)
+def rates(work: rl_step_work.Work) -> None:
+  """Of the MLP's matmul over all positions and of a chunk's unembedding."""
+  found = {}
+  w = work
+  for rows, inner, columns in (
+    (w.rows * (w.prompt_len + w.response_len), w.d_model, w.mlp_dim),
+    (4096, w.d_model, w.mlp_dim),
+    (4096, w.mlp_dim, w.d_model),
+    (512, w.d_model, w.vocab),
+    (128, w.d_model, w.vocab),
+  ):
+    a = jnp.ones((rows, inner))
+    b = jnp.ones((inner, columns))
+    count = max(1, 2**33 // (2 * rows * inner * columns))
+    matmul = jax.jit(jnp.matmul)
+    jax.block_until_ready(matmul(a, b))
+    best_s = best_cpu_s = float('inf')
+    for _ in range(_REPEATS):
+      start = time.perf_counter(), rl_step_work.cpu_s()
+      for _ in range(count):
+        out = matmul(a, b)
+      jax.block_until_ready(out)
+      best_s = min(best_s, time.perf_counter() - start[0])
+      best_cpu_s = min(best_cpu_s, rl_step_work.cpu_s() - start[1])
+    done = 2 * rows * inner * columns * count
+    found[f'[{rows},{inner}]x[{inner},{columns}]'] = {
+      'per_s': done / best_s,
+      'per_cpu_s': done / best_cpu_s,
+    }
+  print(json.dumps(found))
+
+
+def main() -> None:
+  work = rl_step_work.work_from_argv()
+  what = sys.argv[2]
+  if what == 'rates':
+    rates(work)
+    return
+  mesh = sharding.make_mesh((-1, 1, 1))
   with jax.set_mesh(mesh):
-    state, layout = train_step.init_state(key, objective, optimizer, mesh)
-    update = train_step.compile_step(
-      objective, optimizer, MICROBATCHES, layout, mesh
-    )
-    score = jax.jit(
-      partial(
-        train_step.score, objective=objective, num_microbatches=MICROBATCHES
-      )
-    )
-    reference = jax.tree.map(np.array, state.params) if work.kl_weight else None
-    clock, reward = rl_step_work.Clock(), []
-    for step in range(work.steps):
-      prompts_UP = draw_prompts(rng, work)
-      samples, seconds = rollout(
-        model, state.params['policy'], prompts_UP, jax.random.fold_in(key, step)
-      )
-      clock.rolled_out(seconds)
-      batch = make_batch(prompts_UP, samples)
-      if reference:
-        logprobs_BR, _ = score(reference, batch)
-        batch = batch._replace(ref_logprobs_BR=np.asarray(logprobs_BR))
-      state, metrics = update(state, sharding.put_batch(batch, mesh))
-      loss = float(metrics['loss'])
-      clock.step(int(samples.len_N.sum()))
-      assert np.isfinite(loss) and np.isfinite(samples.logprobs_NR).all()
-      reward.append(float(rewards(samples.tokens_NR).mean()))
-  clock.report(reward=reward)
-
-
-def main_gap(argv):
-  """Prints the gaps between sampler and training forward, by dtype."""
-  work = rl_step_work.parse_work(argv, main_gap.__doc__)
-  prompts_UP = draw_prompts(np.random.default_rng(0), work)
-  mesh = sharding.make_mesh((1, -1, 1))
-  gaps = {}
-  for dtype in ('float32', 'bfloat16'):
-    model = MODEL(vocab_size=work.vocab, dtype=dtype)
-    objective = train_step.Objective(model, algorithms.ALGORITHMS['grpo'])
-    with jax.set_mesh(mesh):
-      state, _ = train_step.init_state(
-        jax.random.key(0), objective, optax.sgd(0.0), mesh
-      )
-      gaps[dtype] = logprob_gap(
-        model, state.params['policy'], prompts_UP, jax.random.key(1)
-      )
-  rl_step_work.Clock().report(gaps=gaps)
+    {'steps': steps, 'gap': gap}[what](work, mesh)
 
 
 if __name__ == '__main__':
-  if sys.argv[1:2] == ['gap']:
-    main_gap(sys.argv[2:])
-  else:
-    main(sys.argv[1:])
+  main()

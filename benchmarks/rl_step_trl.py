@@ -1,35 +1,43 @@
-"""TRL's side of rl_step.py; run with its own environment.
+"""TRL's side of benchmarks/rl_step.py: its own GRPO trainer.
 
-GRPOTrainer with the generation of transformers, on the same shape and work.
+Run in an environment with trl, settings as JSON in the only argument; prints a
+JSON line for every step.
 """
 
-import sys
+import os
+import pathlib
 import tempfile
-import time
+
+os.environ |= {
+  'CUDA_VISIBLE_DEVICES': '',
+  'HF_HUB_OFFLINE': '1',
+  'TRL_EXPERIMENTAL_SILENCE': '1',
+}
 
 import datasets
 import numpy as np
-import rl_step_work as work_lib
+import rl_step_work
 import tokenizers
 import torch
 import transformers
 import trl
 
+_SPECIAL = ('<pad>', '<bos>', '<unk>')
 
-def make_tokenizer(vocab: int) -> transformers.PreTrainedTokenizerFast:
-  """A character a token; ids beyond the letters have made-up names."""
-  letters = [chr(c) for c in range(ord('a'), ord('z') + 1)]
-  names = ['<pad>', '<bos>', '<eos>', '<unk>', *letters]
-  names += [f'<{i}>' for i in range(len(names), vocab)]
-  model = tokenizers.Tokenizer(
-    tokenizers.models.WordLevel(
-      {name: i for i, name in enumerate(names)}, unk_token='<unk>'
-    )
+
+def tokenizer(work: rl_step_work.Work) -> transformers.PreTrainedTokenizerFast:
+  """A character is a token; the one that ends a response is not the model's."""
+  letters = [chr(ord('a') + i) for i in range(26)]
+  rest = range(len(_SPECIAL) + len(letters), work.vocab)
+  names = [*_SPECIAL, *letters, *(f'<{i}>' for i in rest), '<eos>']
+  model = tokenizers.models.WordLevel(
+    {name: i for i, name in enumerate(names)}, unk_token='<unk>'
   )
-  model.pre_tokenizer = tokenizers.pre_tokenizers.Split('', 'isolated')
-  model.decoder = tokenizers.decoders.Fuse()
+  fast = tokenizers.Tokenizer(model)
+  fast.pre_tokenizer = tokenizers.pre_tokenizers.Split('', 'isolated')
+  fast.decoder = tokenizers.decoders.Fuse()
   return transformers.PreTrainedTokenizerFast(
-    tokenizer_object=model,
+    tokenizer_object=fast,
     pad_token='<pad>',
     bos_token='<bos>',
     eos_token='<eos>',
@@ -38,94 +46,90 @@ def make_tokenizer(vocab: int) -> transformers.PreTrainedTokenizerFast:
   )
 
 
-def make_model(vocab: int) -> transformers.Qwen2ForCausalLM:
+def save_policy(work: rl_step_work.Work, path: pathlib.Path) -> None:
+  """The trainer loads the policy and the reference from a folder."""
   torch.manual_seed(0)
   config = transformers.Qwen2Config(
-    vocab_size=vocab,
-    hidden_size=work_lib.D_MODEL,
-    intermediate_size=work_lib.MLP_DIM,
-    num_hidden_layers=work_lib.LAYERS,
-    num_attention_heads=work_lib.HEADS,
-    num_key_value_heads=work_lib.KV_HEADS,
+    vocab_size=work.vocab,
+    hidden_size=work.d_model,
+    intermediate_size=work.mlp_dim,
+    num_hidden_layers=work.layers,
+    num_attention_heads=work.heads,
+    num_key_value_heads=work.kv_heads,
     max_position_embeddings=512,
     tie_word_embeddings=True,
     pad_token_id=0,
     bos_token_id=1,
-    eos_token_id=2,
+    eos_token_id=work.vocab,
   )
-  return transformers.Qwen2ForCausalLM(config)
+  transformers.Qwen2ForCausalLM(config).save_pretrained(path)
 
 
-def make_config(work: work_lib.Work) -> trl.GRPOConfig:
+def prompts(work: rl_step_work.Work) -> datasets.Dataset:
+  rng = np.random.default_rng(0)
+  ids = rng.integers(0, 26, (work.prompts * work.steps, work.prompt_len))
+  rows = [''.join(chr(ord('a') + i) for i in row) for row in ids]
+  return datasets.Dataset.from_dict({'prompt': rows})
+
+
+def settings(work: rl_step_work.Work, path: pathlib.Path) -> trl.GRPOConfig:
   return trl.GRPOConfig(
-    output_dir=tempfile.mkdtemp(),
+    output_dir=str(path),
     per_device_train_batch_size=work.rows,
-    num_generations=work_lib.GROUP,
-    max_completion_length=work_lib.RESPONSE_LEN,
+    num_generations=work.group,
+    max_completion_length=work.response_len,
     max_steps=work.steps,
-    learning_rate=work_lib.LEARNING_RATE,
+    learning_rate=work.learning_rate,
     beta=work.kl_weight,
-    epsilon=work_lib.CLIP,
     temperature=1.0,
     top_p=1.0,
     top_k=0,
     gradient_accumulation_steps=1,
     num_iterations=1,
-    # Every response is as long as the others: they are to have no end.
-    generation_kwargs={'min_new_tokens': work_lib.RESPONSE_LEN},
+    logging_steps=1,
     report_to=[],
     save_strategy='no',
     use_cpu=True,
     bf16=False,
+    fp16=False,
     gradient_checkpointing=False,
+    dataloader_num_workers=0,
     disable_tqdm=True,
     use_vllm=False,
   )
 
 
-def main(argv):
-  work = work_lib.parse_work(argv, __doc__)
-  folder = tempfile.mkdtemp()
-  make_model(work.vocab).save_pretrained(folder)
-  tokenizer = make_tokenizer(work.vocab)
-  rng = np.random.default_rng(0)
-  shape = (work.prompts * work.steps, work_lib.PROMPT_LEN)
-  rows = rng.integers(ord('a'), ord('z') + 1, shape)
-  prompts = [''.join(map(chr, row)) for row in rows]
-  clock = work_lib.Clock()
+def main() -> None:
+  work = rl_step_work.work_from_argv()
+  meter = rl_step_work.Meter()
 
-  def reward(completion_ids, **_):
-    # From reward to reward is one step, the update that follows it included;
-    # the first of these has no step before it.
-    if reward.calls:
-      clock.step(reward.tokens)
-    reward.calls += 1
-    reward.tokens = sum(map(len, completion_ids))
-    return [
-      float(np.mean([i < work_lib.REWARDED_IDS for i in ids]))
-      for ids in completion_ids
-    ]
+  def reward(completions, completion_ids, **kwargs):
+    del completions, kwargs
+    rewards = [rl_step_work.reward(ids) for ids in completion_ids]
+    meter.rewarded(completion_ids, rewards)
+    return rewards
 
-  reward.calls = 0
-  trainer = trl.GRPOTrainer(
-    model=folder,
-    reward_funcs=reward,
-    args=make_config(work),
-    train_dataset=datasets.Dataset.from_dict({'prompt': prompts}),
-    processing_class=tokenizer,
-  )
-  generate = trainer._generate_single_turn
+  with tempfile.TemporaryDirectory() as folder:
+    policy = pathlib.Path(folder, 'policy')
+    save_policy(work, policy)
+    trainer = trl.GRPOTrainer(
+      model=str(policy),
+      reward_funcs=reward,
+      args=settings(work, pathlib.Path(folder, 'out')),
+      train_dataset=prompts(work),
+      processing_class=tokenizer(work),
+    )
+    generate = trainer._generate_single_turn
 
-  def timed_generate(*args, **settings):
-    began = time.perf_counter()
-    out = generate(*args, **settings)
-    clock.rolled_out(time.perf_counter() - began)
-    return out
+    def timed(*args, **kwargs):
+      with meter.rollout():
+        return generate(*args, **kwargs)
 
-  trainer._generate_single_turn = timed_generate
-  trainer.train()
-  clock.report()
+    trainer._generate_single_turn = timed
+    trainer.train()
+  weights = trainer.model.parameters()
+  rl_step_work.finish(all(bool(torch.isfinite(w).all()) for w in weights))
 
 
 if __name__ == '__main__':
-  main(sys.argv[1:])
+  main()

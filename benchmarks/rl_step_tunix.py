@@ -1,146 +1,148 @@
-"""google-tunix's side of rl_step.py; run with its own environment.
+"""google-tunix's side of benchmarks/rl_step.py: its own GRPO learner.
 
-GRPOLearner with the engine 'vanilla', as its documentation has it for one
-process, on the same shape and work.
+Run in an environment with google-tunix, settings as JSON in the only argument;
+prints a JSON line for every step.
 """
 
-import sys
-import time
+import os
+
+os.environ['JAX_PLATFORMS'] = 'cpu'
 
 from flax import nnx
 import jax
-from jax.sharding import Mesh
+import jax.numpy as jnp
 import numpy as np
 import optax
-import rl_step_work as work_lib
+import rl_step_work
 from tunix.models.qwen2 import model as qwen2
 from tunix.rl import rl_cluster
 from tunix.rl.grpo import grpo_learner
 from tunix.rl.rollout import base_rollout
 
-# Token ids of the letters that prompts are made of; any will do.
-_FIRST_ID = 3
+_PAD, _BOS, _FIRST = 0, 1, 2
 
 
 class Tokenizer:
-  """A character a token. Ids beyond the letters have no text of their own."""
+  """A character of the prompt, or 'a' + its id, is a token; none ends one."""
 
   def __init__(self, vocab: int):
-    self.vocab = vocab
+    self._vocab = vocab
 
-  def encode(self, text, **_):
-    return [_FIRST_ID + b for b in text.encode()]
+  def encode(self, text, **kwargs):
+    del kwargs
+    return [_FIRST + ord(c) - ord('a') for c in text]
 
-  def decode(self, ids, **_):
-    in_reward = lambda i: int(i) < work_lib.REWARDED_IDS
-    return ''.join('a' if in_reward(i) else '?' for i in ids)
-
-  def pad_id(self):
-    return 0
+  def decode(self, ids, **kwargs):
+    del kwargs
+    return ''.join(chr(ord('a') + int(i)) for i in ids)
 
   def bos_id(self):
-    return 1
+    return _BOS
 
   def eos_id(self):
-    return self.vocab  # Never drawn: no response is to end early.
+    return self._vocab  # No such token.
+
+  def pad_id(self):
+    return _PAD
 
 
-def make_model(vocab: int) -> qwen2.Qwen2:
+def policy(work: rl_step_work.Work) -> qwen2.Qwen2:
   config = qwen2.ModelConfig(
-    num_layers=work_lib.LAYERS,
-    vocab_size=vocab,
-    embed_dim=work_lib.D_MODEL,
-    hidden_dim=work_lib.MLP_DIM,
-    num_heads=work_lib.HEADS,
-    head_dim=work_lib.HEAD_DIM,
-    num_kv_heads=work_lib.KV_HEADS,
+    num_layers=work.layers,
+    vocab_size=work.vocab,
+    embed_dim=work.d_model,
+    hidden_dim=work.mlp_dim,
+    num_heads=work.heads,
+    head_dim=work.head_dim,
+    num_kv_heads=work.kv_heads,
     rope_theta=10000,
     norm_eps=1e-6,
     use_tied_embedding=True,
   )
   model = qwen2.Qwen2(config, rngs=nnx.Rngs(0))
-  # It draws the table from N(0, 1); others from N(0, 0.02).
+  # Drawn from N(0, 1), at which a softmax of tied embeddings is one-hot.
   table = model.embedder.input_embedding
-  table.value = table.value * 0.02
+  table[...] = table[...] * 0.02
   return model
 
 
-def make_cluster(work: work_lib.Work, mesh: Mesh) -> rl_cluster.RLCluster:
+def cluster(
+  work: rl_step_work.Work, actor: qwen2.Qwen2, mesh: jax.sharding.Mesh
+) -> rl_cluster.RLCluster:
   roles = [rl_cluster.Role.ACTOR, rl_cluster.Role.ROLLOUT]
   if work.kl_weight:
     roles.append(rl_cluster.Role.REFERENCE)
   config = rl_cluster.ClusterConfig(
-    role_to_mesh=dict.fromkeys(roles, mesh),
+    role_to_mesh={role: mesh for role in roles},
     rollout_engine='vanilla',
     training_config=rl_cluster.RLTrainingConfig(
-      actor_optimizer=optax.adamw(work_lib.LEARNING_RATE),
+      actor_optimizer=optax.adamw(work.learning_rate),
       eval_every_n_steps=10**6,
       max_steps=work.steps,
     ),
     rollout_config=base_rollout.RolloutConfig(
-      max_tokens_to_generate=work_lib.RESPONSE_LEN,
-      max_prompt_length=work_lib.PROMPT_LEN,
-      kv_cache_size=work_lib.PROMPT_LEN + work_lib.RESPONSE_LEN,
+      max_tokens_to_generate=work.response_len,
+      max_prompt_length=work.prompt_len,
+      kv_cache_size=work.prompt_len + work.response_len,
       temperature=1.0,
       top_p=1.0,
     ),
   )
   return rl_cluster.RLCluster(
-    actor=make_model(work.vocab),
-    reference=make_model(work.vocab) if work.kl_weight else None,
+    actor=actor,
+    reference=policy(work) if work.kl_weight else None,
     tokenizer=Tokenizer(work.vocab),
     cluster_config=config,
   )
 
 
-def prompts(work: work_lib.Work):
+def prompts(work: rl_step_work.Work):
+  """Batches of prompts, without end; the sampler adds the first token."""
   rng = np.random.default_rng(0)
   while True:
-    # One character fewer: it puts a token in front.
-    shape = (work.prompts, work_lib.PROMPT_LEN - 1)
-    rows = rng.integers(ord('a'), ord('z') + 1, shape)
-    yield {'prompts': np.array([''.join(map(chr, row)) for row in rows])}
+    ids = rng.integers(0, 26, (work.prompts, work.prompt_len - 1))
+    rows = [''.join(chr(ord('a') + i) for i in row) for row in ids]
+    yield {'prompts': np.array(rows)}
 
 
-def main(argv):
-  work = work_lib.parse_work(argv, __doc__)
-  mesh = Mesh(np.array(jax.devices()[:1]).reshape(1, 1), ('fsdp', 'tp'))
-  with mesh:
-    cluster = make_cluster(work, mesh)
-  clock, generate = work_lib.Clock(), cluster.generate
-
-  def timed_generate(*args, **settings):
-    began = time.perf_counter()
-    out = generate(*args, **settings)
-    clock.rolled_out(time.perf_counter() - began)
-    timed_generate.tokens = sum(len(row) for row in out.tokens)
-    return out
-
-  def reward(prompts, completions, **_):
-    del prompts
-    # From reward to reward is one step, the update that follows it included;
-    # the first of these has no step before it.
-    if reward.calls:
-      clock.step(timed_generate.tokens)
-    reward.calls += 1
-    return [float(np.mean([c == 'a' for c in s])) for s in completions]
-
-  reward.calls = 0
-  cluster.generate = timed_generate
-  learner = grpo_learner.GRPOLearner(
-    rl_cluster=cluster,
-    reward_fns=reward,
-    algo_config=grpo_learner.GRPOConfig(
-      num_generations=work_lib.GROUP,
-      num_iterations=1,
-      beta=work.kl_weight,
-      epsilon=work_lib.CLIP,
-    ),
+def main() -> None:
+  work = rl_step_work.work_from_argv()
+  meter = rl_step_work.Meter()
+  actor = policy(work)
+  mesh = jax.sharding.Mesh(
+    np.array(jax.devices()[:1]).reshape(1, 1), ('fsdp', 'tp')
   )
+
+  def reward(prompts, completions, **kwargs):
+    del prompts, kwargs
+    responses = [[ord(c) - ord('a') for c in text] for text in completions]
+    rewards = [rl_step_work.reward(response) for response in responses]
+    meter.rewarded(responses, rewards)
+    return rewards
+
   with mesh:
+    rl = cluster(work, actor, mesh)
+    generate = rl.generate
+
+    def timed(*args, **kwargs):
+      with meter.rollout():
+        return jax.block_until_ready(generate(*args, **kwargs))
+
+    rl.generate = timed
+    learner = grpo_learner.GRPOLearner(
+      rl_cluster=rl,
+      reward_fns=reward,
+      algo_config=grpo_learner.GRPOConfig(
+        num_generations=work.group,
+        num_iterations=1,
+        beta=work.kl_weight,
+        epsilon=0.2,
+      ),
+    )
     learner.train(prompts(work))
-  clock.report()
+  leaves = jax.tree.leaves(nnx.state(actor, nnx.Param))
+  rl_step_work.finish(all(jnp.isfinite(leaf).all() for leaf in leaves))
 
 
 if __name__ == '__main__':
-  main(sys.argv[1:])
+  main()

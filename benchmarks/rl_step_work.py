@@ -1,115 +1,139 @@
-"""The work of rl_step.py: one GRPO step, the same for every system.
+"""The work of benchmarks/rl_step.py, its arithmetic and its clock.
 
-Standard library only: the peers' environments import it too.
+Of the standard library alone: the peers' scripts import it in their own
+environments.
 """
 
-import argparse
-from collections.abc import Sequence
+import contextlib
 import dataclasses
 import json
 import resource
+import sys
 import time
-
-LAYERS, D_MODEL, HEADS, KV_HEADS, HEAD_DIM, MLP_DIM = 4, 256, 4, 2, 64, 1024
-GROUP, PROMPT_LEN, RESPONSE_LEN = 8, 64, 64
-LEARNING_RATE, CLIP = 1e-3, 0.2
-# The reward is the share of tokens below it.
-REWARDED_IDS = 256
 
 
 @dataclasses.dataclass(frozen=True)
 class Work:
-  """What varies. kl_weight: 0 does without the reference model."""
+  """One reinforcement-learning step, the same for every system.
+
+  A Qwen 2 shape with random weights and tied embeddings in float32. Prompts
+  are of prompt_len tokens, responses of response_len: no token ends one. The
+  reward is the share of token ids below LOW_IDS.
+  """
 
   vocab: int
   prompts: int
   kl_weight: float
   steps: int
+  group: int = 8
+  prompt_len: int = 64
+  response_len: int = 64
+  layers: int = 4
+  d_model: int = 256
+  mlp_dim: int = 1024
+  heads: int = 4
+  kv_heads: int = 2
+  head_dim: int = 64
+  learning_rate: float = 1e-3
 
   @property
   def rows(self) -> int:
-    return self.prompts * GROUP
+    return self.prompts * self.group
 
   @property
   def tokens(self) -> int:
-    return self.rows * RESPONSE_LEN
+    """Generated in a step."""
+    return self.rows * self.response_len
 
 
-def parse_work(argv: Sequence[str], description: str | None) -> Work:
-  """The work that the command line of a system's script asks for."""
-  parser = argparse.ArgumentParser(description=description)
-  parser.add_argument('--vocab', type=int, required=True)
-  parser.add_argument('--prompts', type=int, required=True)
-  parser.add_argument('--kl_weight', type=float, required=True)
-  parser.add_argument('--steps', type=int, required=True)
-  return Work(**vars(parser.parse_args(argv)))
+LOW_IDS = 256
+# The first intervals between two rewards, which hold compilation.
+COMPILING = 1
 
 
 def flops(work: Work) -> dict[str, float]:
-  """Least arithmetic of a step by part, two operations a multiply-add.
+  """What a step cannot do without, by part.
 
-  rollout: each prompt once, then each response token, all with attention to
-  what precedes; logits for the last prompt token and each response token.
-  train: forward and backward, three times a forward pass over prompt and
-  response, logits for the response. reference: one forward pass.
+  Rollout: each prompt once through the blocks, then every token but the last
+  of each response; logits for every response token. Training: a forward and
+  twice as much backward over all positions, logits for the response alone;
+  with a reference policy, one forward more. Attention is causal.
   """
-  weights = LAYERS * (
-    2 * D_MODEL * HEADS * HEAD_DIM
-    + 2 * D_MODEL * KV_HEADS * HEAD_DIM
-    + 3 * D_MODEL * MLP_DIM
+  w = work
+  queries, keys = w.heads * w.head_dim, w.kv_heads * w.head_dim
+  weights = w.d_model * (2 * queries + 2 * keys + 3 * w.mlp_dim)
+  token = 2 * w.layers * weights
+  # Scores and weighted sum with each of the tokens seen.
+  seen = 4 * w.layers * queries
+  whole = w.prompt_len + w.response_len
+  triangle = lambda length: length * (length + 1) // 2
+  logits = 2 * w.d_model * w.vocab * w.tokens
+  prefill = w.prompts * (token * w.prompt_len + seen * triangle(w.prompt_len))
+  decode = w.rows * (
+    token * (w.response_len - 1)
+    + seen * (triangle(whole - 1) - triangle(w.prompt_len))
   )
-  table = D_MODEL * work.vocab
-  # Of scores and of the weighted sum, for one query and one key.
-  pair = LAYERS * HEADS * HEAD_DIM * 4
-  triangle = lambda n: n * (n + 1) // 2
-  whole = PROMPT_LEN + RESPONSE_LEN
-  prefill = work.prompts * (
-    2 * weights * PROMPT_LEN + pair * triangle(PROMPT_LEN) + 2 * table
-  )
-  decode = work.rows * (
-    2 * (weights + table) * RESPONSE_LEN
-    + pair * (triangle(whole) - triangle(PROMPT_LEN))
-  )
-  forward = work.rows * (
-    2 * weights * whole + pair * triangle(whole) + 2 * table * RESPONSE_LEN
-  )
+  forward = w.rows * (token * whole + seen * triangle(whole)) + logits
   return {
-    'rollout': float(prefill + decode),
-    'train': 3.0 * forward,
-    'reference': float(forward) if work.kl_weight else 0.0,
+    'rollout': prefill + decode + logits,
+    'train': forward * (3 + bool(w.kl_weight)),
   }
 
 
-class Clock:
-  """Wall and processor time of the steps and of their rollouts."""
+def cpu_s() -> float:
+  """Processor time of this process and the children it waited for."""
+  usages = map(
+    resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+  )
+  return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def peak_mb() -> float:
+  """The most memory that was resident."""
+  return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def work_from_argv() -> Work:
+  """The fields of Work, as JSON in the only argument."""
+  return Work(**json.loads(sys.argv[1]))
+
+
+class Meter:
+  """Prints a JSON line for every step, from one reward to the next."""
 
   def __init__(self):
-    self.steps: list[dict[str, float]] = []
-    self._began = self._times()
-    self._rollout_s = 0.0
+    self._rollout = (0.0, 0.0)
+    self._last = None
 
-  @staticmethod
-  def _times() -> tuple[float, float]:
-    return time.perf_counter(), time.process_time()
+  @contextlib.contextmanager
+  def rollout(self):
+    """Around the generation of a step."""
+    start = time.perf_counter(), cpu_s()
+    yield
+    self._rollout = time.perf_counter() - start[0], cpu_s() - start[1]
 
-  def rolled_out(self, seconds: float) -> None:
-    """Within a step: how long its rollout took."""
-    self._rollout_s += seconds
-
-  def step(self, tokens: int) -> None:
-    """Ends a step that generated so many tokens."""
-    now = self._times()
-    self.steps.append(
-      {
-        'seconds': now[0] - self._began[0],
-        'cpu_s': now[1] - self._began[1],
-        'rollout_s': self._rollout_s,
-        'tokens': tokens,
+  def rewarded(self, responses: list[list[int]], rewards: list[float]) -> None:
+    """At each reward; responses as token ids."""
+    now = time.perf_counter(), cpu_s()
+    if self._last:
+      line = {
+        'seconds': now[0] - self._last[0],
+        'cpu_s': now[1] - self._last[1],
+        'rollout_s': self._rollout[0],
+        'rollout_cpu_s': self._rollout[1],
+        'tokens': sum(map(len, responses)),
+        'reward': sum(rewards) / len(rewards),
+        'peak_mb': peak_mb(),
       }
-    )
-    self._began, self._rollout_s = now, 0.0
+      print(json.dumps(line), flush=True)
+    self._last = now
 
-  def report(self, **more) -> None:
-    """Prints all of it as one line of JSON, the script's last."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({'steps': self.steps, 'peak_mb': peak, **more}))
+
+def reward(response: list[int]) -> float:
+  """The share of token ids below LOW_IDS."""
+  return sum(i < LOW_IDS for i in response) / max(len(response), 1)
+
+
+def finish(finite: bool, **more) -> None:
+  """Prints the last line: whether every weight is still a number, and more."""
+  print(json.dumps({'finite': bool(finite), **more}), flush=True)

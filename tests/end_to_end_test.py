@@ -159,7 +159,10 @@ def test_a_finished_run_leaves_what_the_readme_promises(tmp_path):
     ('', {'train.steps': 0}, r'train\.steps=0'),
     ('', {'alignment.ratio': 1.5}, r'alignment\.ratio=1\.5'),
     ('path=nowhere', {}, 'nowhere'),
-    ('model=qwen2.5-coder-7b', {}, 'does not hold'),
+    ('model=qwen2.5-coder-7b', {}, 'name a Hugging Face folder'),
+    (f'model=llama3.1-8b,path={EMBEDDED}', {}, 'does not hold'),
+    ('', {'sampling.max_len_tokens': 32768}, 'more than the 32768 tokens'),
+    ('', {'sampling.cache_dtype': 'int4'}, "'int4'.*int8"),
   ],
 )
 def test_bad_settings_are_met_at_the_door(tmp_path, arg, changes, message):
@@ -191,7 +194,8 @@ def test_another_models_tokenizer_is_refused(tmp_path):
   path = tmp_path / 'policy/tokenizer.json'
   tokenizer = json.loads(path.read_text())
   tokenizer['added_tokens'].append(
-    tokenizer['added_tokens'][0] | {'id': 1024, 'content': '<|more|>'}
+    tokenizer['added_tokens'][0]
+    | {'id': 1024, 'content': '<|more|>', 'special': False}
   )
   path.write_text(json.dumps(tokenizer))
   config = coderl_train.get_config(f'path={tmp_path / "policy"}')
