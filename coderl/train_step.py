@@ -141,6 +141,25 @@ def token_weights(batch: types.RolloutBatch, objective: Objective) -> Weights:
   )
 
 
+def policy_terms(
+  algorithm: algorithms.Algorithm,
+  logprobs_BR: Array,
+  old_logprobs_BR: Array,
+  advantages_BR: Array,
+  ref_logprobs_BR: Array,
+  weights_BR: Array,
+) -> dict[str, Array]:
+  """What each response token adds to the loss, by term, each [B, R]."""
+  surrogate_BR = algorithm.policy_loss(
+    logprobs_BR, old_logprobs_BR, advantages_BR
+  )
+  terms = {'policy': weights_BR * surrogate_BR}
+  if algorithm.kl_weight:
+    kl_BR = algorithm.kl(logprobs_BR, ref_logprobs_BR)
+    terms['kl'] = algorithm.kl_weight * weights_BR * kl_BR
+  return terms
+
+
 def loss_and_metrics(
   params: types.Params,
   batch: types.RolloutBatch,
@@ -153,42 +172,25 @@ def loss_and_metrics(
     The share, and shares of the metrics: summed over microbatches they are
     means over the batch's tokens.
   """
-  model, algorithm = objective.model, objective.algorithm
+  algorithm = objective.algorithm
   hidden_BTD = transformer.hidden_states(
-    params['policy'], model, batch.tokens_BT, batch.valid_BT
+    params['policy'], objective.model, batch.tokens_BT, batch.valid_BT
   )
   b, r = batch.mask_BR.shape
-
-  def terms(logprobs, old, advantages, reference, weights):
-    """Weighted policy loss and KL to the reference of each token."""
-    surrogate = algorithm.policy_loss(logprobs, old, advantages)
-    if not algorithm.kl_weight:
-      return weights * surrogate, jnp.zeros_like(logprobs)
-    return weights * surrogate, weights * algorithm.kl(logprobs, reference)
-
-  def token_loss(*arrays):
-    surrogate, kl = terms(*arrays)
-    return surrogate + algorithm.kl_weight * kl
-
-  read = (
-    batch.logprobs_BR,
-    batch.advantages_BR,
-    batch.ref_logprobs_BR,
-    weights.policy_BR,
-  )
+  old_BR = batch.logprobs_BR
+  read = (old_BR, batch.advantages_BR, batch.ref_logprobs_BR, weights.policy_BR)
   loss, logprobs_BR, entropy_BR = losses.token_loss(
-    token_loss,
+    lambda *arrays: sum(policy_terms(algorithm, *arrays).values()),
     hidden_BTD[:, -r - 1 : -1],
-    transformer.unembedding(params['policy'], model),
+    transformer.unembedding(params['policy'], objective.model),
     batch.tokens_BT[:, -r:],
     *read,
     temperature=objective.temperature,
     chunk=chunk_len(b, objective),
   )
-  surrogate_BR, kl_BR = terms(logprobs_BR, *read)
-  old_BR = batch.logprobs_BR
+  terms = policy_terms(algorithm, logprobs_BR, *read)
   metrics = {
-    'policy_loss': jnp.sum(surrogate_BR),
+    'policy_loss': jnp.sum(terms['policy']),
     'entropy': jnp.sum(weights.token_BR * entropy_BR),
     'kl_old': jnp.sum(weights.token_BR * losses.kl_k3(logprobs_BR, old_BR)),
     'ratio_deviation': jnp.sum(
@@ -196,7 +198,7 @@ def loss_and_metrics(
     ),
   }
   if algorithm.kl_weight:
-    metrics['kl_reference'] = jnp.sum(kl_BR)
+    metrics['kl_reference'] = jnp.sum(terms['kl']) / algorithm.kl_weight
   if objective.trajectory_weight:
     logprobs_BMC = trajectory_logprobs(params, batch, hidden_BTD, objective)
     metrics['trajectory_loss'] = -jnp.sum(
