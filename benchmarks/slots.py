@@ -1,0 +1,95 @@
+"""What refilling slots saves where responses end at different times.
+
+  python benchmarks/slots.py --json slots.json
+
+The embedded policy answers 64 of its problems, 8 responses each, with all rows
+at once and with few slots that take rows from the queue. Processor and wall
+seconds are medians of repeats in turn. That every number of slots gives the
+same responses is asserted.
+"""
+
+import argparse
+from collections.abc import Sequence
+import json
+import pathlib
+import statistics
+import sys
+import time
+
+import jax
+import numpy as np
+
+from coderl import policies, prompts, rollout, sampling, tokenization
+from coderl.data import embedded
+from coderl.models import hf
+
+_PROBLEMS, _GROUP, _MAX_LEN_TOKENS = 64, 8, 120
+_ALL = 0
+
+
+def parse_args(argv: Sequence[str]) -> argparse.Namespace:
+  parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+  )
+  parser.add_argument('--json', type=pathlib.Path, help='results go here too')
+  parser.add_argument('--slots', type=int, nargs='+', default=[32, 64, 128])
+  parser.add_argument('--repeats', type=int, default=3)
+  args = parser.parse_args(argv)
+  if min(args.repeats, *args.slots) < 1:
+    parser.error('--repeats and --slots: must be 1 or more')
+  return args
+
+
+def main(argv: Sequence[str]) -> None:
+  args = parse_args(argv)
+  model, params = hf.load(str(policies.EMBEDDED))
+  params = jax.device_put(params)
+  tokenizer = tokenization.Tokenizer.from_dir(policies.EMBEDDED)
+  problems = [*embedded.problems('train', 0)][:_PROBLEMS]
+  texts = [prompts.generation(problem, 'compact') for problem in problems]
+  rows = [tokenizer.encode_chat(text)[0] for text in texts]
+  arrays = rollout.pad_left(rows, max(map(len, rows)))
+  index = np.arange(len(rows), dtype=np.int32)
+
+  def run(slots: int, seed: int) -> sampling.Samples:
+    samples, _ = sampling.generate(
+      params,
+      *arrays,
+      index,
+      jax.random.key(seed),
+      model=model,
+      config=sampling.SamplingConfig(_GROUP, _MAX_LEN_TOKENS, slots=slots),
+      stop_ids=tokenizer.stop_ids,
+    )
+    return jax.device_get(samples)
+
+  every = [_ALL, *args.slots]
+  for slots in every:
+    run(slots, 0)  # Compiles.
+  seconds = {slots: [] for slots in every}
+  for seed in range(args.repeats):
+    found = {}
+    for slots in every:
+      began = time.perf_counter(), time.process_time()
+      found[slots] = run(slots, seed)
+      ended = time.perf_counter(), time.process_time()
+      seconds[slots].append([b - a for a, b in zip(began, ended, strict=True)])
+    for slots in args.slots:
+      same = found[slots].tokens_NR == found[_ALL].tokens_NR
+      assert same.all(), f'{slots=}'
+  lens = found[_ALL].len_N
+  results = {'responses': len(lens), 'mean_len_tokens': float(lens.mean())}
+  print(f'{len(lens)} responses, {lens.mean():.0f} tokens on average')
+  for slots, times in seconds.items():
+    wall, cpu = map(statistics.median, zip(*times, strict=True))
+    results[str(slots or 'all')] = {'seconds': wall, 'cpu_s': cpu}
+    print(
+      f'{slots or "all":>5} slots: {wall:.2f} s, {cpu:.2f} CPU-s,'
+      f' {lens.sum() / wall:.0f} tokens/s'
+    )
+  if args.json:
+    args.json.write_text(json.dumps(results, indent=1) + '\n')
+
+
+if __name__ == '__main__':
+  main(sys.argv[1:])
