@@ -22,6 +22,7 @@ from functools import partial
 import json
 import math
 import pathlib
+import re
 import statistics
 import sys
 import time
@@ -35,7 +36,7 @@ import optax
 from coderl import algorithms, sampling, sharding, train_step, types
 from coderl.models import presets, transformer
 
-# Dense bfloat16 TFLOP/s, by what a device's kind contains.
+# Dense bfloat16 TFLOP/s, by a word of a device's kind.
 _PEAKS = {'H100': 989.0, 'H200': 989.0, 'A100': 312.0, 'L4': 121.0}
 _SMALL = dict(vocab_size=2048, num_layers=2, d_model=128, mlp_dim=512)
 
@@ -81,7 +82,9 @@ def sizes(args: argparse.Namespace) -> Sizes:
 
 def peak_tflops(args: argparse.Namespace) -> float | None:
   kind = jax.devices()[0].device_kind
-  known = (peak for name, peak in _PEAKS.items() if name in kind)
+  known = (
+    peak for name, peak in _PEAKS.items() if re.search(rf'\b{name}\b', kind)
+  )
   return args.peak_tflops or next(known, None)
 
 
