@@ -160,6 +160,18 @@ def policy_terms(
   return terms
 
 
+def distances(
+  logprobs_BR: Array, old_logprobs_BR: Array, entropy_BR: Array, token_BR: Array
+) -> dict[str, Array]:
+  """Token means: how far the policy is from a point, and from its sampler."""
+  means = {
+    'entropy': entropy_BR,
+    'kl_old': losses.kl_k3(logprobs_BR, old_logprobs_BR),
+    'ratio_deviation': jnp.abs(jnp.expm1(logprobs_BR - old_logprobs_BR)),
+  }
+  return {name: jnp.sum(token_BR * each) for name, each in means.items()}
+
+
 def loss_and_metrics(
   params: types.Params,
   batch: types.RolloutBatch,
@@ -189,14 +201,8 @@ def loss_and_metrics(
     chunk=chunk_len(b, objective),
   )
   terms = policy_terms(algorithm, logprobs_BR, *read)
-  metrics = {
-    'policy_loss': jnp.sum(terms['policy']),
-    'entropy': jnp.sum(weights.token_BR * entropy_BR),
-    'kl_old': jnp.sum(weights.token_BR * losses.kl_k3(logprobs_BR, old_BR)),
-    'ratio_deviation': jnp.sum(
-      weights.token_BR * jnp.abs(jnp.expm1(logprobs_BR - old_BR))
-    ),
-  }
+  metrics = {'policy_loss': jnp.sum(terms['policy'])}
+  metrics |= distances(logprobs_BR, old_BR, entropy_BR, weights.token_BR)
   if algorithm.kl_weight:
     metrics['kl_reference'] = jnp.sum(terms['kl']) / algorithm.kl_weight
   if objective.trajectory_weight:

@@ -9,7 +9,6 @@ Layers are unrolled and each has arrays of its own: a scan would copy a layer's
 weights and cache out of the stack at every token.
 """
 
-from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax
@@ -111,13 +110,7 @@ def prefill(
 
   def attend(kind):
     def whole(q_BTNH, k_BTKH, v_BTKH):
-      out = jax.nn.dot_product_attention(
-        q_BTNH,
-        k_BTKH,
-        v_BTKH,
-        mask=masks[kind][:, None],
-        scale=config.query_scale,
-      )
+      out = transformer.attention(q_BTNH, k_BTKH, v_BTKH, masks[kind], config)
       kept = (stored(a.swapaxes(1, 2), dtype) for a in (k_BTKH, v_BTKH))
       return out, tuple(kept)
 
@@ -240,9 +233,7 @@ def _run(
 ) -> tuple[Array, list]:
   """(hidden_BTD, what each layer's `attend` handed back)."""
   x_BTD = transformer.embed(weights.embedding, config, tokens_BT)
-  tables: Mapping[str, transformer.Rotary] = transformer.rotaries(
-    config, positions_BT
-  )
+  tables = transformer.rotaries(config, positions_BT)
   block = transformer.Block(config)
   handed = []
   for layer, kind, attend in zip(
@@ -252,5 +243,5 @@ def _run(
       {'params': layer}, x_BTD, tables[kind], attend
     )
     handed.append(of_layer)
-  norm: Callable = transformer.RMSNorm(config).apply
-  return norm({'params': weights.final_norm}, x_BTD), handed
+  final_norm = transformer.RMSNorm(config)
+  return final_norm.apply({'params': weights.final_norm}, x_BTD), handed

@@ -260,6 +260,19 @@ def embed(table_VD: Array, config: ModelConfig, tokens_BT: Array) -> Array:
   return x_BTD
 
 
+def attention(
+  q_BTNH: Array,
+  k_BTKH: Array,
+  v_BTKH: Array,
+  mask_BTT: Array,
+  config: ModelConfig,
+) -> Array:
+  """[B, T, N, H]: attention within whole sequences, where the mask allows."""
+  return jax.nn.dot_product_attention(
+    q_BTNH, k_BTKH, v_BTKH, mask=mask_BTT[:, None], scale=config.query_scale
+  )
+
+
 def local_mask(mask_BTT: Array, config: ModelConfig) -> Array:
   """The part of a causal mask that local layers see."""
   at_T = jnp.arange(mask_BTT.shape[-1])
@@ -315,14 +328,7 @@ class Transformer(nn.Module):
         return jax.tree.map(pick, by_kind[LOCAL], by_kind[GLOBAL])
 
       def attend(q_BTNH, k_BTKH, v_BTKH):
-        att_BTNH = jax.nn.dot_product_attention(
-          q_BTNH,
-          k_BTKH,
-          v_BTKH,
-          mask=of_kind(masks)[:, None],
-          scale=c.query_scale,
-        )
-        return att_BTNH, None
+        return attention(q_BTNH, k_BTKH, v_BTKH, of_kind(masks), c), None
 
       return block(x_BTD, of_kind(tables), attend)
 
