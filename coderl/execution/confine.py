@@ -235,8 +235,9 @@ def restrict(cage: Cage, place: int, inputs: int) -> None:
 def _set_limits(limits: dict, inputs: int) -> None:
   file_bytes = 1024 * max(limits['file_kb'], limits['output_kb']) + 1
   _limit(resource.RLIMIT_AS, limits['memory_mb'] << 20)
-  # The worker watches the child to the millisecond, but not its children.
-  _limit(resource.RLIMIT_CPU, math.ceil(inputs * limits['cpu_s']))
+  # The worker watches the child to the millisecond, but not its children. The
+  # kernel's limit is a second later: what both end at once has two stories.
+  _limit(resource.RLIMIT_CPU, 1 + math.ceil(inputs * limits['cpu_s']))
   _limit(resource.RLIMIT_FSIZE, file_bytes, max(file_bytes, REPORT_BYTES))
   _limit(resource.RLIMIT_NOFILE, DESCRIPTORS)
 
