@@ -13,7 +13,7 @@ import tempfile
 from absl import app, flags, logging
 from ml_collections.config_flags import config_flags
 
-from coderl import errors
+from commons import errors
 from configs import common
 
 _CONFIG = config_flags.DEFINE_config_file(

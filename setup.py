@@ -16,7 +16,9 @@ setuptools.setup(
   long_description_content_type='text/markdown',
   license='Apache-2.0',
   python_requires='>=3.11',
-  packages=setuptools.find_packages(include=['coderl*', 'configs']),
+  packages=setuptools.find_packages(
+    include=['coderl*', 'commons', 'configs', 'wm_abench*']
+  ),
   package_data={
     'coderl': ['report_template.html'],
     'coderl.models': ['embedded/*'],

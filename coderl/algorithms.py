@@ -14,7 +14,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from coderl import advantages, errors, losses, types
+from coderl import advantages, losses, types
+from commons import errors
 
 Array = jax.Array
 

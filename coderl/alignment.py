@@ -28,8 +28,9 @@ import warnings
 
 import numpy as np
 
-from coderl import answers, errors, prompts, tokenization, types
+from coderl import answers, prompts, tokenization, types
 from coderl.execution import interface
+from commons import errors
 
 UNPARSABLE = 999  # The complexity of what is no Python.
 

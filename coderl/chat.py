@@ -16,7 +16,7 @@ from typing import Any
 import jinja2
 from jinja2 import ext, nodes, sandbox
 
-from coderl import errors
+from commons import errors
 
 # Where a folder keeps templates besides tokenizer_config.json.
 _DEFAULT = 'chat_template.jinja'

@@ -25,7 +25,8 @@ import jax.numpy as jnp
 import ml_collections
 import orbax.checkpoint as ocp
 
-from coderl import errors, types
+from coderl import types
+from commons import errors
 
 _ABSENT = 'absent'
 

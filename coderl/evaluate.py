@@ -27,7 +27,6 @@ from coderl import (
   answers,
   checkpoint,
   experiment,
-  metrics,
   policies,
   report,
   rewards,
@@ -40,6 +39,7 @@ from coderl import (
 from coderl import prompts as prompts_lib
 from coderl.data import tasks
 from coderl.execution import interface
+from commons import estimates
 
 PASS, REASONING, TEST_OUTPUT, VARIABLES = experiment.QUESTIONS
 FORM, ANY_NOTATION = 'answer form', 'in any notation'
@@ -215,9 +215,9 @@ def summary(values: Sequence[float]) -> dict[str, float]:
   if not n:
     return {'accuracy': 0.0, 'low': 0.0, 'high': 1.0, 'n': 0}
   if set(values) <= {0.0, 1.0}:
-    low, high = metrics.wilson_interval(sum(values), n)
+    low, high = estimates.wilson_interval(sum(values), n)
   else:
-    low, high = metrics.bootstrap_interval(np.asarray(values), seed=0)
+    low, high = estimates.bootstrap_interval(np.asarray(values), seed=0)
   return {
     'accuracy': float(np.mean(values)),
     'low': float(low),

@@ -7,8 +7,9 @@ import pathlib
 import jax
 import ml_collections
 
-from coderl import errors, sharding, tokenization, types
+from coderl import sharding, tokenization, types
 from coderl.models import hf, hf_config, presets, pretrained, transformer
+from commons import errors
 
 
 @dataclasses.dataclass(frozen=True)

@@ -28,7 +28,8 @@ import string
 from typing import Any, NamedTuple
 import warnings
 
-from coderl import errors, tokenization, types
+from coderl import tokenization, types
+from commons import errors
 
 COMPLETION = 'completion'
 

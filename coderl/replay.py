@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from coderl import alignment, errors, types
+from coderl import alignment, types
+from commons import errors
 
 
 class Replay:

@@ -21,7 +21,8 @@ import matplotlib
 from matplotlib import figure, ticker
 import numpy as np
 
-from coderl import answers, errors, prompts, types
+from coderl import answers, prompts, types
+from commons import errors
 
 _TEMPLATE = pathlib.Path(__file__).with_name('report_template.html')
 

@@ -12,7 +12,7 @@ import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 import optax
 
-from coderl import errors
+from commons import errors
 
 AXES = ('data', 'fsdp', 'tensor')
 

@@ -19,7 +19,8 @@ from typing import Any
 
 import tokenizers
 
-from coderl import chat, errors, tokens
+from coderl import chat, tokens
+from commons import errors
 
 PAD = '<|endoftext|>'
 TURN_START = '<|im_start|>'

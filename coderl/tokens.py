@@ -14,7 +14,7 @@ from typing import Any
 
 import tokenizers
 
-from coderl import errors
+from commons import errors
 
 # How byte-level tokens write a byte: the printable ones of Latin-1 as they are,
 # the others, in order, from U+0100 on.

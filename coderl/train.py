@@ -47,9 +47,9 @@ from coderl import (
   train_step,
   types,
 )
-from coderl import metrics as metrics_lib
 from coderl import replay as replay_lib
 from coderl.models import hf
+from commons import estimates
 
 # May differ between the starts of one run.
 _MAY_DIFFER = (
@@ -297,7 +297,7 @@ def results(
   """What the table and the page show: means, intervals, differences."""
   differences = {}
   for name, scores in after.items():
-    mean, low, high = metrics_lib.paired_difference(
+    mean, low, high = estimates.paired_difference(
       np.asarray(progress.before[name]), np.asarray(scores), seed=0
     )
     differences[name] = {'difference': mean, 'low': low, 'high': high}

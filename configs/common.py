@@ -12,7 +12,7 @@ from absl import flags
 import ml_collections
 from ml_collections.config_flags import config_flags
 
-from coderl import errors
+from commons import errors
 
 _OVERRIDE = re.compile(r'--?(no)?config\.')
 _BOOLEANS = {'true': True, '1': True, 'false': False, '0': False}

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from safetensors import numpy as safetensors
 
-from coderl import checkpoint, errors, policies, sharding, train
+from coderl import checkpoint, policies, sharding, train
+from commons import errors
 from configs import coderl_train
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]

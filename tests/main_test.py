@@ -15,7 +15,7 @@ def config(tmp_path):
   """A config whose program fails in the way its argument says, or prints."""
   (tmp_path / 'program_for_test.py').write_text(
     textwrap.dedent("""
-      from coderl import errors
+      from commons import errors
 
       def run(config, workdir):
         if config.mode == 'mistake':

@@ -28,9 +28,10 @@ from absl import logging
 import numpy as np
 import tensorflow_datasets as tfds
 
-from coderl import errors, types
+from coderl import types
 from coderl.data import sources
 from coderl.execution import tracing
+from commons import errors
 
 _TEST_FIELDS = ('stdin', 'expected', 'call', 'checker')
 _TEXT_FIELDS = (

@@ -9,7 +9,8 @@ import zlib
 import pyarrow
 from pyarrow import parquet
 
-from coderl import errors, types
+from coderl import types
+from commons import errors
 
 
 def checked(

@@ -13,8 +13,9 @@ import seqio
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from coderl import errors, prompts, tokenization, types
+from coderl import prompts, tokenization, types
 from coderl.data import code_problems, sources
+from commons import errors
 
 INPUTS = 'inputs'
 

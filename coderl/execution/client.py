@@ -20,8 +20,8 @@ import threading
 import time
 import urllib.parse
 
-from coderl import errors
 from coderl.execution import wire
+from commons import errors
 
 _TOKEN = 'CODERL_SANDBOX_TOKEN'
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 10.0

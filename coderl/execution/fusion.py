@@ -17,8 +17,8 @@ import inspect
 import re
 import reprlib
 
-from coderl import errors
 from coderl.execution import client, interface, tracing, trajectory, wire
+from commons import errors
 
 RUN_PATH, PING_PATH, PONG = '/run_code', '/v1/ping', 'pong'
 LANGUAGES = ('python',)

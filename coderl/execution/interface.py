@@ -6,7 +6,7 @@ import enum
 import math
 from typing import Protocol
 
-from coderl import errors
+from commons import errors
 
 
 class Status(str, enum.Enum):

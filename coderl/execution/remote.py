@@ -17,9 +17,9 @@ import logging
 import reprlib
 import secrets
 
-from coderl import errors
 from coderl.execution import client as client_lib
 from coderl.execution import fusion, interface, wire
+from commons import errors
 
 ServiceError = errors.ServiceError
 

@@ -21,7 +21,6 @@ import signal
 import socket
 import sys
 
-from coderl import errors
 from coderl.execution import (
   confine,
   exchange,
@@ -30,6 +29,7 @@ from coderl.execution import (
   selftest,
 )
 from coderl.execution import worker as worker_lib
+from commons import errors
 
 Status = interface.Status
 Limits = interface.Limits

@@ -31,7 +31,6 @@ import socket
 import sys
 import threading
 
-from coderl import errors
 from coderl.execution import (
   client,
   confine,
@@ -40,6 +39,7 @@ from coderl.execution import (
   sandboxes,
   wire,
 )
+from commons import errors
 
 _RETRY_AFTER_S = 1
 _ALIVE_S = 1.0  # Between signs of life while programs run.

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 
-from coderl import errors
 from coderl.models import hf_config, hf_files
+from commons import errors
 
 # Of what `convert` writes; folders of another version are made anew.
 VERSION = 1

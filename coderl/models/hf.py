@@ -21,8 +21,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from coderl import errors, types
+from coderl import types
 from coderl.models import hf_config, hf_files, hf_names, transformer
+from commons import errors
 
 CONFIG, WEIGHTS, INDEX = hf_files.CONFIG, hf_files.WEIGHTS, hf_files.INDEX
 

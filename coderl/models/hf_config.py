@@ -9,8 +9,8 @@ from collections.abc import Mapping
 import dataclasses
 from typing import Any, NamedTuple
 
-from coderl import errors
 from coderl.models import hf_files, transformer
+from commons import errors
 
 ModelConfig = transformer.ModelConfig
 GLOBAL, LOCAL = transformer.GLOBAL, transformer.LOCAL

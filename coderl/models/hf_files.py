@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 import safetensors
 
-from coderl import errors
+from commons import errors
 
 CONFIG = 'config.json'
 WEIGHTS = 'model.safetensors'

@@ -17,8 +17,8 @@ import shutil
 
 import safetensors
 
-from coderl import errors
 from coderl.models import gguf
+from commons import errors
 
 _BLOCK_BYTES = 2**20
 

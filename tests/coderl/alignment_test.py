@@ -5,8 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from coderl import alignment, errors, tokenization, types
+from coderl import alignment, tokenization, types
 from coderl.execution import sandbox, tracing
+from commons import errors
 
 FINISHED = sandbox.Status.FINISHED
 PROBLEM = types.Problem(

@@ -6,7 +6,8 @@ import pathlib
 
 import pytest
 
-from coderl import chat, errors, tokens
+from coderl import chat, tokens
+from commons import errors
 
 FIXTURES = pathlib.Path(__file__).parents[1] / 'fixtures/tokenizers'
 TEMPLATES = json.loads((FIXTURES / 'templates.json').read_text())

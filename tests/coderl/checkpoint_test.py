@@ -15,7 +15,8 @@ import numpy as np
 import optax
 import pytest
 
-from coderl import checkpoint, errors, types
+from coderl import checkpoint, types
+from commons import errors
 
 _HOST = {
   'position': 7,

@@ -5,8 +5,9 @@ import json
 import jax
 import pytest
 
-from coderl import errors, evaluate, experiment, tokenization, types
+from coderl import evaluate, experiment, tokenization, types
 from coderl.execution import sandbox
+from commons import errors
 from configs import coderl_eval, coderl_train
 
 TOKENIZER = tokenization.train_bpe(['print(1)\n'] * 3, 300)

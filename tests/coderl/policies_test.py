@@ -8,8 +8,9 @@ import ml_collections
 import numpy as np
 import pytest
 
-from coderl import errors, policies, sharding, tokenization
+from coderl import policies, sharding, tokenization
 from coderl.models import hf, presets, transformer
+from commons import errors
 from tests.fixtures import tiny_gguf
 
 TOKENIZER = tokenization.train_bpe(['total = 12\n'], 300)

@@ -7,7 +7,8 @@ import re
 import numpy as np
 import pytest
 
-from coderl import errors, report
+from coderl import report
+from commons import errors
 
 
 class _Page(html.parser.HTMLParser):

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from coderl import errors, rollout, tokenization, types
+from coderl import rollout, tokenization, types
+from commons import errors
 
 TOKENIZER = tokenization.train_bpe(['total = 12\n'], 300)
 EOS = TOKENIZER.eos_id

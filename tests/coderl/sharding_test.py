@@ -6,8 +6,9 @@ from jax.sharding import AbstractMesh, AxisType, PartitionSpec
 import numpy as np
 import pytest
 
-from coderl import algorithms, errors, sharding, train_step
+from coderl import algorithms, sharding, train_step
 from coderl.models import transformer
+from commons import errors
 
 CONFIG = transformer.ModelConfig(
   vocab_size=8,

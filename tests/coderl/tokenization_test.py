@@ -11,7 +11,8 @@ import hypothesis
 from hypothesis import strategies as st
 import pytest
 
-from coderl import errors, tokenization
+from coderl import tokenization
+from commons import errors
 
 TEXTS = [
   f'def f{i}(x):\n    for i in range({i}):\n        x = x + 1\n    return x\n'
@@ -99,7 +100,7 @@ def test_a_small_integer_is_one_token_with_its_sign_and_space():
 
 def test_training_is_deterministic_across_processes(tmp_path):
   code = (
-    'import json, sys; from coderl import errors, tokenization as t;'
+    'import json, sys; from coderl import tokenization as t;'
     't.train_bpe(json.loads(sys.argv[1]), 400).save(sys.argv[2])'
   )
   argv = [sys.executable, '-c', code, json.dumps(TEXTS), str(tmp_path / 'a')]

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 import pytest
 import tokenizers
 
-from coderl import chat, errors, tokenization
+from coderl import chat, tokenization
+from commons import errors
 
 FIXTURES = pathlib.Path(__file__).parents[1] / 'fixtures/tokenizers'
 NAMES = ('qwen', 'llama', 'gemma')

@@ -4,8 +4,9 @@ import jax
 import orbax.checkpoint as ocp
 import pytest
 
-from coderl import checkpoint, errors, experiment, sharding, train
+from coderl import checkpoint, experiment, sharding, train
 from coderl.execution import sandbox
+from commons import errors
 from configs import coderl_train
 
 

@@ -7,7 +7,7 @@ import pathlib
 import ml_collections
 import pytest
 
-from coderl import errors
+from commons import errors
 from configs import common
 
 _ROOT = pathlib.Path(__file__).parent.parent.parent

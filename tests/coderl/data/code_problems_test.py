@@ -8,9 +8,10 @@ import pyarrow as pa
 from pyarrow import parquet
 import pytest
 
-from coderl import errors, types
+from coderl import types
 from coderl.data import assertions, code_problems, sources
 from coderl.execution import sandbox, tracing
+from commons import errors
 
 MBPP = pathlib.Path('../shared/data/mbpp.jsonl')
 ROW = {

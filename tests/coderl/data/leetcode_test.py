@@ -5,9 +5,10 @@ import json
 
 import pytest
 
-from coderl import errors, types
+from coderl import types
 from coderl.data import code_problems, leetcode, sources
 from coderl.execution import sandbox, tracing
+from commons import errors
 
 
 def row(

@@ -7,8 +7,9 @@ import pytest
 import seqio
 import tensorflow as tf
 
-from coderl import errors, prompts, tokenization
+from coderl import prompts, tokenization
 from coderl.data import code_problems, embedded, tasks
+from commons import errors
 
 TOKENIZER = tokenization.train_bpe(['Read n. Print the sum.\n'] * 3, 300)
 ROWS = 12

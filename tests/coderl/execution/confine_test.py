@@ -10,8 +10,8 @@ import sys
 
 import pytest
 
-from coderl import errors
 from coderl.execution import confine, sandbox, seccomp
+from commons import errors
 
 Program, Status = sandbox.Program, sandbox.Status
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000

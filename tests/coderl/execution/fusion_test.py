@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from coderl import errors
 from coderl.execution import interface, remote, sandbox
+from commons import errors
 
 Program, Status = interface.Program, interface.Status
 

@@ -13,8 +13,8 @@ import time
 
 import pytest
 
-from coderl import errors
 from coderl.execution import client, interface, remote, sandbox
+from commons import errors
 
 Program, Status = interface.Program, interface.Status
 _LIMITS = interface.Limits(

@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
-from coderl import errors
 from coderl.execution import interface, sandbox, sandboxes
+from commons import errors
 
 _ONE = sandbox.Program('import time; time.sleep(1); print(1)')
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from coderl import errors, tokenization
+from coderl import tokenization
 from coderl.models import gguf, hf, transformer
+from commons import errors
 from tests.fixtures import tiny_gguf
 
 # A name in the file -> in a Hugging Face folder.

@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from coderl import errors
 from coderl.models import hf_config, presets, transformer
+from commons import errors
 
 RopeScaling = transformer.RopeScaling
 FULL, SLIDING = 'full_attention', 'sliding_attention'

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from coderl import errors
 from coderl.models import hf, transformer
+from commons import errors
 from tests.coderl.models import hf_memory_script
 
 ROOT = pathlib.Path(__file__).parents[3]

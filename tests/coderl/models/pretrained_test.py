@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from coderl import errors
 from coderl.models import hf, pretrained
+from commons import errors
 from tests.fixtures import tiny_gguf
 
 PRESET = 'gemma3-270m'

@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from coderl import metrics
+from commons import estimates
 
 
 def test_pass_at_k_is_the_count_over_all_draws():
@@ -12,14 +12,14 @@ def test_pass_at_k_is_the_count_over_all_draws():
       draws = list(itertools.combinations(range(n), k))
       passing = sum(any(i < c for i in draw) for draw in draws)
       np.testing.assert_allclose(
-        metrics.pass_at_k(n, c, k), passing / len(draws), atol=1e-12
+        estimates.pass_at_k(n, c, k), passing / len(draws), atol=1e-12
       )
 
 
 @pytest.mark.parametrize('n,c,k', [(3, 4, 1), (3, -1, 1), (3, 1, 4), (3, 1, 0)])
 def test_pass_at_k_refuses_what_cannot_be(n, c, k):
   with pytest.raises(ValueError, match=f'n={n} c={c} k={k}'):
-    metrics.pass_at_k(n, c, k)
+    estimates.pass_at_k(n, c, k)
 
 
 def test_wilson_interval_has_the_known_numbers():
@@ -30,35 +30,35 @@ def test_wilson_interval_has_the_known_numbers():
     (0, 20, (0.0, 0.1611)),
     (1, 29, (0.0061, 0.1718)),
   ]:
-    got = metrics.wilson_interval(successes, n)
+    got = estimates.wilson_interval(successes, n)
     np.testing.assert_allclose(got, expected, atol=5e-5)
 
 
 def test_wilson_interval_is_symmetric_and_knows_nothing_of_nothing():
-  low, high = metrics.wilson_interval(3, 20)
-  mirrored = metrics.wilson_interval(17, 20)
+  low, high = estimates.wilson_interval(3, 20)
+  mirrored = estimates.wilson_interval(17, 20)
   np.testing.assert_allclose(mirrored, (1 - high, 1 - low), atol=1e-12)
-  assert metrics.wilson_interval(20, 20)[1] == 1.0
-  assert metrics.wilson_interval(0, 0) == (0.0, 1.0)
+  assert estimates.wilson_interval(20, 20)[1] == 1.0
+  assert estimates.wilson_interval(0, 0) == (0.0, 1.0)
   with pytest.raises(ValueError, match='successes=3 n=2'):
-    metrics.wilson_interval(3, 2)
+    estimates.wilson_interval(3, 2)
 
 
 def test_bootstrap_interval_is_near_the_normal_one_and_seeded():
   values = np.random.default_rng(0).random(400)
-  got = metrics.bootstrap_interval(values, seed=1)
+  got = estimates.bootstrap_interval(values, seed=1)
   half = 1.96 * values.std() / 20
   expected = values.mean() - half, values.mean() + half
   np.testing.assert_allclose(got, expected, atol=0.1 * half)
-  assert metrics.bootstrap_interval(values, seed=1) == got
-  assert metrics.bootstrap_interval(values, seed=2) != got
+  assert estimates.bootstrap_interval(values, seed=1) == got
+  assert estimates.bootstrap_interval(values, seed=2) != got
 
 
 def test_bootstrap_interval_covers_the_truth_about_as_often_as_it_says():
   rng = np.random.default_rng(0)
   hits = 0
   for seed in range(200):
-    low, high = metrics.bootstrap_interval(
+    low, high = estimates.bootstrap_interval(
       rng.random(40), seed=seed, confidence=0.9, resamples=200
     )
     hits += low <= 0.5 <= high
@@ -67,19 +67,19 @@ def test_bootstrap_interval_covers_the_truth_about_as_often_as_it_says():
 
 def test_copies_within_a_group_do_not_narrow_the_interval():
   values = np.random.default_rng(0).random(50)
-  single = metrics.bootstrap_interval(values, seed=0)
+  single = estimates.bootstrap_interval(values, seed=0)
   groups = [f'p{i // 4}' for i in range(200)]
-  copies = metrics.bootstrap_interval(np.repeat(values, 4), groups, seed=0)
+  copies = estimates.bootstrap_interval(np.repeat(values, 4), groups, seed=0)
   np.testing.assert_allclose(copies, single, atol=1e-12)
-  naive = metrics.bootstrap_interval(np.repeat(values, 4), seed=0)
+  naive = estimates.bootstrap_interval(np.repeat(values, 4), seed=0)
   assert naive[1] - naive[0] < 0.7 * (single[1] - single[0])
 
 
 def test_bootstrap_interval_names_bad_input():
   with pytest.raises(ValueError, match='0 values'):
-    metrics.bootstrap_interval([], seed=0)
+    estimates.bootstrap_interval([], seed=0)
   with pytest.raises(ValueError, match='2 values, 1 groups'):
-    metrics.bootstrap_interval([0, 1], ['a'], seed=0)
+    estimates.bootstrap_interval([0, 1], ['a'], seed=0)
 
 
 def test_pairing_takes_the_spread_of_the_problems_out():
@@ -87,10 +87,10 @@ def test_pairing_takes_the_spread_of_the_problems_out():
   before = (rng.random(200) < 0.5).astype(float)
   after = before.copy()
   after[np.flatnonzero(before == 0)[:10]] = 1.0
-  difference, low, high = metrics.paired_difference(before, after, seed=0)
+  difference, low, high = estimates.paired_difference(before, after, seed=0)
   np.testing.assert_allclose(difference, 0.05)
   assert 0 < low < 0.05 < high
-  same = metrics.paired_difference(before, before, seed=0)
+  same = estimates.paired_difference(before, before, seed=0)
   assert same == (0.0, 0.0, 0.0)
   with pytest.raises(ValueError, match='len\\(after\\)=1'):
-    metrics.paired_difference([0, 1], [1], seed=0)
+    estimates.paired_difference([0, 1], [1], seed=0)

@@ -1,4 +1,4 @@
-"""Metrics on the host: pass@k and two-sided intervals; numpy only."""
+"""Estimates from counts: pass@k and two-sided intervals; numpy only."""
 
 from collections.abc import Hashable, Sequence
 import math

@@ -1,0 +1,312 @@
+"""The 23 dimensions and the 44 cells of WM-ABench, as one frozen table.
+
+A dimension is one atomic ability (16 of perception, 7 of prediction); a cell is
+a dimension in an environment, with an action where the dimension has several
+(arXiv 2506.21876, Figure 2 and Table 5). All else reads this table.
+"""
+
+import dataclasses
+
+from commons import errors
+
+PERCEPTION, PREDICTION = 'perception', 'prediction'
+# How the options are given: as words, or as one image each.
+TEXT, IMAGE = 'text', 'image'
+
+# Ours, and the simulator of the paper's that each is an embedded stand-in for.
+STANDS_FOR = {
+  'tabletop': 'ThreeDWorld',
+  'apartment_table': 'ManiSkill2',
+  'manipulation': 'ManiSkill3',
+  'intuitive_physics': 'Physion',
+  'indoor': 'Habitat',
+  'street': 'Carla',
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Dimension:
+  """One atomic ability.
+
+  Attributes:
+    code: the paper's abbreviation.
+    name: in words.
+    stage: PERCEPTION or PREDICTION.
+    category: space, time, vision, motion, quantity; mechanistic, transitive,
+      compositional.
+    asks: the question in short.
+    form: TEXT or IMAGE, what the options are.
+    options: how many there are.
+  """
+
+  code: str
+  name: str
+  stage: str
+  category: str
+  asks: str
+  form: str
+  options: int
+
+  @property
+  def chance(self) -> float:
+    """Accuracy of a guess."""
+    return 1 / self.options
+
+
+def _perception(category, code, name, asks, options, form=TEXT):
+  return Dimension(code, name, PERCEPTION, category, asks, form, options)
+
+
+def _prediction(category, code, name, asks):
+  return Dimension(code, name, PREDICTION, category, asks, IMAGE, 4)
+
+
+DIMENSIONS: dict[str, Dimension] = {
+  d.code: d
+  for d in (
+    _perception('space', 'SR', 'relation', 'where A is relative to B', 4),
+    _perception('space', 'SE-V', 'vacancy', 'whether A fits the hollow of B', 2),
+    _perception('space', 'SE-O', 'occupancy', 'which object is larger', 2),
+    _perception('space', 'SP', 'positioning', 'the top view', 4, IMAGE),
+    _perception('time', 'TP', 'positioning', 'which moves first', 3),
+    _perception('time', 'TE', 'extension', 'which moves for longer', 3),
+    _perception('vision', 'V-C', 'colour', 'the colour of an object', 4),
+    _perception('vision', 'V-S', 'shape', 'the shape of an object', 4),
+    _perception('vision', 'V-M', 'material', 'whether materials are one', 2),
+    _perception('motion', 'MI', 'identification', 'which object moves', 4),
+    _perception('motion', 'MS', 'speed', 'which moves faster', 3),
+    _perception('motion', 'MD', 'direction', 'what it moves towards', 4),
+    _perception('motion', 'MT', 'trajectory', 'the shape of its path', 4),
+    _perception('quantity', 'DQ', 'discrete', 'how many there are', 4),
+    _perception('quantity', 'CQ', 'continuous', 'which shade is deeper', 2),
+    _perception('quantity', 'RQ', 'relative', 'which colour has more', 3),
+    _prediction('mechanistic', 'M-IP', 'intuitive physics', 'what comes next'),
+    _prediction('mechanistic', 'M-Nav', 'navigation', 'the view after a move'),
+    _prediction('mechanistic', 'M-Man', 'manipulation', 'the state after an act'),
+    _prediction('transitive', 'T-Nav', 'navigation', 'the view after two moves'),
+    _prediction('transitive', 'T-Man', 'manipulation', 'the state after two acts'),
+    _prediction('compositional', 'C-IP', 'intuitive physics', 'after two at once'),
+    _prediction('compositional', 'C-Man', 'manipulation', 'after two arms at once'),
+  )
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+  """A dimension in an environment.
+
+  Attributes:
+    dimension: its code.
+    environment: one of STANDS_FOR.
+    images: how many show the state that is asked about; image options come
+      on top.
+    cases: items in the paper's Table 5, and in our full set.
+    action: what tells apart several cells of a dimension and environment.
+    release: its configuration's name in the published data set, where known.
+  """
+
+  dimension: str
+  environment: str
+  images: int
+  cases: int
+  action: str = ''
+  release: str = ''
+
+  @property
+  def name(self) -> str:
+    """The cell's own name, such as 'm_man_manipulation_lift'."""
+    parts = [self.dimension.lower().replace('-', '_'), self.environment]
+    return '_'.join(filter(None, [*parts, self.action]))
+
+  @property
+  def of(self) -> Dimension:
+    return DIMENSIONS[self.dimension]
+
+
+_ROWS = (
+  ('SR', 'apartment_table', 2, 1600, '', 'RelativePosition_front_top'),
+  ('SR', 'tabletop', 2, 8640, '', 'RelativePosition_front_top_tdw'),
+  ('SE-V', 'apartment_table', 3, 2880, '', 'SpatialOccupancy_maniskill'),
+  (
+    'SE-V',
+    'tabletop',
+    1,
+    324,
+    '',
+    'SpatialOccupancy_occupancy_fitting_tdw_top',
+  ),
+  (
+    'SE-O',
+    'apartment_table',
+    1,
+    1152,
+    '',
+    'SpatialOccupancy_volume_object_only_unfloat_top',
+  ),
+  (
+    'SE-O',
+    'tabletop',
+    1,
+    941,
+    '',
+    'SpatialOccupancy_occupancy_size_tdw_front_large',
+  ),
+  ('SP', 'apartment_table', 2, 6400, '', 'Multiview_maniskill'),
+  ('SP', 'tabletop', 2, 2000, '', 'Multiview_tdw'),
+  ('TP', 'apartment_table', 5, 2000, '', 'TemporalPositioning_maniskill'),
+  ('TP', 'tabletop', 6, 5646),
+  ('TE', 'apartment_table', 5, 2000),
+  (
+    'TE',
+    'tabletop',
+    6,
+    7680,
+    '',
+    'TemporalExtension_temporal_tdw_yjx_01_05',
+  ),
+  ('V-C', 'apartment_table', 3, 648, '', 'VisualAttribute_color'),
+  ('V-C', 'tabletop', 3, 1440, '', 'VisualAttribute_color_tdw'),
+  ('V-S', 'tabletop', 3, 1000, '', 'VisualAttribute_shape_tdw'),
+  ('V-M', 'tabletop', 1, 1728, '', 'VisualAttribute_material_diff_tdw'),
+  ('MI', 'apartment_table', 6, 2688, '', 'MotionDirection_maniskill_subtask'),
+  ('MI', 'tabletop', 4, 1913, '', 'MotionDirection_tdw_subtask'),
+  ('MS', 'apartment_table', 4, 2304, '', 'MotionSpeed_maniskill'),
+  ('MS', 'tabletop', 8, 2304, '', 'MotionSpeed_tdw'),
+  ('MD', 'apartment_table', 6, 2688, '', 'MotionDirection_maniskill_towards'),
+  ('MD', 'tabletop', 6, 1913, '', 'MotionDirection_tdw'),
+  (
+    'MT',
+    'apartment_table',
+    7,
+    6912,
+    '',
+    'MotionTrajectory_maniskill_path_choices',
+  ),
+  ('MT', 'tabletop', 8, 671, '', 'MotionTrajectory_path_choices'),
+  ('DQ', 'apartment_table', 1, 2520),
+  ('DQ', 'tabletop', 1, 1134, '', 'DiscreteCounting_tdw_top'),
+  ('CQ', 'tabletop', 1, 756, '', 'QuantityContinuous_tdw_continuous'),
+  ('RQ', 'apartment_table', 1, 2880, '', 'RelativeCounting_maniskill'),
+  ('RQ', 'tabletop', 1, 1701, '', 'RelativeCounting_tdw_color_letter'),
+  (
+    'M-IP',
+    'intuitive_physics',
+    3,
+    2160,
+    'slide',
+    'MechanisticKnowledge_physion_type_slide',
+  ),
+  (
+    'M-IP',
+    'intuitive_physics',
+    3,
+    3456,
+    'drop',
+    'MechanisticKnowledge_physion_type_drop',
+  ),
+  (
+    'M-IP',
+    'intuitive_physics',
+    3,
+    1728,
+    'collide',
+    'MechanisticKnowledge_physion_type_collision_v2',
+  ),
+  (
+    'M-Nav',
+    'street',
+    1,
+    1575,
+    '',
+    'PredictionNextState_carla_next_state_prediction_02_08',
+  ),
+  ('M-Nav', 'indoor', 1, 1728),
+  (
+    'M-Man',
+    'manipulation',
+    1,
+    2304,
+    'drop',
+    'MechanisticKnowledge_maniskill_drop',
+  ),
+  (
+    'M-Man',
+    'manipulation',
+    1,
+    2304,
+    'lift',
+    'MechanisticKnowledge_maniskill_lift',
+  ),
+  (
+    'M-Man',
+    'manipulation',
+    1,
+    2304,
+    'push',
+    'MechanisticKnowledge_maniskill_push',
+  ),
+  ('T-Nav', 'street', 1, 700),
+  ('T-Nav', 'indoor', 1, 1956, '', 'Transitivity_habitat_lab_trans_ver_2_noback'),
+  (
+    'T-Man',
+    'manipulation',
+    1,
+    1728,
+    'push_pick',
+    'Transitivity_maniskill_push_pick',
+  ),
+  (
+    'T-Man',
+    'manipulation',
+    1,
+    576,
+    'pick_rotate',
+    'Transitivity_maniskill_pick_rotate',
+  ),
+  ('C-IP', 'tabletop', 3, 1296, '', 'Compositionality_tdw_two_sphere_2_14'),
+  (
+    'C-Man',
+    'manipulation',
+    1,
+    2304,
+    'push',
+    'Compositionality_maniskill_push',
+  ),
+  (
+    'C-Man',
+    'manipulation',
+    1,
+    2304,
+    'lift',
+    'Compositionality_maniskill_lift',
+  ),
+)
+
+CELLS: dict[str, Cell] = {cell.name: cell for cell in (Cell(*r) for r in _ROWS)}
+
+
+def select(names: str) -> tuple[Cell, ...]:
+  """The cells that a comma-separated list names; '' or 'all' names every one.
+
+  Args:
+    names: of cells ('sr_tabletop'), dimensions ('SR', 'm-man'), environments
+      ('street') or stages ('perception').
+
+  Raises:
+    UserError: a name that is none of these.
+  """
+  if names in ('', 'all'):
+    return tuple(CELLS.values())
+  chosen: dict[str, Cell] = {}
+  for name in map(str.strip, names.split(',')):
+    found = {c.name: c for c in CELLS.values() if _answers(c, name)}
+    if not found:
+      every = [*CELLS, *DIMENSIONS, *STANDS_FOR, PERCEPTION, PREDICTION]
+      raise errors.unknown('cell, dimension, environment or stage', name, every)
+    chosen |= found
+  return tuple(cell for cell in CELLS.values() if cell.name in chosen)
+
+
+def _answers(cell: Cell, name: str) -> bool:
+  own = (cell.name, cell.environment, cell.of.stage, cell.of.category)
+  return name in own or name.upper() == cell.dimension
