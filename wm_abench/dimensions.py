@@ -65,7 +65,7 @@ DIMENSIONS: dict[str, Dimension] = {
   d.code: d
   for d in (
     _perception('space', 'SR', 'relation', 'where A is relative to B', 4),
-    _perception('space', 'SE-V', 'vacancy', 'whether A fits the hollow of B', 2),
+    _perception('space', 'SE-V', 'vacancy', 'whether A fits into B', 2),
     _perception('space', 'SE-O', 'occupancy', 'which object is larger', 2),
     _perception('space', 'SP', 'positioning', 'the top view', 4, IMAGE),
     _perception('time', 'TP', 'positioning', 'which moves first', 3),
@@ -81,12 +81,14 @@ DIMENSIONS: dict[str, Dimension] = {
     _perception('quantity', 'CQ', 'continuous', 'which shade is deeper', 2),
     _perception('quantity', 'RQ', 'relative', 'which colour has more', 3),
     _prediction('mechanistic', 'M-IP', 'intuitive physics', 'what comes next'),
-    _prediction('mechanistic', 'M-Nav', 'navigation', 'the view after a move'),
-    _prediction('mechanistic', 'M-Man', 'manipulation', 'the state after an act'),
-    _prediction('transitive', 'T-Nav', 'navigation', 'the view after two moves'),
-    _prediction('transitive', 'T-Man', 'manipulation', 'the state after two acts'),
-    _prediction('compositional', 'C-IP', 'intuitive physics', 'after two at once'),
-    _prediction('compositional', 'C-Man', 'manipulation', 'after two arms at once'),
+    _prediction('mechanistic', 'M-Nav', 'navigation', 'after a move'),
+    _prediction('mechanistic', 'M-Man', 'manipulation', 'after an act'),
+    _prediction('transitive', 'T-Nav', 'navigation', 'after two moves'),
+    _prediction('transitive', 'T-Man', 'manipulation', 'after two acts'),
+    _prediction(
+      'compositional', 'C-IP', 'intuitive physics', 'after two at once'
+    ),
+    _prediction('compositional', 'C-Man', 'manipulation', 'after two arms'),
   )
 }
 
@@ -246,7 +248,14 @@ _ROWS = (
     'MechanisticKnowledge_maniskill_push',
   ),
   ('T-Nav', 'street', 1, 700),
-  ('T-Nav', 'indoor', 1, 1956, '', 'Transitivity_habitat_lab_trans_ver_2_noback'),
+  (
+    'T-Nav',
+    'indoor',
+    1,
+    1956,
+    '',
+    'Transitivity_habitat_lab_trans_ver_2_noback',
+  ),
   (
     'T-Man',
     'manipulation',

@@ -1,0 +1,80 @@
+"""Items of the benchmark: drafts, which are data, and items, which have images.
+
+Items are drafted in groups. A group holds all but one factor fixed, the options
+and their order too, and varies that factor so that each option is the answer
+exactly once. So no guess that leaves the varied factor unread beats chance, any
+two members are a minimal pair, and answers are balanced over positions.
+"""
+
+from collections.abc import Mapping
+import dataclasses
+from typing import Any
+
+from wm_abench import dimensions
+from wm_abench.environments import base
+
+
+@dataclasses.dataclass(frozen=True)
+class Draft:
+  """One item before its frames are rendered.
+
+  Attributes:
+    prompt: the question alone; how to answer is the evaluation's to say.
+    images: shots of the state that is asked about, in order.
+    options: words, or one shot each.
+    answer: index into options, from 0.
+    factors: every randomised parameter by name, nuisance or not, as JSON's
+      types, so that the effect of any can be measured.
+  """
+
+  prompt: str
+  images: tuple[base.Shot, ...]
+  options: tuple[str, ...] | tuple[base.Shot, ...]
+  answer: int
+  factors: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+  """Minimal pairs: drafts that differ in one factor, and so in the answer.
+
+  Attributes:
+    cell: whose they are.
+    index: which of the cell's groups.
+    varies: the factor, a key of every draft's factors.
+    drafts: one an option, as many as the cell has options.
+  """
+
+  cell: dimensions.Cell
+  index: int
+  varies: str
+  drafts: tuple[Draft, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Item:
+  """One question of the benchmark, generated or read from the release.
+
+  Attributes:
+    name: unique, such as 'sr_tabletop/12/3': cell, group, member.
+    cell: the cell's name.
+    group: items of one group are minimal pairs of each other.
+    prompt: the question.
+    images: encoded pictures of the state that is asked about.
+    options: words, or encoded pictures.
+    answer: index into options, from 0.
+    varies: the factor that differs within the group; '' where unknown.
+    factors: the randomised parameters.
+    state: the simulator's states behind the images, as JSON's types.
+  """
+
+  name: str
+  cell: str
+  group: str
+  prompt: str
+  images: tuple[bytes, ...]
+  options: tuple[str, ...] | tuple[bytes, ...]
+  answer: int
+  varies: str = ''
+  factors: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  state: Mapping[str, Any] = dataclasses.field(default_factory=dict)
