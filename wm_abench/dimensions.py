@@ -318,4 +318,4 @@ def select(names: str) -> tuple[Cell, ...]:
 
 def _answers(cell: Cell, name: str) -> bool:
   own = (cell.name, cell.environment, cell.of.stage, cell.of.category)
-  return name in own or name.upper() == cell.dimension
+  return name in own or name.lower() == cell.dimension.lower()
