@@ -1,0 +1,118 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from wm_abench import dimensions, studio
+from wm_abench.environments import base
+from wm_abench.environments import manipulation as environment
+from wm_abench.questions import groups, manipulation, manipulation_acts
+from wm_abench.render import mujoco as rendering
+from wm_abench.worlds import arms, wares
+
+CELLS = [
+  c for c in dimensions.CELLS.values() if c.environment == 'manipulation'
+]
+
+
+@pytest.fixture(scope='module')
+def studios():
+  studio_ = studio.Studio(rendering.MujocoRenderer(192))
+  yield studio_
+  studio_.close()
+
+
+def _group(studios, cell, index):
+  """The group of an index, after as many draws as it takes."""
+  for attempt in range(3):
+    request = groups.Request(cell, index, 1, attempt, studios.simulate)
+    try:
+      return manipulation.MAKERS[cell.dimension](request), attempt
+    except groups.Rejected:
+      continue
+  raise AssertionError(f'{cell.name}/{index} was rejected three times')
+
+
+@pytest.mark.parametrize('cell', CELLS, ids=lambda c: c.name)
+def test_groups_keep_the_law_and_few_draws_are_rejected(studios, cell):
+  rejected = 0
+  for index in range(12):
+    group, attempts = _group(studios, cell, index)
+    rejected += attempts
+    groups.check(group)
+  assert rejected <= 1
+
+
+@pytest.mark.parametrize('cell', CELLS, ids=lambda c: c.name)
+def test_members_share_their_start_and_differ_in_words_alone(studios, cell):
+  group, _ = _group(studios, cell, 0)
+  assert len({d.images for d in group.drafts}) == 1
+  assert group.drafts[0].images[0].actions == ()
+  assert len({d.prompt for d in group.drafts}) == 4
+  for option in group.drafts[0].options:
+    assert option.scene == group.drafts[0].images[0].scene
+
+
+@pytest.mark.parametrize('cell', CELLS, ids=lambda c: c.name)
+def test_ends_are_apart_in_state_and_in_picture(studios, cell):
+  for index in (1, 2):
+    group, _ = _group(studios, cell, index)
+    query, options = group.drafts[0].images[0], group.drafts[0].options
+    frames, states = studios.shoot([query, *options])
+    for a, b in itertools.combinations(options, 2):
+      assert base.distance(states[a], states[b]) >= groups.MIN_STATE_M
+    groups.check_frames(group, frames.get)
+
+
+@pytest.mark.parametrize('cell', CELLS, ids=lambda c: c.name)
+def test_the_same_request_gives_the_same_group(studios, cell):
+  assert _group(studios, cell, 3) == _group(studios, cell, 3)
+
+
+def _acts(design, kinds=('can', 'mug', 'bowl')):
+  things = tuple(
+    environment.Thing(kind, color, (0.0, 0.0))
+    for kind, color in zip(kinds, ('red', 'blue', 'green'), strict=False)
+  )
+  levels = {'design': 'upright'}
+  draw = manipulation_acts.Draw(levels, things, np.random.default_rng(0))
+  return design(draw)
+
+
+@pytest.mark.parametrize(
+  'design',
+  [
+    manipulation_acts.push_then_pick,
+    manipulation_acts.push_one_pick_one,
+    manipulation_acts.pick_then_turn,
+  ],
+)
+def test_neither_of_two_acts_alone_tells_the_end(design):
+  acts = _acts(design)
+  for step in (0, 1):
+    own = [a.actions[step] for a in acts]
+    assert all(own.count(action) == 2 for action in own)
+  assert len({a.actions for a in acts}) == 4
+
+
+@pytest.mark.parametrize(
+  'design', [manipulation_acts.push_ends, manipulation_acts.push_inward]
+)
+def test_neither_arm_alone_tells_the_end(design):
+  acts = _acts(design, ('beam',))
+  for arm in (0, 1):
+    own = [a.actions[0].values[arm] for a in acts]
+    assert all(own.count(heading) == 2 for heading in own)
+
+
+def test_words_name_the_thing_that_is_acted_on():
+  for act in _acts(manipulation_acts.lift_which):
+    thing = ('red soup can', 'blue mug')[int(act.actions[0].values[0])]
+    assert thing in act.words
+    other = {'red soup can': 'blue mug', 'blue mug': 'red soup can'}[thing]
+    assert other not in act.words
+
+
+def test_every_small_ware_fits_between_the_fingers():
+  for kind in wares.SMALL.values():
+    assert kind.size_m[0] < 2 * arms.OPEN_M - 5e-3

@@ -1,0 +1,125 @@
+import collections
+import itertools
+
+import numpy as np
+import pytest
+
+from wm_abench import dimensions, studio
+from wm_abench.environments import base, indoor
+from wm_abench.questions import groups, navigation
+from wm_abench.render import mujoco as rendering
+
+CELLS = ('m_nav_indoor', 't_nav_indoor', 'm_nav_street', 't_nav_street')
+
+
+@pytest.fixture(scope='module')
+def shots():
+  shots = studio.Studio(rendering.MujocoRenderer(128))
+  yield shots
+  shots.close()
+
+
+def _group(shots, name, index, attempt=0):
+  cell = dimensions.CELLS[name]
+  request = groups.Request(cell, index, 0, attempt, shots.simulate)
+  return navigation.MAKERS[cell.dimension](request)
+
+
+@pytest.mark.parametrize('name', CELLS)
+def test_groups_keep_the_law_and_few_are_rejected(shots, name):
+  rejected = 0
+  for index in range(20):
+    try:
+      groups.check(_group(shots, name, index))
+    except groups.Rejected:
+      rejected += 1
+  assert rejected < 4
+
+
+@pytest.mark.parametrize('name', CELLS)
+def test_an_answer_is_where_its_moves_lead(shots, name):
+  for index in range(3):
+    for draft in _group(shots, name, index).drafts:
+      right = draft.options[draft.answer]
+      told = tuple(map(base.Action, draft.factors['moves'].split(', ')))
+      assert right.actions == told and right.scene == draft.images[0].scene
+      assert draft.images[0].actions == ()
+
+
+@pytest.mark.parametrize('name', CELLS)
+def test_ends_are_apart_from_each_other_and_from_the_start(shots, name):
+  for index in range(6):
+    draft = _group(shots, name, index).drafts[0]
+    states = [
+      shots.simulate(s.environment, s.scene, s.actions)
+      for s in (*draft.images, *draft.options)
+    ]
+    assert not any(s.facts['collided'] for run in states for s in run)
+    for a, b in itertools.combinations(states, 2):
+      assert base.distance(a[-1], b[-1]) >= groups.MIN_STATE_M
+
+
+@pytest.mark.parametrize('name', CELLS[:2])
+def test_frames_of_options_are_apart(shots, name):
+  rejected = 0
+  for index in range(6):
+    group = _group(shots, name, index)
+    frames, _ = shots.shoot(group.drafts[0].options)
+    try:
+      groups.check_frames(group, frames.get)
+    except groups.Rejected:
+      rejected += 1
+  assert rejected <= 1
+
+
+@pytest.mark.parametrize('design', navigation.DESIGNS.values())
+def test_no_move_of_a_pair_tells_the_answer_alone(design):
+  assert len(set(design)) == 4
+  for place in (0, 1):
+    counts = collections.Counter(moves[place] for moves in design)
+    assert sorted(counts.values()) == [2, 2]
+
+
+def test_designs_have_pairs_in_both_orders_indoors(shots):
+  designs = collections.Counter()
+  for index in range(60):
+    group = _group(shots, 't_nav_indoor', index)
+    designs[group.drafts[0].factors['design']] += 1
+    pairs = {o.actions for o in group.drafts[0].options}
+    both = {p for p in pairs if p[0] != p[1] and p[::-1] in pairs}
+    assert len(both) == (
+      2 if '_and_' in group.drafts[0].factors['design'] else 0
+    )
+  assert set(designs) == set(navigation.DESIGNS)
+
+
+def test_prompts_differ_in_the_moves_alone_and_give_their_size(shots):
+  group = _group(shots, 'm_nav_indoor', 0)
+  scene = group.drafts[0].options[0].scene
+  by_move = {d.factors['moves']: d.prompt for d in group.drafts}
+  assert f'moves backward {scene.step_m:g} m' in by_move['backward']
+  assert f'turns left by {scene.turn_deg:g} degrees' in by_move['turn_left']
+  heads = {p.partition('Then')[0] for p in by_move.values()}
+  assert len(heads) == 1 and len(set(by_move.values())) == 4
+  pair = _group(shots, 't_nav_street', 0).drafts[0]
+  assert pair.prompt.count('the car') == 1 and ', then it ' in pair.prompt
+
+
+def test_levels_of_all_nuisances_are_used(shots):
+  seen = collections.defaultdict(set)
+  for index in range(64):
+    factors = _group(shots, 'm_nav_indoor', index).drafts[0].factors
+    for name in ('background', *indoor.FACTORS):
+      seen[name].add(factors[name])
+  assert seen['background'] == set(indoor.BACKGROUNDS)
+  for name, levels in indoor.FACTORS.items():
+    assert seen[name] == set(levels)
+
+
+def test_the_order_of_options_tells_nothing(shots):
+  places = np.zeros(4, int)
+  for index in range(40):
+    group = _group(shots, 'm_nav_indoor', index)
+    forward = [d for d in group.drafts if d.factors['moves'] == 'forward']
+    places[forward[0].answer] += 1
+  assert places.min() >= 3

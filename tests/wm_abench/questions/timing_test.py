@@ -1,0 +1,144 @@
+"""Starts and ends are read off the scenes' paths as the frames show them."""
+
+import collections
+import functools
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from wm_abench import dimensions
+from wm_abench.questions import groups, timing
+from wm_abench.worlds import surfaces
+
+NAMES = [c.name for d in ('TP', 'TE') for c in dimensions.select(d)]
+every_cell = pytest.mark.parametrize('name', NAMES)
+
+
+@functools.cache
+def _drawn(name, n=40):
+  cell = dimensions.CELLS[name]
+  return [
+    timing.MAKERS[cell.dimension](groups.Request(cell, i, 0, 0, None))
+    for i in range(n)
+  ]
+
+
+def track(prop, shots):
+  """Where a prop is in each frame, [T, 3]."""
+  if not prop.path:
+    return np.array([prop.position_m] * len(shots))
+  times, places = zip(*prop.path, strict=True)
+  at = [sum(a.values[0] for a in s.actions) for s in shots]
+  return np.stack(
+    [np.interp(at, times, axis) for axis in zip(*places, strict=True)], axis=1
+  )
+
+
+def moves(prop, shots):
+  """By how much it moves from each frame to the next, [T - 1]."""
+  return np.linalg.norm(np.diff(track(prop, shots), axis=0), axis=1)
+
+
+def _answer(draft, numbers):
+  """The option by each prop's number: the lower, or that they are the same."""
+  props = draft.images[0].scene.props
+  words = [
+    f'the {p.color} {"ring" if p.shape == "torus" else p.shape}' for p in props
+  ]
+  if numbers[0] == numbers[1]:
+    (both,) = set(draft.options) - set(words)
+    return both
+  return words[int(np.argmin(numbers))]
+
+
+@every_cell
+def test_answers_are_what_the_frames_show(name):
+  for group in _drawn(name):
+    for draft in group.drafts:
+      still = [moves(p, draft.images) for p in draft.images[0].scene.props]
+      assert all(m.any() for m in still)
+      if name.startswith('tp'):
+        numbers = [int(np.flatnonzero(m)[0]) for m in still]
+      else:
+        numbers = [-int(np.count_nonzero(m)) for m in still]
+      assert draft.options[draft.answer] == _answer(draft, numbers)
+
+
+@every_cell
+def test_props_go_straight_on_at_one_speed_and_far_enough_to_be_seen(name):
+  for group in _drawn(name):
+    for draft in group.drafts:
+      for prop in draft.images[0].scene.props:
+        steps = moves(prop, draft.images)
+        on = np.flatnonzero(steps)
+        assert (np.diff(on) == 1).all()
+        np.testing.assert_allclose(steps[on], steps[on[0]], rtol=1e-3)
+        assert steps[on[0]] > 0.4 * prop.size_m
+
+
+@pytest.mark.parametrize('name', [n for n in NAMES if n.startswith('tp')])
+def test_first_and_last_frames_do_not_tell_which_starts_first(name):
+  for group in _drawn(name):
+    tracks = [
+      [track(p, d.images) for p in d.images[0].scene.props]
+      for d in group.drafts
+    ]
+    for props in tracks[1:]:
+      for a, b in zip(tracks[0], props, strict=True):
+        np.testing.assert_allclose(a[[0, -1]], b[[0, -1]])
+        # And each moves for as long.
+        assert (
+          np.diff(a, axis=0).any(1).sum() == np.diff(b, axis=0).any(1).sum()
+        )
+
+
+@pytest.mark.parametrize('name', [n for n in NAMES if n.startswith('te')])
+def test_neither_distance_nor_speed_tells_which_moves_longer(name):
+  held = collections.Counter()
+  for group in _drawn(name):
+    unlike = next(d for d in group.drafts if 'both' not in d.options[d.answer])
+    steps = [moves(p, unlike.images) for p in unlike.images[0].scene.props]
+    far, speed = [s.sum() for s in steps], [s.max() for s in steps]
+    same = {
+      'distance': far[0] == pytest.approx(far[1], abs=1e-3),
+      'speed': speed[0] == pytest.approx(speed[1], abs=1e-3),
+    }
+    assert sum(same.values()) == 1
+    held.update(k for k, v in same.items() if v)
+    starts = {
+      tuple(
+        int(np.flatnonzero(moves(p, d.images))[0])
+        for p in d.images[0].scene.props
+      )
+      for d in group.drafts
+    }
+    assert len(starts) == 1
+  assert min(held['distance'], held['speed']) >= 10
+
+
+@every_cell
+def test_the_left_one_is_listed_first_in_half_of_the_groups(name):
+  listed = collections.Counter()
+  for group in _drawn(name, 200):
+    draft = group.drafts[0]
+    left = min(draft.images[0].scene.props, key=lambda p: p.position_m[0])
+    places = [left.color in option.split() for option in draft.options]
+    both = ['both' in option for option in draft.options]
+    listed[places.index(True), both.index(True)] += 1
+  # Each order of the three options as often.
+  assert len(listed) == 6
+  assert stats.chisquare([*listed.values()]).pvalue > 1e-4
+
+
+def test_a_turn_is_walked_from_its_start_for_its_steps():
+  surface = surfaces.SURFACES['tabletop']
+  lanes = timing.draw_lanes(np.random.default_rng(0), surface, 'across', 0.6)
+  prop = timing.go(lanes.props[0], timing.Turn(1, 2, 0.6), (0.0, 1.0))
+  x, y, z = prop.position_m
+  # Frames are 0.5 s apart: it starts at 0.5 s and is there at 1.5 s.
+  assert prop.path == (
+    (0.0, (x, y, z)),
+    (0.5, (x, y, z)),
+    (1.5, (x, pytest.approx(y + 0.6), z)),
+  )

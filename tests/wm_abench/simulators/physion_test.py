@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+
+from commons import errors
+from wm_abench.environments import base
+from wm_abench.simulators import frames, physion
+from wm_abench.worlds import dynamics, props
+
+BALL = props.Prop('ball', 'sphere', 'red', 0.2, (9.0, 9.0, 9.0))
+CUBE_BELOW = props.Prop('below', 'cube', 'green', 0.4, (0.0, 0.0, 0.0))
+CUBE = props.Prop('cube', 'cube', 'blue', 0.3, (9.0, 9.0, 9.0))
+
+
+def _run(scene, seconds):
+  """The scene in our own physics: does what should happen happen?"""
+  turns = dict(scene.turns)
+  starts = {
+    p.name: base.Body(
+      p.position_m, turns.get(p.name, frames.yaw(0)), p.velocity_mps
+    )
+    for p in scene.props
+  }
+  world = dynamics.Dynamics(scene.props, scene.boxes, starts=starts)
+  first = world.bodies()
+  world.step(seconds)
+  return first, world.bodies()
+
+
+@pytest.mark.parametrize('mover', [BALL, CUBE])
+def test_what_slides_comes_down_the_ramp_and_meets_the_target(mover):
+  target = props.Prop('target', 'cube', 'green', 0.2, (0.0, 0.0, 0.0))
+  scene = physion.scene('slide', mover, target, angle_deg=35.0)
+  first, last = _run(scene, 2.0)
+  assert first[mover.name].position_m[2] > 0.5
+  assert last[mover.name].position_m[2] < 0.3
+  assert last['target'].position_m[0] - first['target'].position_m[0] > 0.01
+
+
+def test_what_slides_starts_on_the_ramp_and_not_in_it():
+  scene = physion.scene('slide', CUBE, BALL)
+  first, soon = _run(scene, 0.02)
+  gap = np.subtract(soon['cube'].position_m, first['cube'].position_m)
+  assert np.linalg.norm(gap) < 0.003  # Less than a free fall, or a blow.
+  assert np.linalg.norm(soon['cube'].velocity_mps) < 0.2
+
+
+def test_what_drops_lands_on_the_target():
+  scene = physion.scene('drop', CUBE, CUBE_BELOW)
+  first, last = _run(scene, 2.0)
+  assert first['cube'].position_m[2] == pytest.approx(0.4 + 0.8 + 0.15)
+  assert last['cube'].position_m[2] == pytest.approx(0.55, abs=0.01)
+
+
+def test_what_collides_pushes_the_target_on():
+  scene = physion.scene('collide', BALL, CUBE, speed_mps=3.0)
+  first, last = _run(scene, 1.0)
+  assert first['ball'].velocity_mps == (3.0, 0.0, 0.0)
+  assert last['cube'].position_m[0] > first['cube'].position_m[0] + 0.02
+
+
+def test_an_unknown_scenario_is_answered_with_the_choices():
+  with pytest.raises(errors.UserError, match='collide, drop, slide'):
+    physion.scene('drape', BALL, CUBE)

@@ -1,0 +1,198 @@
+"""Makes items: a cell and a group's index in, its members with pictures out.
+
+    draft -> check -> shoot -> check the frames -> encode each picture once
+
+A draw that is rejected anywhere on the way is drawn again. What comes out
+depends on the cell, the index and the settings alone, so that groups can be
+made anywhere and in any order.
+"""
+
+import collections
+from collections.abc import Iterator, Mapping
+import dataclasses
+import hashlib
+import io
+import time
+
+import numpy as np
+from PIL import Image
+
+from wm_abench import dimensions, studio, types
+from wm_abench.environments import base
+from wm_abench.questions import groups, makers
+from wm_abench.render import names
+
+JPEG = 'jpeg'
+_QUALITY = 92
+_DRAWS = 20  # Of a group, before it is taken for impossible.
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+  """All that a cell's items depend on.
+
+  Attributes:
+    seed: of every draw.
+    size_px: of the square pictures.
+    renderer: a name of wm_abench/render/names.py.
+  """
+
+  seed: int
+  size_px: int
+  renderer: str
+
+
+class Generator:
+  """Makes groups, one environment's at a time.
+
+  Attributes:
+    work: what was done so far: frames 'asked' and 'rendered', draws
+      'rejected', and the seconds of 'drafting_s', 'physics_s', 'rendering_s'
+      and 'encoding_s'.
+  """
+
+  def __init__(self, settings: Settings):
+    self._settings = settings
+    self._environment = ''
+    self._studio: studio.Studio | None = None
+    self.work: collections.Counter[str] = collections.Counter()
+
+  def group(self, cell: dimensions.Cell, index: int) -> list[types.Item]:
+    """The members of a cell's group, in order.
+
+    Raises:
+      RuntimeError: no draw will do; a bug of the group's maker.
+    """
+    start = time.perf_counter()
+    place = self._open(cell.environment)
+    before, counted = place.seconds.copy(), (place.asked, place.rendered)
+    encoded = self.work['encoding_s']
+    items = self._draw(cell, index, place)
+    spent = place.seconds - before
+    for kind in ('physics', 'rendering'):
+      self.work[f'{kind}_s'] += spent[kind]
+    self.work['asked'] += place.asked - counted[0]
+    self.work['rendered'] += place.rendered - counted[1]
+    known = spent.total() + self.work['encoding_s'] - encoded
+    self.work['drafting_s'] += time.perf_counter() - start - known
+    return items
+
+  def take(self) -> collections.Counter[str]:
+    """The work since the last call."""
+    work, self.work = self.work, collections.Counter()
+    return work
+
+  def close(self) -> None:
+    if self._studio:
+      self._studio.close()
+    self._studio = None
+
+  def _open(self, environment: str) -> studio.Studio:
+    """The studio, anew for another environment: worlds take much memory."""
+    if self._studio is None or environment != self._environment:
+      self.close()
+      settings = self._settings
+      renderer = names.open_renderer(settings.renderer, settings.size_px)
+      self._studio = studio.Studio(renderer)
+      self._environment = environment
+    return self._studio
+
+  def _draw(
+    self, cell: dimensions.Cell, index: int, place: studio.Studio
+  ) -> list[types.Item]:
+    seed, reason = self._settings.seed, ''
+    for attempt in range(_DRAWS):
+      request = groups.Request(cell, index, seed, attempt, place.simulate)
+      try:
+        group = makers.draft(request)
+        frames, states = place.shoot(_shots(group))
+        groups.check_frames(group, frames.__getitem__)
+      except groups.Rejected as e:
+        self.work['rejected'] += 1
+        reason = str(e)
+        continue
+      return self._items(group, frames, states)
+    raise RuntimeError(
+      f'{cell.name}/{index}: none of {_DRAWS} draws will do, the last: {reason}'
+    )
+
+  def _items(
+    self,
+    group: types.Group,
+    frames: Mapping[base.Shot, np.ndarray],
+    states: Mapping[base.Shot, base.State],
+  ) -> list[types.Item]:
+    start = time.perf_counter()
+    pictures = {shot: encode(frame) for shot, frame in frames.items()}
+    known = {shot: base.plain(state) for shot, state in states.items()}
+    name = f'{group.cell.name}/{group.index}'
+    items = []
+    for i, draft in enumerate(group.drafts):
+      shots = {'images': draft.images, 'options': _pictured(draft)}
+      items.append(
+        types.Item(
+          name=f'{name}/{i}',
+          cell=group.cell.name,
+          group=name,
+          prompt=draft.prompt,
+          images=tuple(pictures[shot] for shot in draft.images),
+          options=tuple(pictures.get(o, o) for o in draft.options),
+          answer=draft.answer,
+          varies=group.varies,
+          factors=base.plain(draft.factors),
+          state={k: [known[s] for s in v] for k, v in shots.items()},
+        )
+      )
+    self.work['encoding_s'] += time.perf_counter() - start
+    return items
+
+
+def group_count(cell: dimensions.Cell, items: int) -> int:
+  """The groups that hold the first so many items of a cell."""
+  return -(-items // cell.of.options)
+
+
+def members(
+  generator: Generator, cell: dimensions.Cell, start: int, stop: int
+) -> Iterator[types.Item]:
+  """A cell's items from number start on, up to stop.
+
+  Item i of a cell is member i % options of group i // options.
+  """
+  options = cell.of.options
+  for index in range(start // options, group_count(cell, stop)):
+    for i, item in enumerate(generator.group(cell, index), index * options):
+      if start <= i < stop:
+        yield item
+
+
+def encode(frame_HWC: np.ndarray) -> bytes:
+  """A uint8 frame as a JPEG picture whose colours are not subsampled."""
+  stream = io.BytesIO()
+  Image.fromarray(frame_HWC).save(
+    stream, JPEG, quality=_QUALITY, subsampling='4:4:4'
+  )
+  return stream.getvalue()
+
+
+def digests(item: types.Item) -> tuple[str, str]:
+  """SHA-256 of what an item says, and of its pictures as they are encoded."""
+  pictured = isinstance(item.options[0], bytes)
+  said = dataclasses.replace(
+    item, images=(), options=() if pictured else item.options
+  )
+  pictures = (*item.images, *(item.options if pictured else ()))
+  seen = hashlib.sha256()
+  for picture in pictures:
+    seen.update(hashlib.sha256(picture).digest())
+  return base.digest(said), seen.hexdigest()
+
+
+def _pictured(draft: types.Draft) -> tuple[base.Shot, ...]:
+  return tuple(o for o in draft.options if isinstance(o, base.Shot))
+
+
+def _shots(group: types.Group) -> Iterator[base.Shot]:
+  """Every picture that some member shows, as often as one does."""
+  for draft in group.drafts:
+    yield from (*draft.images, *_pictured(draft))

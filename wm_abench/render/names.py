@@ -1,0 +1,37 @@
+"""Renderers by name; what one needs is imported when it is asked for."""
+
+import importlib
+
+from commons import errors
+from wm_abench.environments import base
+
+# Where each class is, and the extras that install what it needs.
+_PLACES = {
+  'mujoco': ('wm_abench.render.mujoco:MujocoRenderer', 'wm'),
+  'mitsuba': ('wm_abench.render.mitsuba:MitsubaRenderer', 'wm,mitsuba'),
+}
+RENDERERS: tuple[str, ...] = tuple(_PLACES)
+
+
+def open_renderer(name: str, size_px: int) -> base.Renderer:
+  """A renderer of square frames.
+
+  Args:
+    name: one of RENDERERS: 'mujoco' is fast, 'mitsuba' is photoreal and slow.
+    size_px: of the frames.
+
+  Raises:
+    UserError: no such renderer, a package it needs is not installed, or the
+      host cannot render.
+  """
+  if name not in _PLACES:
+    raise errors.unknown('renderer', name, RENDERERS)
+  place, extra = _PLACES[name]
+  module, _, attribute = place.partition(':')
+  try:
+    return getattr(importlib.import_module(module), attribute)(size_px)
+  except ModuleNotFoundError as e:
+    raise errors.UserError(
+      f'renderer {name!r} needs the package {e.name!r}: pip install'
+      f" 'coderl[{extra}]'"
+    ) from e

@@ -1,0 +1,362 @@
+"""ThreeDWorld, the paper's simulator of props: a client of its Unity build.
+
+Takes the scenes of wm_abench/worlds/props.py: props stand on the floor of one
+of TDW's own scenes (a background such as 'tdw_room' or 'mm_kitchen_1a'), at
+their places in our frame, and move along their paths or by PhysX. The only
+action is wait(seconds). Which physics and which pixels come out is the build's
+to say. It needs
+
+    pip install tdw==1.13.0.0
+    the build TDW 1.13.0 (github.com/threedworld-mit/tdw, releases), started
+      with `-port 1071 -address HOST` on a machine with a GPU and a display;
+    from there, the models and scenes on the web, which the build downloads.
+
+The build calls the client, so that the client waits for it to do so.
+"""
+
+import dataclasses
+import io
+import threading
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from commons import errors
+from wm_abench.environments import base
+from wm_abench.simulators import frames, needs
+from wm_abench.worlds import dynamics, props
+
+STEP_S = 0.01
+# Width and height of TDW's primitives, which have their origin at the bottom.
+UNITS_M = {
+  'cube': (1.0, 1.0),
+  'sphere': (1.0, 1.0),
+  'cylinder': (1.0, 1.0),
+  'cone': (1.0, 1.0),
+  'torus': (1.25, 0.25),
+}
+HOLE = 0.6  # Of the torus, as a share of its width.
+# TDW's materials; its plain one, painted, is plastic.
+MATERIALS = {
+  'wood': 'wood_beech_natural',
+  'metal': 'metal_brushed_copper',
+  'glass': 'glass_clear',
+  'stone': 'granite_white',
+  'fabric': '3d_mesh_technical_fabric',
+}
+
+_HOW = 'pip install tdw==1.13.0.0'
+_LIBRARY = 'models_flex.json'
+_EYE = 'eye'
+
+
+@dataclasses.dataclass(frozen=True)
+class BoxedScene(props.PropScene):
+  """Props and boxes that nothing moves, such as ramps.
+
+  Attributes:
+    boxes: with unique names.
+    turns: of props that do not start upright, by name; (w, x, y, z).
+  """
+
+  boxes: tuple[dynamics.Fixed, ...] = ()
+  turns: tuple[tuple[str, frames.Quaternion], ...] = ()
+
+
+class ThreeDWorld:
+  """The environment.
+
+  Args:
+    size_px: of the square frames.
+    port: where the build calls.
+    wait_s: how long it is waited for.
+
+  Raises:
+    UserError: the package is missing, or no build has called.
+  """
+
+  def __init__(self, size_px: int, port: int = 1071, wait_s: float = 30.0):
+    package = needs.package('tdw.controller', 'ThreeDWorld', _HOW)
+    self._output = needs.package('tdw.output_data', 'ThreeDWorld', _HOW)
+    self._library = needs.package('tdw.librarian', 'ThreeDWorld', _HOW)
+    self._utils = needs.package('tdw.tdw_utils', 'ThreeDWorld', _HOW).TDWUtils
+    self._size_px = size_px
+    self._controller = _called(package.Controller, port, wait_s)
+    self._background = ''
+    self._scene: props.PropScene | None = None
+    self._time_s = 0.0
+
+  def reset(self, scene: props.PropScene) -> base.State:
+    """Raises UserError for a background that TDW does not have."""
+    commands = [{'$type': 'simulate_physics', 'value': False}]
+    if scene.background != self._background:
+      commands += [self._open(scene.background), *_eye(self._size_px)]
+    elif self._scene:
+      count = len(self._scene.props) + len(_boxes(self._scene))
+      commands += [{'$type': 'destroy_object', 'id': i} for i in range(count)]
+    turns = dict(getattr(scene, 'turns', ()))
+    for i, prop in enumerate(scene.props):
+      commands += self._add(prop.shape, i)
+      commands += self._paint(prop, i)
+      commands += finish(prop, i, scene.dynamic, turns.get(prop.name))
+    for i, box in enumerate(_boxes(scene), len(scene.props)):
+      commands += [*self._add('cube', i), *fixed(box, i)]
+    self._controller.communicate(commands)
+    self._background, self._scene, self._time_s = scene.background, scene, 0.0
+    return self._state()
+
+  def step(self, action: base.Action) -> base.State:
+    """Raises ValueError for any action but wait(seconds)."""
+    if action.name != 'wait' or len(action.values) != 1:
+      raise errors.UserError(f'unknown action {action}; choices: wait(seconds)')
+    self._time_s += action.values[0]
+    if self._scene.dynamic:
+      on = {'$type': 'simulate_physics', 'value': True}
+      for i in range(round(action.values[0] / STEP_S)):
+        self._controller.communicate([] if i else [on])
+      self._controller.communicate(on | {'value': False})
+    else:
+      self._controller.communicate(
+        [
+          {'$type': 'teleport_object', 'id': i, 'position': self._foot(p)}
+          for i, p in enumerate(self._scene.props)
+        ]
+      )
+    return self._state()
+
+  def render(self, camera: base.Camera) -> np.ndarray:
+    """A uint8 frame [size_px, size_px, 3]."""
+    for data in self._controller.communicate(look(camera)):
+      if self._output.OutputData.get_data_type_id(data) == 'imag':
+        png = self._output.Images(data).get_image(0)
+        return np.asarray(Image.open(io.BytesIO(png)).convert('RGB'))
+    raise errors.ServiceError('the TDW build sent no image')
+
+  def close(self) -> None:
+    self._controller.communicate({'$type': 'terminate'})
+
+  def _open(self, background: str) -> dict:
+    known = [r.name for r in self._library.SceneLibrarian().records]
+    if background not in known:
+      raise errors.unknown('scene of TDW', background, known)
+    return self._controller.get_add_scene(background)
+
+  def _foot(self, prop: props.Prop) -> dict[str, float]:
+    return foot(prop, along(prop, self._time_s))
+
+  def _add(self, shape: str, index: int) -> list[dict]:
+    return [self._controller.get_add_object(shape, index, library=_LIBRARY)]
+
+  def _paint(self, prop: props.Prop, index: int) -> list[dict]:
+    if prop.material not in MATERIALS:
+      return []
+    record = self._library.ModelLibrarian(_LIBRARY).get_record(prop.shape)
+    return self._utils.set_visual_material(
+      self._controller, record.substructure, index, MATERIALS[prop.material]
+    )
+
+  def _state(self) -> base.State:
+    ask = [
+      {'$type': f'send_{what}', 'frequency': 'once'}
+      for what in ('transforms', 'rigidbodies')
+    ]
+    found: dict[str, Any] = {}
+    for data in self._controller.communicate(ask):
+      found[self._output.OutputData.get_data_type_id(data)] = data
+    poses = self._output.Transforms(found['tran'])
+    motions = self._output.Rigidbodies(found['rigi'])
+    moving = {motions.get_id(i): i for i in range(motions.get_num())}
+    bodies = {}
+    for i in range(poses.get_num()):
+      index = poses.get_id(i)
+      if index < len(self._scene.props):
+        prop, j = self._scene.props[index], moving[index]
+        bodies[prop.name] = body(
+          prop,
+          poses.get_position(i),
+          poses.get_rotation(i),
+          motions.get_velocity(j),
+          motions.get_angular_velocity(j),
+        )
+    return base.State(self._time_s, bodies)
+
+
+def _called(make, port: int, wait_s: float):
+  """A controller; its constructor would wait for a build for ever."""
+  made: list[Any] = []
+
+  def wait() -> None:
+    made.append(make(port=port, check_version=False, launch_build=False))
+
+  waiting = threading.Thread(target=wait, daemon=True)
+  waiting.start()
+  waiting.join(wait_s)
+  if not made:
+    raise errors.UserError(
+      f'no ThreeDWorld build has called port {port} within {wait_s:g} s; get'
+      ' TDW 1.13.0 (github.com/threedworld-mit/tdw, releases) and start it with'
+      f' -port {port}'
+    )
+  return made[0]
+
+
+def _boxes(scene: props.PropScene) -> tuple[dynamics.Fixed, ...]:
+  return getattr(scene, 'boxes', ())
+
+
+# Commands, which need no build.
+
+
+def along(prop: props.Prop, time_s: float) -> base.Vector:
+  """Where the prop's centre is on its path."""
+  if not prop.path:
+    return prop.position_m
+  times = [t for t, _ in prop.path]
+  places = np.array([place for _, place in prop.path])
+  return tuple(float(np.interp(time_s, times, c)) for c in places.T)
+
+
+def height_m(prop: props.Prop) -> float:
+  width, height = UNITS_M[prop.shape]
+  return prop.size_m * height / width
+
+
+def foot(
+  prop: props.Prop, centre_m: base.Vector, turn: frames.Quaternion | None = None
+) -> dict[str, float]:
+  """Unity's place of a prop, which is its foot's."""
+  down = frames.matrix(turn or frames.yaw(0)) @ (0, 0, -height_m(prop) / 2)
+  return frames.to_unity(np.add(centre_m, down))
+
+
+def finish(
+  prop: props.Prop,
+  index: int,
+  dynamic: bool,
+  turn: frames.Quaternion | None = None,
+) -> list[dict]:
+  """Size, place, colour and physics of a prop that was added.
+
+  Args:
+    prop: the prop.
+    index: TDW's number of it.
+    dynamic: whether PhysX moves it.
+    turn: how it starts, if not upright with its yaw.
+
+  Raises:
+    UserError: a torus whose hole TDW's does not have.
+  """
+  if prop.shape == 'torus' and abs(prop.hole - HOLE) > 1e-6:
+    raise errors.UserError(
+      f"{prop.name}: TDW's torus has a hole of {HOLE}, not {prop.hole}"
+    )
+  scale = prop.size_m / UNITS_M[prop.shape][0]
+  matter = dynamics.MATTER[prop.material]
+  commands = _placed(
+    index,
+    foot(prop, along(prop, 0.0), turn),
+    frames.turn_to_unity(turn or frames.yaw(prop.yaw_deg)),
+    (scale, scale, scale),
+    (matter.friction, matter.restitution),
+    moved=dynamic,
+  )
+  commands.append(
+    {'$type': 'set_mass', 'id': index, 'mass': dynamics.mass_kg(prop)}
+  )
+  if prop.color:
+    rgb = np.clip(np.multiply(props.COLORS[prop.color], prop.shade), 0, 1)
+    color = dict(zip('rgb', rgb.tolist(), strict=True)) | {'a': 1.0}
+    commands.append({'$type': 'set_color', 'id': index, 'color': color})
+  if dynamic:
+    velocity = frames.to_unity(prop.velocity_mps)
+    commands.append(
+      {'$type': 'set_velocity', 'id': index, 'velocity': velocity}
+    )
+  return commands
+
+
+def fixed(box: dynamics.Fixed, index: int) -> list[dict]:
+  """Size and place of a cube that was added to be a box."""
+  down = frames.matrix(box.quaternion) @ (0, 0, -box.half_m[2])
+  x, y, z = np.multiply(2, box.half_m).tolist()
+  return _placed(
+    index,
+    frames.to_unity(np.add(box.position_m, down)),
+    frames.turn_to_unity(box.quaternion),
+    (x, z, y),
+    (box.friction, box.restitution),
+    moved=False,
+  )
+
+
+def _placed(
+  index: int, position, rotation, scale, surface, moved: bool
+) -> list[dict]:
+  friction, restitution = surface
+  return [
+    {
+      '$type': 'scale_object',
+      'id': index,
+      'scale_factor': dict(zip('xyz', scale, strict=True)),
+    },
+    {'$type': 'teleport_object', 'id': index, 'position': position},
+    {'$type': 'rotate_object_to', 'id': index, 'rotation': rotation},
+    {
+      '$type': 'set_kinematic_state',
+      'id': index,
+      'is_kinematic': not moved,
+      'use_gravity': moved,
+    },
+    {
+      '$type': 'set_physic_material',
+      'id': index,
+      'dynamic_friction': friction,
+      'static_friction': friction,
+      'bounciness': restitution,
+    },
+  ]
+
+
+def _eye(size_px: int) -> list[dict]:
+  return [
+    {'$type': 'set_screen_size', 'width': size_px, 'height': size_px},
+    {'$type': 'set_time_step', 'time_step': STEP_S},
+    {'$type': 'create_avatar', 'type': 'A_Img_Caps_Kinematic', 'id': _EYE},
+    {'$type': 'set_img_pass_encoding', 'value': True},
+    {'$type': 'set_pass_masks', 'pass_masks': ['_img'], 'avatar_id': _EYE},
+  ]
+
+
+def look(camera: base.Camera) -> list[dict]:
+  """Aims the avatar and asks for one image."""
+  return [
+    {
+      '$type': 'teleport_avatar_to',
+      'position': frames.to_unity(camera.position_m),
+      'avatar_id': _EYE,
+    },
+    {
+      '$type': 'rotate_sensor_container_to',
+      'rotation': frames.camera_to_unity(camera),
+      'avatar_id': _EYE,
+    },
+    {
+      '$type': 'set_field_of_view',
+      'field_of_view': camera.fovy_deg,
+      'avatar_id': _EYE,
+    },
+    {'$type': 'send_images', 'frequency': 'once', 'ids': [_EYE]},
+  ]
+
+
+def body(prop: props.Prop, position, rotation, velocity, spin) -> base.Body:
+  """A prop's body from what the build says of its foot."""
+  turn = frames.turn_from_unity(rotation)
+  up = frames.matrix(turn) @ (0, 0, height_m(prop) / 2)
+  return base.Body(
+    tuple(np.add(frames.from_unity(position), up).tolist()),
+    turn,
+    frames.from_unity(velocity),
+    frames.spin_from_unity(spin),
+  )
