@@ -59,5 +59,7 @@ def test_select(names, count):
 
 
 def test_select_names_the_choices():
-  with pytest.raises(errors.UserError, match=r"did you mean 'sr_tabletop'.*street"):
+  with pytest.raises(
+    errors.UserError, match=r"did you mean 'sr_tabletop'.*street"
+  ):
     dimensions.select('sr_table_top')

@@ -102,6 +102,8 @@ class MujocoRenderer:
     )
     _aim(scene, camera, near_m=model.vis.map.znear * model.stat.extent)
     area = mujoco.MjrRect(0, 0, self.size_px, self.size_px)
+    # Each context has a buffer of its own; the last one made is the one in use.
+    mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, context)
     mujoco.mjr_render(area, scene, context)
     frame_HWC = np.empty((self.size_px, self.size_px, 3), np.uint8)
     mujoco.mjr_readPixels(frame_HWC, None, area, context)
@@ -130,7 +132,6 @@ class MujocoRenderer:
     model.vis.quality.offsamples = self._samples
     model.vis.quality.shadowsize = self._shadow_px
     context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
-    mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, context)
     uploaded = _Uploaded(model, mujoco.MjvScene(model, _GEOMS), context)
     self._uploaded[key] = uploaded
     return uploaded
@@ -142,7 +143,7 @@ _Uploaded = collections.namedtuple('_Uploaded', ['model', 'scene', 'context'])
 def _aim(scene: mujoco.MjvScene, camera: base.Camera, near_m: float) -> None:
   position = np.array(camera.position_m)
   forward = np.array(camera.target_m) - position
-  forward /= np.linalg.norm(forward)
+  forward = forward / np.linalg.norm(forward)
   right = np.cross(forward, camera.up)
   up = np.cross(right / np.linalg.norm(right), forward)
   half = near_m * np.tan(np.radians(camera.fovy_deg) / 2)
