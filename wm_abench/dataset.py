@@ -24,7 +24,9 @@ from wm_abench import dimensions, types
 
 NAME, VERSION = 'wm_abench', '1.0.0'
 MINI, TEST = 'mini', 'test'
-MINI_ITEMS = 8  # A cell, the first of its test split.
+# A cell, the first of its test split, and as many more as fill its last group:
+# nine where there are three options.
+MINI_ITEMS = 8
 
 _TEXTS = ('name', 'cell', 'group', 'prompt', 'varies')
 _JSON = ('factors', 'state')
@@ -76,7 +78,8 @@ def size_of(cell: dimensions.Cell, split: str) -> int:
   Raises:
     UserError: no such split.
   """
-  sizes = {MINI: min(MINI_ITEMS, cell.cases), TEST: cell.cases}
+  options = cell.of.options
+  sizes = {MINI: -(-MINI_ITEMS // options) * options, TEST: cell.cases}
   if split not in sizes:
     raise errors.unknown('split', split, sizes)
   return sizes[split]
@@ -99,7 +102,7 @@ def write_shard(path: pathlib.Path, items: Iterable[types.Item]) -> int:
   """Writes a shard, which is there wholly or not at all; gives its bytes.
 
   Raises:
-    OSError: it cannot be written; ENOSPC where the disk is full.
+    OSError: it cannot be written; ENOSPC where there is no room for it.
   """
   path.parent.mkdir(parents=True, exist_ok=True)
   unfinished = path.with_name(f'unfinished.{path.name}')
@@ -117,7 +120,8 @@ def _write(path: pathlib.Path, items: Iterable[types.Item]) -> None:
     with tf.io.TFRecordWriter(os.fspath(path)) as writer:
       for item in items:
         writer.write(kind.serialize_example(to_example(item)))
-  except tf.errors.ResourceExhaustedError as e:
+  # A full disk or quota, and a file above the limit of a file's size.
+  except (tf.errors.ResourceExhaustedError, tf.errors.OutOfRangeError) as e:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from e
 
 
@@ -126,6 +130,7 @@ def finish(
   cell: str,
   split: str,
   lengths: Sequence[int],
+  simulator: str = '',
 ) -> None:
   """Makes a data set of a cell whose shards are all there.
 
@@ -134,6 +139,7 @@ def finish(
     cell: its name.
     split: its only split.
     lengths: items of each shard, in order.
+    simulator: as in generation.Settings.
   """
   place = cell_folder(folder, cell)
   paths = [
@@ -156,20 +162,23 @@ def finish(
     features=features(),
     split_infos=[info],
     version=VERSION,
-    description=describe(cell),
+    description=describe(cell, simulator),
     disable_shuffling=True,
     check_data=False,
   )
 
 
-def describe(cell: str) -> str:
+def describe(cell: str, simulator: str = '') -> str:
   """What a cell asks and where, in one line."""
   of = dimensions.CELLS[cell]
   stands_for = dimensions.STANDS_FOR[of.environment]
-  return (
-    f'WM-ABench {of.dimension}: {of.of.asks}; environment {of.environment!r},'
-    f' an embedded stand-in for {stands_for}, never the simulator itself.'
+  where = (
+    f'environment {of.environment!r}, an embedded stand-in for {stands_for},'
+    ' never the simulator itself'
   )
+  if simulator:
+    where = f'made in the simulator {simulator!r} itself'
+  return f'WM-ABench {of.dimension}: {of.of.asks}; {where}.'
 
 
 def cells_in(folder: str | os.PathLike[str]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ made anywhere and in any order.
 """
 
 import collections
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 import dataclasses
 import hashlib
 import io
@@ -17,14 +17,25 @@ import time
 import numpy as np
 from PIL import Image
 
+from commons import errors
 from wm_abench import dimensions, studio, types
 from wm_abench.environments import base
 from wm_abench.questions import groups, makers
 from wm_abench.render import names
+from wm_abench.simulators import maniskill_groups
 
 JPEG = 'jpeg'
 _QUALITY = 92
 _DRAWS = 20  # Of a group, before it is taken for impossible.
+
+# Of the paper's simulators, those that make cells themselves, under the same
+# law: by cell the maker of its groups. The others can be stepped and rendered.
+SIMULATED: dict[str, dict[str, groups.Maker]] = {
+  maniskill_groups.ENVIRONMENT: {
+    f'm_man_manipulation_{action}': maniskill_groups.make
+    for action in ('drop', 'lift', 'push')
+  }
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,11 +46,14 @@ class Settings:
     seed: of every draw.
     size_px: of the square pictures.
     renderer: a name of wm_abench/render/names.py.
+    simulator: a key of SIMULATED, which makes and renders the cells; '': our
+      own environments do.
   """
 
   seed: int
   size_px: int
   renderer: str
+  simulator: str = ''
 
 
 class Generator:
@@ -61,10 +75,11 @@ class Generator:
     """The members of a cell's group, in order.
 
     Raises:
+      UserError: what the environment, renderer or simulator needs is missing.
       RuntimeError: no draw will do; a bug of the group's maker.
     """
     start = time.perf_counter()
-    place = self._open(cell.environment)
+    place = self._open(self._settings.simulator or cell.environment)
     before, counted = place.seconds.copy(), (place.asked, place.rendered)
     encoded = self.work['encoding_s']
     items = self._draw(cell, index, place)
@@ -91,9 +106,10 @@ class Generator:
     """The studio, anew for another environment: worlds take much memory."""
     if self._studio is None or environment != self._environment:
       self.close()
-      settings = self._settings
-      renderer = names.open_renderer(settings.renderer, settings.size_px)
-      self._studio = studio.Studio(renderer)
+      settings, renderer = self._settings, None
+      if not settings.simulator:
+        renderer = names.open_renderer(settings.renderer, settings.size_px)
+      self._studio = studio.Studio(renderer, settings.size_px)
       self._environment = environment
     return self._studio
 
@@ -104,7 +120,7 @@ class Generator:
     for attempt in range(_DRAWS):
       request = groups.Request(cell, index, seed, attempt, place.simulate)
       try:
-        group = makers.draft(request)
+        group = self._draft(request)
         frames, states = place.shoot(_shots(group))
         groups.check_frames(group, frames.__getitem__)
       except groups.Rejected as e:
@@ -115,6 +131,13 @@ class Generator:
     raise RuntimeError(
       f'{cell.name}/{index}: none of {_DRAWS} draws will do, the last: {reason}'
     )
+
+  def _draft(self, request: groups.Request) -> types.Group:
+    if not self._settings.simulator:
+      return makers.draft(request)
+    group = SIMULATED[self._settings.simulator][request.cell.name](request)
+    groups.check(group)
+    return group
 
   def _items(
     self,
@@ -145,6 +168,28 @@ class Generator:
       )
     self.work['encoding_s'] += time.perf_counter() - start
     return items
+
+
+def made_by(
+  simulator: str, cells: Sequence[dimensions.Cell]
+) -> tuple[dimensions.Cell, ...]:
+  """Those of the cells that a simulator makes; '' makes every one.
+
+  Raises:
+    UserError: it makes none at all, or none of these.
+  """
+  if not simulator:
+    return tuple(cells)
+  if simulator not in SIMULATED:
+    raise errors.unknown('simulator that makes cells', simulator, SIMULATED)
+  made = tuple(c for c in cells if c.name in SIMULATED[simulator])
+  if not made:
+    raise errors.UserError(
+      f'simulator {simulator!r} makes none of the cells'
+      f' {", ".join(c.name for c in cells)}; choices:'
+      f' {", ".join(SIMULATED[simulator])}'
+    )
+  return made
 
 
 def group_count(cell: dimensions.Cell, items: int) -> int:

@@ -8,18 +8,27 @@ import time
 import numpy as np
 
 from wm_abench.environments import base
+from wm_abench.simulators import names
 
 
 class Studio:
-  """The environments of one process, opened when a shot first asks for one.
+  """The worlds of one process, opened when a shot first asks for one.
+
+  A shot's environment is one of ours, or one of the paper's own simulators
+  (wm_abench/simulators/names.py), which renders by itself.
+
+  Args:
+    renderer: of our environments; None where only simulators are asked for.
+    size_px: of a simulator's frames; the renderer's by default.
 
   Attributes:
     asked, rendered: frames that were wanted, and that had to be made.
     seconds: spent by kind of work, 'physics' or 'rendering'.
   """
 
-  def __init__(self, renderer: base.Renderer):
+  def __init__(self, renderer: base.Renderer | None, size_px: int = 0):
     self._renderer = renderer
+    self._size_px = size_px or renderer.size_px
     self._environments: dict[str, base.Environment] = {}
     self.asked = self.rendered = 0
     self.seconds: collections.Counter[str] = collections.Counter()
@@ -30,9 +39,13 @@ class Studio:
     scene: base.Scene,
     actions: tuple[base.Action, ...] = (),
   ) -> tuple[base.State, ...]:
-    """The states from reset's on, one more than there are actions."""
-    start = time.perf_counter()
+    """The states from reset's on, one more than there are actions.
+
+    Raises:
+      UserError: no such environment, or what it needs is not there.
+    """
     world = self._open(environment)
+    start = time.perf_counter()
     states = [world.reset(scene)]
     states += [world.step(action) for action in actions]
     self.seconds['physics'] += time.perf_counter() - start
@@ -44,19 +57,22 @@ class Studio:
     """Frames and states of the shots, by shot.
 
     Shots of one scene whose actions go on from one another's, as the frames of
-    a film do, are simulated in one go.
+    a film do, are simulated in one go. The order of the shots changes nothing.
+
+    Raises:
+      UserError: no such environment, or what it needs is not there.
     """
     shots = list(shots)
     self.asked += len(shots)
     frames, states = {}, {}
     by_scene = itertools.groupby(
-      sorted(set(shots), key=lambda s: (base.digest(s.scene), repr(s.actions))),
+      sorted(dict.fromkeys(shots), key=_place),
       key=lambda s: (s.environment, s.scene),
     )
     for (name, scene), run in by_scene:
       world = self._open(name)
       done = state = None
-      for shot in sorted(run, key=lambda s: [repr(a) for a in s.actions]):
+      for shot in run:
         start = time.perf_counter()
         if done is None or shot.actions[: len(done)] != done:
           done, state = (), world.reset(scene)
@@ -74,9 +90,20 @@ class Studio:
     for world in self._environments.values():
       world.close()
     self._environments.clear()
-    self._renderer.close()
+    if self._renderer:
+      self._renderer.close()
 
   def _open(self, name: str) -> base.Environment:
     if name not in self._environments:
-      self._environments[name] = base.make(name, self._renderer)
+      if name in names.SIMULATORS:
+        world = names.open_simulator(name, self._size_px)
+      else:
+        world = base.make(name, self._renderer)
+      self._environments[name] = world
     return self._environments[name]
+
+
+def _place(shot: base.Shot) -> tuple[str, str, list[str], str]:
+  """Where a shot comes: scene by scene, and after those it goes on from."""
+  actions = [repr(action) for action in shot.actions]
+  return shot.environment, base.digest(shot.scene), actions, repr(shot.camera)

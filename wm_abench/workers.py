@@ -67,17 +67,61 @@ class Pool:
     """The tasks as they get done, few of them ahead of what was taken.
 
     Raises:
+      UserError: what the environment, renderer or simulator needs is missing.
       concurrent.futures.process.BrokenProcessPool: a process was killed.
     """
     tasks = iter(tasks)
     submit = functools.partial(self._executor.submit, _make)
     pending = set(map(submit, itertools.islice(tasks, 2 * self.count)))
     while pending:
-      done, pending = futures.wait(
-        pending, return_when=futures.FIRST_COMPLETED
-      )
+      done, pending = futures.wait(pending, return_when=futures.FIRST_COMPLETED)
       pending |= set(map(submit, itertools.islice(tasks, len(done))))
       yield from (future.result() for future in done)
+
+
+class Thread:
+  """One thread that makes items, for others that may not stay the same.
+
+  An OpenGL context belongs to the thread that it was made current in.
+
+  Args:
+    settings: of the generation.
+  """
+
+  def __init__(self, settings: generation.Settings):
+    self._generator = generation.Generator(settings)
+    self._executor = futures.ThreadPoolExecutor(1)
+
+  def make(self, task: Task) -> Made:
+    """Raises UserError as Pool.make does."""
+    return self._executor.submit(make, self._generator, task).result()
+
+  def close(self) -> None:
+    self._executor.submit(self._generator.close).result()
+    self._executor.shutdown()
+
+
+def make(
+  generator: generation.Generator,
+  task: Task,
+  stop: synchronize.Event | threading.Event | None = None,
+) -> Made:
+  """Does a task.
+
+  Args:
+    generator: makes the groups.
+    task: what to make.
+    stop: may be set while it is being done.
+
+  Raises:
+    Stopped: it was.
+  """
+  cell, items = dimensions.CELLS[task.cell], []
+  for item in generation.members(generator, cell, task.start, task.stop):
+    if stop and stop.is_set():
+      raise Stopped
+    items.append(item)
+  return Made(task, items, generator.take())
 
 
 # Of a worker process; unused in the one that has the pool.
@@ -101,9 +145,4 @@ def _end_with_parent() -> None:
 
 
 def _make(task: Task) -> Made:
-  cell, items = dimensions.CELLS[task.cell], []
-  for item in generation.members(_generator, cell, task.start, task.stop):
-    items.append(item)
-    if _stop.is_set():
-      raise Stopped
-  return Made(task, items, _generator.take())
+  return make(_generator, task, _stop)

@@ -254,11 +254,26 @@ def sky(
   edge = np.quantile(field_HW, 1 - cover) if cover < 1 else field_HW.min()
   thick_HW1 = np.clip((field_HW - edge) / 0.9, 0, 1)[..., None]
   thick_HW1 = thick_HW1 * np.clip(1.15 - down_H11, 0, 0.92)
-  picture_HW3 += thick_HW1 * (np.array(cloud) - picture_HW3)
+  picture_HW3 = picture_HW3 + thick_HW1 * (np.array(cloud) - picture_HW3)
   line_W = height - 8 - 5 * np.abs(noise(rng, 1, width, -1.0)[0])
   land_HW = np.arange(height)[:, None] > line_W
   picture_HW3[land_HW] = hills
   return _bytes(picture_HW3)
+
+
+def blot(rgb: RGB, opaque: int, edge: float) -> np.ndarray:
+  """One colour that fades out towards the border, uint8 [32, 32, 4].
+
+  Args:
+    rgb: the colour.
+    opaque: at the middle, of 255.
+    edge: share of the way from the middle that is as opaque as the middle.
+  """
+  y_P1, x_1P = np.mgrid[-1:1:32j, -1:1:32j]
+  far = np.clip((np.hypot(x_1P**2, y_P1**2) ** 0.5 - edge) / (1 - edge), 0, 1)
+  blot_HW4 = np.full((32, 32, 4), (*rgb, 0), np.uint8)
+  blot_HW4[..., 3] = opaque * (1 - far) ** 1.5
+  return blot_HW4
 
 
 def paving(rng: np.random.Generator, rgb: RGB) -> np.ndarray:

@@ -80,6 +80,12 @@ def patch(x0, y0, x1, y1, z, tile_m: float = 1.0) -> Mesh:
   return quads(corners[None], corners[None, :, :2] / tile_m)
 
 
+def decal(x0, y0, x1, y1, z) -> Mesh:
+  """A level rectangle facing up that shows its picture once."""
+  corners = [(x0, y0, z), (x1, y0, z), (x1, y1, z), (x0, y1, z)]
+  return quads([corners], [[(0, 0), (1, 0), (1, 1), (0, 1)]])
+
+
 def walls(x0, y0, x1, y1, z0, z1, tile_m=(1.0, 1.0), whole=False) -> Mesh:
   """Four upright sides; each begins its texture at its lower left corner.
 
@@ -173,25 +179,26 @@ def add(spec: mujoco.MjSpec, name: str, mesh: Mesh) -> None:
 
 
 def paint(
-  spec: mujoco.MjSpec, name: str, pixels_HW3: np.ndarray, **material: float
+  spec: mujoco.MjSpec, name: str, pixels_HWC: np.ndarray, **material: float
 ) -> None:
   """A material that shows a picture.
 
   Args:
     spec: gets the texture and the material, both under `name`.
     name: the material's.
-    pixels_HW3: uint8.
+    pixels_HWC: uint8, of three channels or four; the fourth, how opaque it
+      is, counts on geoms whose own colour is a little clear.
     **material: of MjsMaterial, such as emission, specular, texrepeat.
   """
-  height, width = pixels_HW3.shape[:2]
+  height, width, channels = pixels_HWC.shape
   texture = spec.add_texture(
     name=name,
     type=mujoco.mjtTexture.mjTEXTURE_2D,
     width=width,
     height=height,
-    nchannel=3,
+    nchannel=channels,
   )
-  texture.data = np.ascontiguousarray(pixels_HW3).tobytes()
+  texture.data = np.ascontiguousarray(pixels_HWC).tobytes()
   made = spec.add_material(name=name, **material)
   made.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = name
 

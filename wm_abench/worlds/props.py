@@ -1,4 +1,4 @@
-"""Props: coloured solids that scenes on a surface are made of, as plain data."""
+"""Props, the coloured solids that stand on surfaces, as plain data."""
 
 import dataclasses
 

@@ -89,6 +89,9 @@ def _lamp(x: float, y: float, side: int):
   low, high = sorted((y, reach))
   arm = meshes.box(x - 0.05, low, x + 0.05, high, 6.2, 6.32)
   yield 'post', meshes.join([post, arm])
+  # Its light on the ground, above the pavement too.
+  glow = meshes.decal(x - 5, reach - 5, x + 5, reach + 5, _TOP_M + 0.01)
+  yield 'glow', glow
   yield (
     'lamp',
     meshes.join(

@@ -27,16 +27,23 @@ class Surface:
   cameras: dict[str, base.Camera]
 
 
+_FOVY_DEG = 50.0
+
+
 def _around(distance_m: float, height_m: float) -> dict[str, base.Camera]:
   sides = {'front': (0, -1), 'back': (0, 1), 'left': (-1, 0), 'right': (1, 0)}
+  # A little above the middle, for more of the room; the area stays in view.
+  target_m = (0.0, 0.0, 0.1 * distance_m)
   cameras = {
     name: base.Camera(
-      name, (x * distance_m, y * distance_m, height_m), (0.0, 0.0, 0.0)
+      name, (x * distance_m, y * distance_m, height_m), target_m, _FOVY_DEG
     )
     for name, (x, y) in sides.items()
   }
   above = (0.0, 0.0, 1.2 * distance_m)
-  top = base.Camera('top', above, (0.0, 0.0, 0.0), up=(0.0, 1.0, 0.0))
+  top = base.Camera(
+    'top', above, (0.0, 0.0, 0.0), _FOVY_DEG, up=(0.0, 1.0, 0.0)
+  )
   return cameras | {'top': top}
 
 

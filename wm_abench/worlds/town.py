@@ -36,7 +36,9 @@ PAINTS: dict[str, tuple[float, float, float]] = {
 }
 
 _SEEN_M = 75.0  # Cars farther off are not drawn.
-_BEHIND_M = 8.0  # Nor those so far behind the eye; a shadow may fall ahead.
+# Nor are those outside this cone about the look, farther than so near.
+_CONE, _NEAR_M = np.cos(np.radians(58.0)), 12.0
+_SHADE_M = 0.02  # The dark below a car, above the lines on the road.
 _PAVEMENT_M = 0.14
 
 
@@ -89,6 +91,10 @@ def build(name: str) -> Town:
     meshes.show(spec.worldbody, f'town/{material}', material)
   _pool(spec)
   model = spec.compile()
+  # Pictures with clear parts: MuJoCo blends only what is a little clear itself.
+  for geom in range(model.ngeom):
+    if model.geom(geom).name.endswith(('/shade', '/glow')):
+      model.geom_rgba[geom] = (1, 1, 1, 0.99)
   nightly = {
     model.geom(f'town/{m}').id: (
       model.material(m).id,
@@ -125,7 +131,7 @@ def _ground(district: districts.District) -> dict[str, list[meshes.Mesh]]:
 
 
 def _materials(spec, district: districts.District, rng) -> None:
-  dry_HW3 = facades.speckled(rng, (86, 87, 90), 256, -0.5, 6.0)
+  dry_HW3 = facades.speckled(rng, (100, 100, 102), 256, -0.5, 6.0)
   wet_HW3 = facades.speckled(rng, (40, 42, 46), 256, -1.4, 7.0)
   tiling = {'texrepeat': (30, 30), 'specular': 0.1}
   meshes.paint(spec, 'asphalt', dry_HW3, **tiling)
@@ -142,7 +148,7 @@ def _materials(spec, district: districts.District, rng) -> None:
   meshes.paint(spec, 'pavement', paving_HW3, specular=0.05)
   plain = {
     'kerb': (188, 186, 180),
-    'white': (222, 222, 216),
+    'white': (196, 196, 191),
     'yellow': (222, 172, 40),
     'trunk': (84, 66, 50),
     'post': (56, 62, 64),
@@ -169,6 +175,13 @@ def _materials(spec, district: districts.District, rng) -> None:
   for name, picture_HW3 in roadside.signs().items():
     meshes.paint(spec, name, picture_HW3, specular=0.05, emission=0.1)
   glow_HW3 = np.full((4, 4, 3), (255, 232, 180), np.uint8)
+  meshes.paint(
+    spec,
+    'glow',
+    facades.blot((255, 214, 150), 110, 0.0),
+    emission=1.0,
+    specular=0.0,
+  )
   meshes.paint(spec, 'lamp', glow_HW3 // 2 + 90)
   meshes.paint(spec, 'lamp/night', glow_HW3, emission=1.0)
 
@@ -198,8 +211,12 @@ def kerb_slots() -> list[tuple[float, float, float]]:
 
 
 def _pool(spec: mujoco.MjSpec) -> None:
+  meshes.paint(spec, 'shade', facades.blot((8, 8, 10), 200, 0.6), specular=0.0)
   for kind in cars.KINDS:
     car = cars.load(kind)
+    x_m, y_m = car.length_m / 2 + 0.25, car.width_m / 2 + 0.3
+    shade = meshes.decal(-x_m, -y_m, x_m, y_m, _SHADE_M)
+    meshes.add(spec, f'shade/{kind}', shade)
     meshes.paint(spec, f'trim/{kind}', car.palette_PP3, specular=0.4)
     spec.add_material(name=f'paint/{kind}', specular=0.6, shininess=0.7)
     meshes.add(spec, f'trim/{kind}', car.trim)
@@ -208,6 +225,7 @@ def _pool(spec: mujoco.MjSpec) -> None:
     for i in range(CARS_A_KIND):
       body = spec.worldbody.add_body(name=f'{kind}/{i}', mocap=True)
       meshes.show(body, f'trim/{kind}', f'trim/{kind}', f'{kind}/{i}/trim')
+      meshes.show(body, f'shade/{kind}', 'shade', f'{kind}/{i}/shade')
       if len(car.paint.triangles_T3):
         meshes.show(body, f'paint/{kind}', f'paint/{kind}', f'{kind}/{i}/paint')
 
@@ -222,12 +240,13 @@ def stand(town: Town, placed: tuple[Standing, ...], eye_3, look_3) -> None:
   """
   model, data = town.model, town.data
   free = {kind: iter(range(CARS_A_KIND)) for kind in cars.KINDS}
-  level_2 = np.array(look_3[:2]) / max(np.linalg.norm(look_3), 1e-9)
+  level_2 = np.array(look_3[:2]) / max(np.linalg.norm(look_3[:2]), 1e-9)
   for car in placed:
     body = f'{car.kind}/{next(free[car.kind])}'
     mocap = model.body(body).mocapid[0]
     away_2 = np.array([car.x_m, car.y_m]) - eye_3[:2]
-    seen = np.linalg.norm(away_2) < _SEEN_M and away_2 @ level_2 > -_BEHIND_M
+    away_m, ahead_m = np.linalg.norm(away_2), away_2 @ level_2
+    seen = away_m < _NEAR_M or (ahead_m > _CONE * away_m and away_m < _SEEN_M)
     yaw = np.radians(car.yaw_deg)
     data.mocap_pos[mocap] = car.x_m, car.y_m, 0.0
     data.mocap_quat[mocap] = np.cos(yaw / 2), 0, 0, np.sin(yaw / 2)
@@ -251,5 +270,6 @@ def light_up(town: Town, seen: weather.Look) -> None:
   model = town.model
   for geom, (day, night) in town.nightly.items():
     model.geom_matid[geom] = night if seen.lit else day
+  model.geom_group[model.geom('town/glow').id] = 0 if seen.lit else 3
   road = model.material('asphalt/wet' if seen.wet else 'asphalt').id
   model.geom_matid[model.geom('road').id] = road

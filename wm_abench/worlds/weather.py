@@ -2,7 +2,8 @@
 
 A model is furnished once with every sky; `apply` then changes it at run time.
 Fog is made of clear shells about the eye, each of which hides a little of what
-is beyond it, and so grows with distance.
+is beyond it, and so grows with distance. Towards the ground a shell fades out,
+lest its rim be seen on the road.
 """
 
 import dataclasses
@@ -17,7 +18,8 @@ from wm_abench.worlds import facades, meshes
 WEATHERS = ('clear', 'cloudy', 'rain', 'fog')
 LIGHTS = ('noon', 'sunset', 'dusk')
 
-SHELLS_M = (4.0, 5.4, 7.2, 9.7, 13.0, 17.4, 23.4, 31.5, 42.3, 57.0)
+SHELLS_M = (4.0, 6.2, 8.8, 11.8, 15.2, 19.2, 24.0, 30.0, 38.0, 48.0, 60.0)
+_EYE_M = 1.5  # How high the eye is above the road.
 _SKY_M = 240.0
 # How far the shadows reach, and how high above the eye the sun's map begins.
 _SUN_M = 60.0
@@ -53,8 +55,8 @@ class Look:
 _TIMES = {
   'noon': {
     'toward_sun': (0.45, -0.55, 0.85),
-    'sun': (0.66, 0.63, 0.56),
-    'ambient': (0.40, 0.42, 0.46),
+    'sun': (0.82, 0.78, 0.68),
+    'ambient': (0.50, 0.52, 0.56),
     'zenith': (0.24, 0.46, 0.78),
     'horizon': (0.76, 0.85, 0.92),
     'cloud': (0.97, 0.97, 0.98),
@@ -63,7 +65,7 @@ _TIMES = {
   'sunset': {
     'toward_sun': (0.85, 0.42, 0.30),
     'sun': (0.80, 0.42, 0.16),
-    'ambient': (0.36, 0.30, 0.34),
+    'ambient': (0.44, 0.37, 0.40),
     'zenith': (0.27, 0.30, 0.52),
     'horizon': (0.98, 0.64, 0.36),
     'cloud': (0.93, 0.56, 0.46),
@@ -72,8 +74,8 @@ _TIMES = {
   'dusk': {
     'toward_sun': (-0.3, 0.4, 0.9),
     'sun': (0.06, 0.07, 0.12),
-    'ambient': (0.24, 0.26, 0.36),
-    'zenith': (0.05, 0.08, 0.22),
+    'ambient': (0.27, 0.29, 0.42),
+    'zenith': (0.09, 0.13, 0.34),
     'horizon': (0.58, 0.38, 0.36),
     'cloud': (0.26, 0.22, 0.32),
     'lit': True,
@@ -83,8 +85,8 @@ _TIMES = {
 # grey the sky is, and how bright that grey is against the horizon.
 _AIRS = {
   'clear': (1.0, 1.0, 0.0, 1.0, {'cover': 0.28, 'sight_m': 0.0}),
-  'cloudy': (0.22, 1.3, 0.85, 0.78, {'cover': 0.95, 'sight_m': 0.0}),
-  'rain': (0.10, 1.0, 0.88, 0.62, {'cover': 1.0, 'sight_m': 0.0}),
+  'cloudy': (0.22, 1.2, 0.88, 0.88, {'cover': 0.6, 'sight_m': 0.0}),
+  'rain': (0.10, 0.95, 0.9, 0.66, {'cover': 0.6, 'sight_m': 0.0}),
   'fog': (0.12, 1.22, 0.95, 0.93, {'cover': 0.0, 'sight_m': 30.0}),
 }
 
@@ -97,16 +99,19 @@ def look(weather: str, light: str) -> Look:
     raise errors.unknown('light', light, LIGHTS)
   time = _TIMES[light]
   left, brighter, grey, tone, rest = _AIRS[weather]
-  grey_3 = np.full(3, np.mean(time['horizon'])) * tone
-  grey_3 = 0.75 * grey_3 + 0.25 * np.array(time['horizon']) * tone
+  grey_3 = np.mean(time['horizon']) * np.array([0.96, 1.0, 1.06])
+  grey_3 = tone * (0.88 * grey_3 + 0.12 * np.array(time['horizon']))
   skies = {
     name: tuple((1 - grey) * np.array(time[name]) + grey * share * grey_3)
-    for name, share in (('zenith', 0.8), ('horizon', 1.0), ('cloud', 0.9))
+    for name, share in (('zenith', 0.56), ('horizon', 1.0), ('cloud', 1.0))
   }
+  # Under clouds the light of the sky loses the hour's colour as well.
+  ambient_3 = np.array(time['ambient'])
+  ambient_3 = (1 - 0.7 * grey) * ambient_3 + 0.7 * grey * ambient_3.mean()
   return Look(
     toward_sun=time['toward_sun'],
     sun=tuple(left * np.array(time['sun'])),
-    ambient=tuple(brighter * np.array(time['ambient'])),
+    ambient=tuple(brighter * ambient_3),
     shadows=weather == 'clear' and light != 'dusk',
     wet=weather == 'rain',
     lit=time['lit'],
@@ -121,17 +126,18 @@ def furnish(spec: mujoco.MjSpec) -> None:
     name='sun', type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, castshadow=True
   )
   dome = meshes.inside_out(meshes.ball(rows=12, columns=24))
-  meshes.add(spec, 'dome', dome)
   for weather, light in itertools.product(WEATHERS, LIGHTS):
     seen, name = look(weather, light), f'{weather}/{light}'
     meshes.paint(spec, f'sky/{name}', _sky(seen), emission=1.0, specular=0.0)
-    haze_HW3 = np.full((4, 4, 3), _rgb(seen.horizon), np.uint8)
-    meshes.paint(spec, f'haze/{name}', haze_HW3, emission=1.0, specular=0.0)
+    haze_HW4 = np.full((64, 4, 4), (*_rgb(seen.horizon), 255), np.uint8)
+    haze_HW4[..., 3] = np.linspace(255, 0, 64)[:, None]
+    meshes.paint(spec, f'haze/{name}', haze_HW4, emission=1.0, specular=0.0)
   air = spec.worldbody.add_body(name='air', mocap=True)
-  for i, radius_m in enumerate((_SKY_M, *SHELLS_M)):
-    name = 'sky' if i == 0 else f'shell_{i}'
-    meshes.add(spec, name, dome.moved((0, 0, 0), scale=radius_m))
-    meshes.show(air, name, 'sky/clear/noon')
+  meshes.add(spec, 'sky', dome.moved((0, 0, 0), scale=_SKY_M))
+  meshes.show(air, 'sky', 'sky/clear/noon')
+  for i, radius_m in enumerate(SHELLS_M, start=1):
+    meshes.add(spec, f'shell_{i}', _shell(radius_m))
+    meshes.show(air, f'shell_{i}', 'haze/clear/noon')
   meshes.add(spec, 'streaks', _streaks())
   meshes.paint(spec, 'streaks', np.full((4, 4, 3), 205, np.uint8), emission=0.6)
   meshes.show(air, 'streaks', 'streaks')
@@ -151,6 +157,33 @@ def _sky(seen: Look) -> np.ndarray:
   )
   below_HW3 = np.broadcast_to(above_HW3[-1:], above_HW3.shape)
   return np.concatenate([above_HW3, below_HW3])
+
+
+def _shell(radius_m: float) -> meshes.Mesh:
+  """From the ring where it would meet the road, upwards; v is 0 to 1 there.
+
+  It is whole where the road behind it is half as far away again.
+  """
+  columns = 48
+  rim, whole = (-np.arcsin(_EYE_M / (s * radius_m)) for s in (0.97, 1.5))
+  elevation_R = np.array([rim, whole, 0.2, 0.5, 0.9, np.pi / 2])
+  ball = meshes.ball(len(elevation_R) - 1, columns)
+  azimuth_N = np.linspace(0, 2 * np.pi, columns + 1)
+  elevation_RN, azimuth_RN = np.meshgrid(elevation_R, azimuth_N, indexing='ij')
+  points_V3 = np.stack(
+    [
+      np.cos(elevation_RN) * np.cos(azimuth_RN),
+      np.cos(elevation_RN) * np.sin(azimuth_RN),
+      np.sin(elevation_RN),
+    ],
+    -1,
+  ).reshape(-1, 3)
+  v_V = np.repeat([0.02] + [0.98] * (len(elevation_R) - 1), columns + 1)
+  uvs_V2 = np.stack([0 * v_V + 0.5, v_V], -1)
+  shell = meshes.Mesh(
+    radius_m * points_V3, points_V3, uvs_V2, ball.triangles_T3
+  )
+  return meshes.inside_out(shell)
 
 
 def _streaks() -> meshes.Mesh:

@@ -31,7 +31,7 @@ def test_nothing_stands_on_the_road_below_a_lorry_s_height(name):
     for material, pieces in plan.items():
       for piece in pieces:
         points_V3 = piece.vertices_V3
-        low_V = points_V3[:, 2] < 2.9
+        low_V = (points_V3[:, 2] < 2.9) & (material != 'glow')
         inside_V = np.abs(points_V3[:, :2]).max(axis=-1) < lanes.EDGE_M
         from_V2 = _from_road(points_V3[low_V & inside_V][:, :2])
         if material.startswith('leaves'):
@@ -119,6 +119,8 @@ def test_windows_are_lit_at_dusk_alone_and_roads_wet_in_rain(built):
     assert (road == 'asphalt/wet') == (sky == 'rain')
     walls = model.material(model.geom('town/upper_0').matid[0]).name
     assert walls.endswith('/night') == (light == 'dusk')
+    glow = model.geom('town/glow').group[0]
+    assert (glow < 3) == (light == 'dusk')
 
 
 def test_only_a_clear_sun_casts_shadows():
@@ -130,3 +132,12 @@ def test_only_a_clear_sun_casts_shadows():
   for light in weather.LIGHTS:
     sums = [sum(looks[w, light].sun) for w in ('clear', 'cloudy', 'rain')]
     assert sums == sorted(sums, reverse=True)
+
+
+@pytest.mark.parametrize('radius_m', weather.SHELLS_M)
+def test_a_shell_of_fog_is_clear_where_it_meets_the_road(radius_m):
+  shell = weather._shell(radius_m)
+  height_V, opaque_V = shell.vertices_V3[:, 2], shell.uvs_V2[:, 1]
+  road_V = height_V < -0.98 * weather._EYE_M
+  assert road_V.any()
+  assert opaque_V[road_V].max() < 0.05 and opaque_V[~road_V].min() > 0.95

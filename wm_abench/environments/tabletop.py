@@ -1,0 +1,13 @@
+"""Props on the floor, an island or a low table of a furnished room.
+
+A stand-in for ThreeDWorld; see surface for what it does.
+"""
+
+from wm_abench.environments import base, surface
+
+
+class Tabletop(surface.SurfaceWorld):
+  """Rooms 'living_room', 'study', 'kitchen' and 'loft'."""
+
+  def __init__(self, renderer: base.Renderer | None):
+    super().__init__('tabletop', renderer)
