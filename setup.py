@@ -39,6 +39,8 @@ setuptools.setup(
     'orbax-checkpoint>=0.12',
     'pyarrow>=17',
     'safetensors>=0.5',
+    'scipy>=1.13',
+    'sentencepiece<0.2.2',  # Later ones need a protobuf that Beam refuses.
     'seqio>=0.0.20',
     'tensorboardX>=2.6',
     'tensorflow>=2.19',

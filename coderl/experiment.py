@@ -16,7 +16,6 @@ import optax
 from coderl import (
   algorithms,
   alignment,
-  errors,
   policies,
   rewards,
   rollout,
@@ -28,6 +27,7 @@ from coderl import replay as replay_lib
 from coderl.data import tasks
 from coderl.execution import client, interface, remote, sandbox
 from coderl.models import decoding
+from commons import errors
 
 # Of an evaluation to its problems; see evaluate.
 QUESTIONS = ('pass@1', 'code reasoning', 'test output', 'variable inference')

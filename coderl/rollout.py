@@ -15,7 +15,6 @@ import numpy as np
 from coderl import (
   advantages,
   algorithms,
-  errors,
   policies,
   sampling,
   sharding,
@@ -24,6 +23,7 @@ from coderl import (
   types,
 )
 from coderl import prompts as prompts_lib
+from commons import errors
 
 
 @dataclasses.dataclass(frozen=True)

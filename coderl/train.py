@@ -34,7 +34,6 @@ import tqdm
 from coderl import (
   alignment,
   checkpoint,
-  errors,
   evaluate,
   experiment,
   policies,
@@ -49,7 +48,7 @@ from coderl import (
 )
 from coderl import replay as replay_lib
 from coderl.models import hf
-from commons import estimates
+from commons import errors, estimates
 
 # May differ between the starts of one run.
 _MAY_DIFFER = (

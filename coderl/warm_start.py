@@ -28,7 +28,6 @@ from coderl import (
   alignment,
   answers,
   checkpoint,
-  errors,
   evaluate,
   experiment,
   losses,
@@ -42,6 +41,7 @@ from coderl import (
 from coderl.data import embedded
 from coderl.execution import interface
 from coderl.models import hf, presets, transformer
+from commons import errors
 
 _Matrix = optax.contrib.MuonDimensionNumbers
 # Input and output axes of the transformer's weights; axis 0 is the layer.

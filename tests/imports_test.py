@@ -65,6 +65,8 @@ LAYERS = {
     'wm_abench.audits',
     'wm_abench.gallery',
     'wm_abench.generation',
+    'wm_abench.samples',
+    'wm_abench.shortcuts',
   ],
   5: [
     'coderl.evaluate',

@@ -179,7 +179,7 @@ def _why_broken(members: Sequence[types.Item], options: int) -> str:
     level = _text(item.factors[item.varies]) if item.varies else item.name
     answers[level].add(item.options[item.answer])
   if len(answers) < options:
-    return '' and f'{members[0].varies} has but {len(answers)} levels'
+    return f'{members[0].varies} has but {len(answers)} levels'
   if len({a for own in answers.values() for a in own}) < options:
     return 'an option is never the answer'
   if any(len(own) > 1 for own in answers.values()):

@@ -294,3 +294,20 @@ def test_p_of_a_rule_is_that_of_all_deals():
   assert samples.deal_p(sample, credit) == pytest.approx(0.25)
   assert samples.deal_p(sample, 1 - credit) == pytest.approx(0.25)
   assert samples.deal_p(sample, np.full((6, 2), 0.5)) == 1.0
+
+
+def test_a_ring_that_tells_by_its_size_is_found():
+  items = []
+  for item in _worded(0, words=('no', 'yes'), cell='se_v_tabletop'):
+    fits = item.options[item.answer] == 'yes'
+    factors = {
+      'hole_to_prop': 2.0 if fits else 0.5,
+      'ring_m': 0.2,
+      'share': 0.5,
+      'changed': 'prop',
+    }
+    changed = {'factors': factors, 'varies': 'hole_to_prop'}
+    items.append(dataclasses.replace(item, **changed))
+  said = audits.audit(items)
+  assert said['shortcuts']['a ring wide for the object']['accuracy'] == 1.0
+  assert said['verdict'] == 'known: a ring wide for the object 1.00'

@@ -317,6 +317,13 @@ def test_items_are_chosen_from_different_groups():
     assert len(s.members) == 4
 
 
+def test_answers_differ_among_the_chosen():
+  shown = gallery.choose(_items('sr_tabletop', groups=9), 3)
+  assert [s.item.group.split('/')[1] for s in shown] == ['0', '4', '8']
+  assert len({s.members[0].answer for s in shown}) == 1
+  assert len({s.item.answer for s in shown}) == 3
+
+
 @pytest.mark.parametrize(('groups', 'k', 'wanted'), [(1, 3, 3), (2, 99, 8)])
 def test_few_groups_are_shown_more_than_once(groups, k, wanted):
   shown = gallery.choose(_items('sr_tabletop', groups=groups), k)
