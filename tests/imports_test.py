@@ -6,7 +6,7 @@ import each other.
 
 import ast
 import graphlib
-import importlib
+import json
 import pathlib
 import subprocess
 import sys
@@ -63,10 +63,14 @@ LAYERS = {
     'coderl.rollout',
     'coderl.train_step',
     'wm_abench.audits',
+    'wm_abench.dataset_builder',
     'wm_abench.gallery',
     'wm_abench.generation',
+    'wm_abench.pipelines',
     'wm_abench.samples',
+    'wm_abench.shards',
     'wm_abench.shortcuts',
+    'wm_abench.workers',
   ],
   5: [
     'coderl.evaluate',
@@ -87,7 +91,11 @@ TENSORFLOW = {
   'tensorflow_text',
 }
 STANDARD_LIBRARY_ONLY = ('commons.errors', 'coderl.execution')
-TENSORFLOW_ROOMS = ('coderl.data', 'wm_abench.dataset')
+TENSORFLOW_ROOMS = (
+  'coderl.data',
+  'wm_abench.dataset',
+  'wm_abench.dataset_builder',
+)
 
 LAYER = {name: layer for layer, names in LAYERS.items() for name in names}
 
@@ -217,9 +225,37 @@ def test_nothing_is_imported_inside_a_function(name):
   assert inside == []
 
 
+@pytest.fixture(scope='module')
+def failures():
+  """Tracebacks by module, all imported in a process apart from the tests'.
+
+  TensorFlow bears with neither OpenGL before it nor Mitsuba after it: the one
+  crashes at once, the other at the process's end, which is therefore cut short.
+  """
+  program = (
+    'import importlib, json, os, sys, traceback\n'
+    'failures = {}\n'
+    'for name in sys.argv[1:]:\n'
+    '  try:\n'
+    '    importlib.import_module(name)\n'
+    '  except Exception:\n'
+    '    failures[name] = traceback.format_exc()\n'
+    'print(json.dumps(failures), flush=True)\n'
+    'os._exit(0)'
+  )
+  ran = subprocess.run(
+    [sys.executable, '-c', program, *FILES],
+    cwd=ROOT,
+    stdout=subprocess.PIPE,
+    text=True,
+    check=True,
+  )
+  return json.loads(ran.stdout.splitlines()[-1])
+
+
 @pytest.mark.parametrize('name', FILES)
-def test_every_module_can_be_imported(name):
-  importlib.import_module(name)
+def test_every_module_can_be_imported(name, failures):
+  assert name not in failures, failures[name]
 
 
 def _loaded_by(*names):

@@ -10,7 +10,7 @@ the DownloadConfig names.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
 
@@ -33,7 +33,7 @@ class WmAbench(tfds.core.GeneratorBasedBuilder):
   """
 
   VERSION = tfds.core.Version(dataset.VERSION)
-  BUILDER_CONFIGS = [
+  BUILDER_CONFIGS: ClassVar = [
     tfds.core.BuilderConfig(name=name, description=dataset.describe(name))
     for name in dimensions.CELLS
   ]

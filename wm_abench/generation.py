@@ -20,9 +20,8 @@ from PIL import Image
 from commons import errors
 from wm_abench import dimensions, studio, types
 from wm_abench.environments import base
-from wm_abench.questions import groups, makers
+from wm_abench.questions import groups, makers, maniskill
 from wm_abench.render import names
-from wm_abench.simulators import maniskill_groups
 
 JPEG = 'jpeg'
 _QUALITY = 92
@@ -31,8 +30,8 @@ _DRAWS = 20  # Of a group, before it is taken for impossible.
 # Of the paper's simulators, those that make cells themselves, under the same
 # law: by cell the maker of its groups. The others can be stepped and rendered.
 SIMULATED: dict[str, dict[str, groups.Maker]] = {
-  maniskill_groups.ENVIRONMENT: {
-    f'm_man_manipulation_{action}': maniskill_groups.make
+  maniskill.ENVIRONMENT: {
+    f'm_man_manipulation_{action}': maniskill.make
     for action in ('drop', 'lift', 'push')
   }
 }

@@ -6,10 +6,9 @@ there, which the two pictures before show. So whatever option looks most like
 the last picture, it is the same one for all members, and right for one.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 import dataclasses
 import itertools
-import math
 from typing import Any
 
 import numpy as np
@@ -17,11 +16,11 @@ import numpy as np
 from wm_abench import types
 from wm_abench.environments import base, intuitive_physics
 from wm_abench.questions import groups, physics_plays, placing
-from wm_abench.worlds import dynamics
 from wm_abench.worlds import props as props_lib
 
-# Outcomes are at least this far apart, twice what the law of groups asks.
-_APART_M = 0.04
+# Some thing is at least this far from where it is in any other outcome. Turns
+# do not count, for spheres do not show them.
+APART_M = 0.03
 _VIEWS = tuple(intuitive_physics.CAMERAS)
 _COUNTS = {3: 'Three'}
 
@@ -89,7 +88,7 @@ def _chosen(
     for f in films
   ]
   gaps = {
-    (i, j): base.distance(ends[i], ends[j])
+    (i, j): moved_m(ends[i], ends[j])
     for i, j in itertools.combinations(range(len(ends)), 2)
   }
 
@@ -98,9 +97,15 @@ def _chosen(
 
   count = request.cell.of.options
   picked = max(itertools.combinations(range(len(ends)), count), key=least)
-  if least(picked) < _APART_M:
+  if least(picked) < APART_M:
     raise groups.Rejected('two outcomes are too near each other')
   return [levels[i] for i in picked], [films[i] for i in picked]
+
+
+def moved_m(a: base.State, b: base.State) -> float:
+  """The longest way between where a thing is in two states."""
+  places = [[s.bodies[n].position_m for n in a.bodies] for s in (a, b)]
+  return float(np.linalg.norm(np.subtract(*places), axis=1).max())
 
 
 def _asked(images: int, step_s: float, said: str) -> str:
@@ -115,7 +120,8 @@ def _asked(images: int, step_s: float, said: str) -> str:
 # Slow and fast, from the left and from the right.
 _PACES = tuple(itertools.product(('slow', 'fast'), repeat=2))
 _TARGETS = ('cube', 'sphere', 'cylinder')
-_STEP_S = 0.2
+_MATERIALS = ('plastic', 'wood')
+_STEP_S = 0.28
 
 
 def compositional(request: groups.Request) -> types.Group:
@@ -132,17 +138,19 @@ def compositional(request: groups.Request) -> types.Group:
   )
   stage = placing.open_stage(request, drawn['background'], drawn['side'])
   colors = placing.draw_colors(rng, 3)
-  sizes_m = (surface.unit_m * rng.uniform(0.7, 1.0, 3)).round(3)
-  materials = [
-    *(str(m) for m in rng.choice(('plastic', 'wood', 'stone'), 2)),
-    str(rng.choice(('plastic', 'wood'))),
-  ]
+  # The two spheres are alike but for their colours, else the heavier decides.
+  sizes_m = surface.unit_m * rng.uniform(0.65, 0.85, 2)
+  sizes_m = sizes_m[[0, 0, 1]].round(3)
+  sphere, other = (str(m) for m in rng.choice(_MATERIALS, 2))
+  materials = [sphere, sphere, other]
   speeds_mps = {
-    'slow': round(rng.uniform(0.5, 0.6), 3),
-    'fast': round(rng.uniform(1.2, 1.35), 3),
+    'slow': round(rng.uniform(0.4, 0.5), 3),
+    'fast': round(rng.uniform(1.05, 1.15), 3),
   }
   gap_m = round(rng.uniform(0.03, 0.05), 3)
-  target = placing.stand('target', drawn['shape'], colors[2], sizes_m[2], (0, 0))
+  target = placing.stand(
+    'target', drawn['shape'], colors[2], sizes_m[2], (0, 0)
+  )
   target = dataclasses.replace(target, material=materials[2])
   camera = stage.camera(drawn['view'])
 

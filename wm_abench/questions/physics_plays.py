@@ -18,7 +18,7 @@ from wm_abench.worlds import props as props_lib
 
 G = dynamics.GRAVITY_MPS2
 _UPRIGHT = (1.0, 0.0, 0.0, 0.0)
-_CANDIDATES = 9  # Levels that a play offers, where outcomes are no even steps.
+_CANDIDATES = 7  # Levels that a play offers, where outcomes are no even steps.
 # A prop and a block that rub less than this, so that things get going.
 _MOST_FRICTION = 0.42
 
@@ -119,6 +119,7 @@ def _slippery(block: str) -> list[str]:
 
 
 _SLIDERS = ('cube', 'cylinder', 'cone')
+_STEADY = ('cube', 'cone')  # That do not shake on a ramp.
 _ADJECTIVES = {'wood': 'wooden', 'metal': 'metal', 'stone': 'stone'}
 
 
@@ -126,7 +127,7 @@ def _ramp(rng: np.random.Generator, way: int) -> Play:
   """Let go at some height on a ramp, and met on its way down."""
   step_s, length_m, thick_m = 0.2, 2.5, 0.03
   block = str(rng.choice(tuple(_ADJECTIVES)))
-  shape, color, material = _look(rng, _SLIDERS, _slippery(block))
+  shape, color, material = _look(rng, _STEADY, _slippery(block))
   size_m = _number(rng, 0.18, 0.24)
   mu = friction(material, block)
   angle_deg = _number(rng, 26, 33)
@@ -225,7 +226,7 @@ _FALLERS = ('cube', 'sphere', 'cylinder')
 
 def _fall(rng: np.random.Generator, way: int, bounce: bool) -> Play:
   """Let go at some height, and met before it is down, or as it hits."""
-  step_s = 0.14 if bounce else 0.1
+  step_s = 0.16 if bounce else 0.1
   shapes = ('sphere',) if bounce else _FALLERS
   solids = ('plastic', 'metal', 'glass') if bounce else props_lib.MATERIALS
   shape, color, material = _look(rng, shapes, solids)
@@ -237,11 +238,11 @@ def _fall(rng: np.random.Generator, way: int, bounce: bool) -> Play:
     'slab', block, (x_m, 0.0, high_m / 2), (0.42, 0.32, high_m / 2)
   )
   least_mps = 2.05 * G * step_s
-  most_mps = 4.7
+  most_mps = 4.9 if bounce else 4.7
   # The slowest gets nearly down, or the fastest does not quite.
   last_mps = least_mps if bounce else most_mps
   drop_m = last_mps * step_s + G * step_s**2 / 2
-  above_m = drop_m * (_number(rng, 0.8, 0.95) if bounce else 1.04)
+  above_m = drop_m * (_number(rng, 0.92, 1.0) if bounce else 1.04)
   met_m = high_m + above_m + size_m / 2
   count = _CANDIDATES if bounce else 4
   speeds = np.linspace(least_mps, most_mps, count)

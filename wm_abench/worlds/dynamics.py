@@ -59,7 +59,7 @@ STIFFNESS_PS2 = 200_000.0
 _IMPEDANCE = 0.5
 
 _CAPSULES = 16  # A torus's ring.
-_CONE_SIDES = 32
+_SIDES = 32  # Of the hull of a cylinder or cone.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -244,14 +244,15 @@ def _geoms(spec: mujoco.MjSpec, prop: props_lib.Prop) -> list[dict]:
       return [{'type': mujoco.mjtGeom.mjGEOM_BOX, 'size': (r, r, r)}]
     case 'sphere':
       return [{'type': mujoco.mjtGeom.mjGEOM_SPHERE, 'size': (r, 0, 0)}]
-    case 'cylinder':
-      return [{'type': mujoco.mjtGeom.mjGEOM_CYLINDER, 'size': (r, r, 0)}]
-    case 'cone':
-      name = f'cone/{prop.name}'
-      turns = np.linspace(0, 2 * np.pi, _CONE_SIDES, endpoint=False)
+    case 'cylinder' | 'cone':
+      # MuJoCo's own cylinders get false contacts on boxes, hulls do not.
+      name = f'hull/{prop.name}'
+      turns = np.linspace(0, 2 * np.pi, _SIDES, endpoint=False)
       rim = [(r * np.cos(t), r * np.sin(t), -a / 2) for t in turns]
-      vertices = np.array([(0.0, 0.0, a / 2), *rim])
-      mesh = spec.add_mesh(name=name, uservert=vertices.ravel())
+      top = [(0.0, 0.0, a / 2)]
+      if prop.shape == 'cylinder':
+        top = [(x, y, -z) for x, y, z in rim]
+      mesh = spec.add_mesh(name=name, uservert=np.ravel([*top, *rim]))
       # Hulls are moved to their centre of mass; this one is told where it is.
       mesh.inertia = mujoco.mjtMeshInertia.mjMESH_INERTIA_CONVEX
       return [{'type': mujoco.mjtGeom.mjGEOM_MESH, 'meshname': name}]

@@ -8,7 +8,8 @@ from commons import errors
 from wm_abench import dimensions
 from wm_abench.environments import base
 from wm_abench.questions import groups
-from wm_abench.simulators import maniskill, maniskill_groups
+from wm_abench.questions import maniskill as questions
+from wm_abench.simulators import maniskill
 
 SCENE = maniskill.CubeScene('table', 3)
 
@@ -157,7 +158,7 @@ def test_groups_keep_the_law_and_show_what_they_ask(world, action):
   cell = dimensions.CELLS[f'm_man_manipulation_{action}']
 
   def simulate(environment, scene, actions):
-    assert environment == maniskill_groups.ENVIRONMENT
+    assert environment == questions.ENVIRONMENT
     states = [world.reset(scene)]
     return (*states, *(world.step(a) for a in actions))
 
@@ -167,6 +168,6 @@ def test_groups_keep_the_law_and_show_what_they_ask(world, action):
     return world.render(shot.camera)
 
   for index in range(2):
-    group = maniskill_groups.make(groups.Request(cell, index, 0, 0, simulate))
+    group = questions.make(groups.Request(cell, index, 0, 0, simulate))
     groups.check(group)
     groups.check_frames(group, frame_of)

@@ -11,10 +11,10 @@ import itertools
 from wm_abench import types
 from wm_abench.environments import base
 from wm_abench.questions import groups
-from wm_abench.simulators import maniskill
+from wm_abench.simulators import maniskill as simulator
 
 ENVIRONMENT = 'maniskill'
-_COLORS = tuple(maniskill.TASKS[maniskill.LEFT,].cubes)
+_COLORS = tuple(simulator.TASKS[simulator.LEFT,].cubes)
 # Headings, and how one who stands across the table from the arm calls them.
 _WAYS = {
   'right': (90, 'to the right'),
@@ -130,12 +130,12 @@ def make(request: groups.Request) -> types.Group:
   designs = _DESIGNS[request.cell.action]
   levels = request.levels(
     design=[*designs],
-    camera_pose=[*maniskill.CAMERAS],
+    camera_pose=[*simulator.CAMERAS],
     object_color=_COLORS,
   )
   cube = _COLORS.index(levels['object_color'])
   held = levels['object_color'] if request.cell.action == 'drop' else ''
-  scene = maniskill.CubeScene(
+  scene = simulator.CubeScene(
     'table', request.seed, _places(request, cube, bool(held)), held=held
   )
   return _assemble(request, levels, scene, designs[levels['design']](cube))
@@ -160,7 +160,7 @@ def _places(
 def _assemble(
   request: groups.Request,
   levels: dict[str, str],
-  scene: maniskill.CubeScene,
+  scene: simulator.CubeScene,
   acts: Sequence[_Act],
 ) -> types.Group:
   ends = []
@@ -175,7 +175,7 @@ def _assemble(
   for a, b in itertools.combinations(ends, 2):
     if base.distance(a, b) < _APART_M:
       raise groups.Rejected('two ends are alike')
-  camera = maniskill.CAMERAS[levels['camera_pose']]
+  camera = simulator.CAMERAS[levels['camera_pose']]
   query = base.Shot(ENVIRONMENT, scene, (), camera)
   shots = [base.Shot(ENVIRONMENT, scene, a.actions, camera) for a in acts]
   places = [list(place) for place in scene.places]
