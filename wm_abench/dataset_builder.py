@@ -9,14 +9,14 @@ too. With `beam=True` the groups are made by the workers of the Beam runner that
 the DownloadConfig names.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
 
 from wm_abench import dataset, dimensions, generation, pipelines, workers
 
-_GROUPS_A_CALL = 4  # Of Beam: enough to make opening a world worth while.
+_GROUPS_A_TASK = 4
 
 
 class WmAbench(tfds.core.GeneratorBasedBuilder):
@@ -72,20 +72,22 @@ class WmAbench(tfds.core.GeneratorBasedBuilder):
     return {name: self._generate_examples(n) for name, n in splits.items()}
 
   def _generate_examples(self, items: int):
-    if not self._beam:
-      return self._examples(items)
-    step = self._cell.of.options * _GROUPS_A_CALL
+    step = self._cell.of.options * _GROUPS_A_TASK
     tasks = [
       workers.Task(self._cell.name, i, min(i + step, items))
       for i in range(0, items, step)
     ]
-    return pipelines.examples(self._settings, tasks)
+    if self._beam:
+      return pipelines.examples(self._settings, tasks)
+    return self._examples(tasks)
 
-  def _examples(self, items: int) -> Iterator[tuple[int, dict[str, Any]]]:
-    generator = generation.Generator(self._settings)
+  def _examples(
+    self, tasks: Iterable[workers.Task]
+  ) -> Iterator[tuple[int, dict[str, Any]]]:
+    worker = workers.Worker(self._settings)
     try:
-      made = generation.members(generator, self._cell, 0, items)
-      for i, item in enumerate(made):
-        yield i, dataset.to_example(item)
+      for task in tasks:
+        for i, item in enumerate(worker.make(task).items, task.start):
+          yield i, dataset.to_example(item)
     finally:
-      generator.close()
+      worker.close()

@@ -14,7 +14,6 @@ kept: the same command goes on from there. The settings of a workdir stay.
 
 import collections
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import process
 import contextlib
 import errno
 import hashlib
@@ -189,7 +188,7 @@ def _check_disk(config, missing: Sequence[shards.Shard], folder) -> None:
   cells = len({s.cell.name for s in missing})
   print(
     f'{items:,} items of {cells} cells are to be made, about'
-    f' {need / 1e6:,.0f} MB; {free / 1e6:,.0f} MB are free',
+    f' {need / 1e6:,.1f} MB; {free / 1e6:,.0f} MB are free',
     flush=True,
   )
   if need > free:
@@ -249,10 +248,8 @@ def _told_how_to_go_on() -> Iterator[None]:
   except KeyboardInterrupt as e:
     print(f'stopped: {_GO_ON}', file=sys.stderr)
     raise SystemExit(128 + (e.args[0] if e.args else signal.SIGINT)) from None
-  except process.BrokenProcessPool as e:
-    raise errors.ServiceError(
-      f'a worker was killed, as the system does where memory is short: {_GO_ON}'
-    ) from e
+  except errors.ServiceError as e:
+    raise errors.ServiceError(f'{e}: {_GO_ON}') from e
   except OSError as e:
     if e.errno != errno.ENOSPC:
       raise

@@ -78,7 +78,7 @@ def _worker_fn(beam: Any, settings: generation.Settings) -> Any:
 
   class WorkerFn(beam.DoFn):
     def setup(self):
-      self.worker = workers.Thread(settings)
+      self.worker = workers.Worker(settings)
 
     def teardown(self):
       self.worker.close()

@@ -1,22 +1,27 @@
 """Processes that make items, each with its own worlds and renderer.
 
-They are started afresh, not forked, for OpenGL does not survive a fork. They
-end with the process that started them, however that ends.
+They are programs of their own, not forks, for OpenGL does not survive a fork;
+and they import no TensorFlow, whose LLVM and Mesa's do not live in one process.
+They end with the process that started them, however that ends.
 """
 
 import collections
 from collections.abc import Iterable, Iterator
 from concurrent import futures
-import functools
 import itertools
-import multiprocessing
-from multiprocessing import synchronize, util
 import os
-import signal
+import pickle
+import queue
+import subprocess
+import sys
 import threading
-from typing import NamedTuple
+import traceback
+from typing import Any, NamedTuple
 
+from commons import errors
 from wm_abench import dimensions, generation, types
+
+_PROGRAM = 'from wm_abench import workers; workers.serve()'
 
 
 class Task(NamedTuple):
@@ -35,8 +40,54 @@ class Made(NamedTuple):
   work: collections.Counter[str]
 
 
-class Stopped(Exception):
-  """The pool was closed while the task was being done."""
+class Worker:
+  """One process, which does one task after another.
+
+  Args:
+    settings: of the generation.
+  """
+
+  def __init__(self, settings: generation.Settings):
+    self._process = subprocess.Popen(
+      [sys.executable, '-c', _PROGRAM],
+      stdin=subprocess.PIPE,
+      stdout=subprocess.PIPE,
+      env=_environment(),
+      start_new_session=True,  # Ctrl-C is for who started it to answer.
+    )
+    self._send(settings)
+
+  def make(self, task: Task) -> Made:
+    """Does a task.
+
+    Raises:
+      UserError: what the environment, renderer or simulator needs is missing.
+      ServiceError: the process has ended.
+    """
+    try:
+      self._send(task)
+      answer = pickle.load(self._process.stdout)
+    except (BrokenPipeError, EOFError, pickle.UnpicklingError) as e:
+      raise errors.ServiceError(
+        f'a worker has ended with {self._process.wait()} (-9: it was killed, as'
+        ' the system does where memory is short)'
+      ) from e
+    if isinstance(answer, Exception):
+      raise answer
+    return answer
+
+  def close(self) -> None:
+    """Lets it close its worlds; it has to have done its tasks."""
+    self._process.communicate()
+
+  def kill(self) -> None:
+    """Ends it at once, whatever it is at."""
+    self._process.kill()
+    self._process.wait()
+
+  def _send(self, value: Any) -> None:
+    pickle.dump(value, self._process.stdin)
+    self._process.stdin.flush()
 
 
 class Pool:
@@ -49,100 +100,88 @@ class Pool:
 
   def __init__(self, settings: generation.Settings, count: int = 0):
     self.count = count or len(os.sched_getaffinity(0))
-    context = multiprocessing.get_context('spawn')
-    self._stop = context.Event()
-    self._executor = futures.ProcessPoolExecutor(
-      self.count, context, _start, (settings, self._stop)
-    )
+    self._workers = [Worker(settings) for _ in range(self.count)]
+    self._idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
+    for worker in self._workers:
+      self._idle.put(worker)
+    self._threads = futures.ThreadPoolExecutor(self.count)
 
   def __enter__(self) -> 'Pool':
     return self
 
-  def __exit__(self, *_) -> None:
-    """Waits for the group that each process is at, and for nothing more."""
-    self._stop.set()
-    self._executor.shutdown(cancel_futures=True)
+  def __exit__(self, kind, *_) -> None:
+    """Ends the processes, at once where there was an error."""
+    for worker in self._workers:
+      worker.kill() if kind else worker.close()
+    self._threads.shutdown(cancel_futures=True)
 
   def make(self, tasks: Iterable[Task]) -> Iterator[Made]:
     """The tasks as they get done, few of them ahead of what was taken.
 
     Raises:
-      UserError: what the environment, renderer or simulator needs is missing.
-      concurrent.futures.process.BrokenProcessPool: a process was killed.
+      UserError, ServiceError: as Worker.make does.
     """
     tasks = iter(tasks)
-    submit = functools.partial(self._executor.submit, _make)
-    pending = set(map(submit, itertools.islice(tasks, 2 * self.count)))
+    pending = set(map(self._submit, itertools.islice(tasks, 2 * self.count)))
     while pending:
       done, pending = futures.wait(pending, return_when=futures.FIRST_COMPLETED)
-      pending |= set(map(submit, itertools.islice(tasks, len(done))))
+      pending |= set(map(self._submit, itertools.islice(tasks, len(done))))
       yield from (future.result() for future in done)
 
+  def _submit(self, task: Task) -> futures.Future[Made]:
+    return self._threads.submit(self._make, task)
 
-class Thread:
-  """One thread that makes items, for others that may not stay the same.
-
-  An OpenGL context belongs to the thread that it was made current in.
-
-  Args:
-    settings: of the generation.
-  """
-
-  def __init__(self, settings: generation.Settings):
-    self._generator = generation.Generator(settings)
-    self._executor = futures.ThreadPoolExecutor(1)
-
-  def make(self, task: Task) -> Made:
-    """Raises UserError as Pool.make does."""
-    return self._executor.submit(make, self._generator, task).result()
-
-  def close(self) -> None:
-    self._executor.submit(self._generator.close).result()
-    self._executor.shutdown()
+  def _make(self, task: Task) -> Made:
+    worker = self._idle.get()
+    try:
+      return worker.make(task)
+    finally:
+      self._idle.put(worker)
 
 
-def make(
-  generator: generation.Generator,
-  task: Task,
-  stop: synchronize.Event | threading.Event | None = None,
-) -> Made:
-  """Does a task.
+def serve() -> None:
+  """A worker's program: settings and tasks come in, what was made goes out."""
+  out = os.fdopen(os.dup(sys.stdout.fileno()), 'wb')
+  os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # Others may print.
+  # One core a process; llvmpipe would start threads for every core.
+  os.environ.setdefault('LP_NUM_THREADS', '1')
+  asked: queue.SimpleQueue[Any] = queue.SimpleQueue()
+  busy = threading.Event()
+  threading.Thread(target=_receive, args=(asked, busy), daemon=True).start()
+  generator = generation.Generator(asked.get())
+  while (task := asked.get()) is not None:
+    try:
+      answer = make(generator, task)
+    except Exception as e:  # For who asked to handle.
+      e.add_note(traceback.format_exc())
+      answer = e
+    busy.clear()
+    pickle.dump(answer, out)
+    out.flush()
+  generator.close()
 
-  Args:
-    generator: makes the groups.
-    task: what to make.
-    stop: may be set while it is being done.
 
-  Raises:
-    Stopped: it was.
-  """
-  cell, items = dimensions.CELLS[task.cell], []
-  for item in generation.members(generator, cell, task.start, task.stop):
-    if stop and stop.is_set():
-      raise Stopped
-    items.append(item)
+def make(generator: generation.Generator, task: Task) -> Made:
+  """Does a task in this process."""
+  cell = dimensions.CELLS[task.cell]
+  items = list(generation.members(generator, cell, task.start, task.stop))
   return Made(task, items, generator.take())
 
 
-# Of a worker process; unused in the one that has the pool.
-_generator: generation.Generator | None = None
-_stop: synchronize.Event | None = None
+def _receive(asked: queue.SimpleQueue, busy: threading.Event) -> None:
+  """Ends the process when the one that started it has gone amid a task."""
+  while True:
+    try:
+      value = pickle.load(sys.stdin.buffer)
+    except EOFError:
+      if busy.is_set():
+        os._exit(1)
+      return asked.put(None)
+    if isinstance(value, Task):
+      busy.set()
+    asked.put(value)
 
 
-def _start(settings: generation.Settings, stop: synchronize.Event) -> None:
-  global _generator, _stop
-  signal.signal(signal.SIGINT, signal.SIG_IGN)  # The pool says when to stop.
-  threading.Thread(target=_end_with_parent, daemon=True).start()
-  # One core a process; llvmpipe would start threads for every core.
-  os.environ.setdefault('LP_NUM_THREADS', '1')
-  _generator, _stop = generation.Generator(settings), stop
-  util.Finalize(None, _generator.close, exitpriority=0)
-
-
-def _end_with_parent() -> None:
-  multiprocessing.parent_process().join()
-  os._exit(1)
-
-
-def _make(task: Task) -> Made:
-  return make(_generator, task, _stop)
+def _environment() -> dict[str, str]:
+  path = os.pathsep.join(filter(None, [os.getcwd(), *sys.path]))
+  return {**os.environ, 'PYTHONPATH': path}

@@ -100,7 +100,7 @@ class MujocoRenderer:
       mujoco.mjtCatBit.mjCAT_ALL,
       scene,
     )
-    _aim(scene, camera, near_m=model.vis.map.znear * model.stat.extent)
+    aim(scene, camera, near_m=model.vis.map.znear * model.stat.extent)
     area = mujoco.MjrRect(0, 0, self.size_px, self.size_px)
     # Each context has a buffer of its own; the last one made is the one in use.
     mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, context)
@@ -140,7 +140,8 @@ class MujocoRenderer:
 _Uploaded = collections.namedtuple('_Uploaded', ['model', 'scene', 'context'])
 
 
-def _aim(scene: mujoco.MjvScene, camera: base.Camera, near_m: float) -> None:
+def aim(scene: mujoco.MjvScene, camera: base.Camera, near_m: float) -> None:
+  """Sets both of a scene's eyes; near_m is where the view's frustum begins."""
   position = np.array(camera.position_m)
   forward = np.array(camera.target_m) - position
   forward = forward / np.linalg.norm(forward)

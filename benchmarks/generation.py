@@ -1,0 +1,235 @@
+"""What making items costs, beside the bare renderer on the same scenes.
+
+  python benchmarks/generation.py --json generation.json
+  python benchmarks/generation.py --environments street --sizes_px 256
+
+For each environment, renderer and size, as many processes as there are cores
+make a few groups of each of its dimensions, twice: the first time compiles
+rooms and uploads meshes, the second is measured. That both give the same items,
+bytes and all, is asserted.
+
+  items/s, frames/s  of all processes together
+  ms/frame           of rendering, the mean of each process, median over them
+  shares             of a process's time: drafting, physics, rendering, encoding
+  of bare            frames/s over what they would be if nothing but the
+                     library's own calls took time: of MuJoCo mjv_updateScene,
+                     mjr_render and mjr_readPixels, of Mitsuba render
+
+`--memory N` then makes N items in one process, environment after environment,
+and prints the resident memory on the way.
+"""
+
+import argparse
+from collections.abc import Callable, Iterator, Sequence
+from concurrent import futures
+import importlib
+import itertools
+import json
+import multiprocessing
+import os
+import pathlib
+import statistics
+import sys
+import time
+from typing import Any, NamedTuple
+
+from wm_abench import dimensions, generation
+from wm_abench.render import names
+
+_KINDS = ('drafting_s', 'physics_s', 'rendering_s', 'encoding_s')
+_SEED = 0
+# What a frame cannot do without, of each renderer's library.
+_CALLS = {
+  'mujoco': ('mjv_updateScene', 'mjr_render', 'mjr_readPixels'),
+  'mitsuba': ('render',),
+}
+_MEMORY_PX = 96
+_MEMORY_POINTS = 8  # For each environment.
+
+
+class Case(NamedTuple):
+  """What one process makes: groups first, first + 1, ... of each dimension."""
+
+  environment: str
+  renderer: str
+  size_px: int
+  first: int
+  count: int
+
+  def groups(self) -> Iterator[tuple[dimensions.Cell, int]]:
+    cells = dimensions.select(self.environment)
+    one_each = {cell.dimension: cell for cell in cells}.values()
+    indices = range(self.first, self.first + self.count)
+    yield from itertools.product(one_each, indices)
+
+
+def parse_args(argv: Sequence[str]) -> argparse.Namespace:
+  parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+  )
+  parser.add_argument('--json', type=pathlib.Path, help='results go here too')
+  worlds = [*dimensions.STANDS_FOR]
+  parser.add_argument(
+    '--environments', nargs='+', default=worlds, choices=worlds
+  )
+  parser.add_argument(
+    '--renderers', nargs='+', default=['mujoco'], choices=names.RENDERERS
+  )
+  parser.add_argument(
+    '--sizes_px', type=int, nargs='+', default=[256, 384, 512]
+  )
+  parser.add_argument(
+    '--groups', type=int, default=2, help='of each dimension and process'
+  )
+  parser.add_argument(
+    '--workers', type=int, default=len(os.sched_getaffinity(0))
+  )
+  parser.add_argument(
+    '--memory', type=int, default=0, help='items, such as 2000'
+  )
+  args = parser.parse_args(argv)
+  if min(args.workers, args.groups, *args.sizes_px) < 1:
+    parser.error('--workers, --groups and --sizes_px: must be 1 or more')
+  return args
+
+
+def main(argv: Sequence[str]) -> None:
+  args = parse_args(argv)
+  # One core a process, as in wm_abench/workers.py.
+  os.environ.setdefault('LP_NUM_THREADS', '1')
+  results: dict[str, Any] = {'workers': args.workers, 'cases': []}
+  for case in itertools.product(
+    args.environments, args.renderers, args.sizes_px
+  ):
+    found = _together(args, *case)
+    results['cases'].append(found)
+    shares = ' '.join(f'{k} {v:.0%}' for k, v in found['shares'].items())
+    print(
+      f'{found["environment"]:>17} {found["renderer"]} {found["size_px"]} px:'
+      f' {found["items_per_s"]:.2f} items/s, {found["frames_per_s"]:.1f}'
+      f' frames/s, {found["ms_per_frame"]:.0f} ms/frame,'
+      f' {found["of_bare"]:.0%} of bare; {found["rendered"]} frames for'
+      f' {found["asked"]} asked; {shares}',
+      flush=True,
+    )
+  if args.memory:
+    with _pool(1) as pool:
+      results['memory_mib'] = pool.submit(
+        _memory, args.environments, args.memory
+      ).result()
+    for row in results['memory_mib']:
+      print(f'{row["items"]:>6} items, {row["environment"]}: {row["mib"]} MiB')
+  if args.json:
+    args.json.write_text(json.dumps(results, indent=1) + '\n')
+
+
+def _pool(workers: int) -> futures.ProcessPoolExecutor:
+  context = multiprocessing.get_context('spawn')
+  return futures.ProcessPoolExecutor(workers, context)
+
+
+def _together(args, environment: str, renderer: str, size_px: int) -> dict:
+  """A case by all processes at once, each with groups of its own."""
+  with _pool(args.workers) as pool:
+    found = list(
+      pool.map(
+        _measure,
+        [
+          Case(environment, renderer, size_px, i * args.groups, args.groups)
+          for i in range(args.workers)
+        ],
+      )
+    )
+  total = {k: sum(f[k] for f in found) for k in found[0]}
+  rate = sum(f['rendered'] / f['seconds'] for f in found)
+  bare_rate = sum(f['rendered'] / f['bare_s'] for f in found)
+  spent = sum(total[k] for k in _KINDS)
+  return {
+    'environment': environment,
+    'renderer': renderer,
+    'size_px': size_px,
+    'items_per_s': sum(f['items'] / f['seconds'] for f in found),
+    'frames_per_s': rate,
+    'bare_frames_per_s': bare_rate,
+    'of_bare': rate / bare_rate,
+    'ms_per_frame': statistics.median(
+      1000 * f['rendering_s'] / f['rendered'] for f in found
+    ),
+    'asked': total['asked'],
+    'rendered': total['rendered'],
+    'rejected': total['rejected'],
+    'shares': {k.removesuffix('_s'): total[k] / spent for k in _KINDS},
+  }
+
+
+def _measure(case: Case) -> dict[str, float]:
+  settings = generation.Settings(_SEED, case.size_px, case.renderer)
+  generator = generation.Generator(settings)
+  before = [generator.group(cell, index) for cell, index in case.groups()]
+  generator.take()
+  library = _Library(case.renderer)
+  start = time.perf_counter()
+  after = [generator.group(cell, index) for cell, index in case.groups()]
+  seconds = time.perf_counter() - start
+  work = generator.take()
+  generator.close()
+  assert after == before
+  return {
+    'items': sum(map(len, after)),
+    'seconds': seconds,
+    'bare_s': library.seconds,
+    'asked': work['asked'],
+    'rendered': work['rendered'],
+    'rejected': work['rejected'],
+    **{kind: work[kind] for kind in _KINDS},
+  }
+
+
+class _Library:
+  """Counts the seconds inside the renderer's library, from now on."""
+
+  def __init__(self, renderer: str):
+    self.seconds = 0.0
+    module = importlib.import_module(renderer)
+    for name in _CALLS[renderer]:
+      setattr(module, name, self._timed(getattr(module, name)))
+
+  def _timed(self, call: Callable) -> Callable:
+    def timed(*args, **keywords):
+      start = time.perf_counter()
+      result = call(*args, **keywords)
+      self.seconds += time.perf_counter() - start
+      return result
+
+    return timed
+
+
+def _memory(environments: Sequence[str], items: int) -> list[dict[str, Any]]:
+  """Resident memory while items of the environments' cells are made in turn."""
+  settings = generation.Settings(_SEED, _MEMORY_PX, 'mujoco')
+  generator = generation.Generator(settings)
+  rows, made = [], 0
+  each = -(-items // len(environments))
+  for environment in environments:
+    cells = itertools.cycle(dimensions.select(environment))
+    own, turn, next_at = 0, 0, 0
+    while own < each:
+      if own >= next_at:
+        rows.append(
+          {'items': made, 'environment': environment, 'mib': _resident_mib()}
+        )
+        next_at += each // _MEMORY_POINTS
+      new = len(generator.group(next(cells), turn))
+      own, made, turn = own + new, made + new, turn + 1
+  rows.append({'items': made, 'environment': '', 'mib': _resident_mib()})
+  generator.close()
+  return rows
+
+
+def _resident_mib() -> int:
+  pages = int(pathlib.Path('/proc/self/statm').read_text().split()[1])
+  return pages * os.sysconf('SC_PAGE_SIZE') // 2**20
+
+
+if __name__ == '__main__':
+  main(sys.argv[1:])
