@@ -250,11 +250,12 @@ def _telling(
   sight = home.sight_m(pose.x_m, pose.y_m, fan)
   if sight[4:9].min() < ahead_m or np.median(sight) < 1.3 * ahead_m:
     return False
-  middles_N2 = np.array([placed.middle() for placed in home.furniture])
-  away_N2 = middles_N2 - (pose.x_m, pose.y_m)
+  away_N2 = home.middles_N2 - (pose.x_m, pose.y_m)
   far_N = np.hypot(*away_N2.T)
   angle_N = np.arctan2(away_N2[:, 1], away_N2[:, 0])
   off_N = np.abs((angle_N - heading + math.pi) % (2 * math.pi) - math.pi)
   near_N = (off_N < 0.9 * half) & (far_N > 0.8) & (far_N < 5.5)
-  open_N = home.sight_m(pose.x_m, pose.y_m, angle_N) > far_N - 0.5
-  return int((near_N & open_N).sum()) >= pieces
+  if near_N.sum() < pieces:
+    return False
+  seen = home.sight_m(pose.x_m, pose.y_m, angle_N[near_N]) > far_N[near_N] - 0.5
+  return int(seen.sum()) >= pieces

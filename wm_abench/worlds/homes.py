@@ -144,12 +144,17 @@ class Home:
     tall = [p for p in self.furniture if p.piece.height_m > _TALL_M]
     return np.array([*self.walls, *(s for p in tall for s in p.solids())])
 
+  @functools.cached_property
+  def middles_N2(self) -> np.ndarray:
+    """Where the furniture is."""
+    return np.array([placed.middle() for placed in self.furniture])
+
   def clearance_m(self, points_P2: np.ndarray) -> np.ndarray:
     """How far each point is from the nearest wall or furniture; [P]."""
     points_P12 = np.asarray(points_P2, float)[:, None]
     low_N2, high_N2 = self.blocks_N4[:, :2], self.blocks_N4[:, 2:]
     gap = np.maximum(np.maximum(low_N2 - points_P12, points_P12 - high_N2), 0)
-    return np.linalg.norm(gap, axis=-1).min(axis=-1)
+    return np.sqrt(np.einsum('pnk,pnk->pn', gap, gap).min(axis=-1))
 
   def free(self, start: Sequence[float], end: Sequence[float], radius_m: float):
     """Whether a disc can go straight from one point to the other."""
