@@ -64,11 +64,11 @@ def test_a_pool_ends_its_processes():
 
 def test_an_error_ends_a_pool_at_once():
   start = time.monotonic()
-  with pytest.raises(KeyboardInterrupt):
-    with workers.Pool(SETTINGS, 2) as pool:
-      pids = [w._process.pid for w in pool._workers]
-      pool._submit(workers.Task(CELL.name, 0, 4000))
-      raise KeyboardInterrupt
+  with pytest.raises(KeyboardInterrupt), workers.Pool(SETTINGS, 2) as pool:
+    pids = [w._process.pid for w in pool._workers]
+    pool._submit(workers.Task(CELL.name, 0, 4000))
+    time.sleep(1)
+    raise KeyboardInterrupt
   assert time.monotonic() - start < 10
   assert not any(map(_is_running, pids))
 
@@ -93,9 +93,8 @@ def test_a_worker_that_was_killed_is_told():
     worker.make(TASKS[0])
 
 
-@pytest.mark.parametrize('options', [{'renderer': 'none'}, {'renderer': 'x'}])
-def test_a_users_mistake_comes_back_as_one(options):
-  worker = workers.Worker(SETTINGS.__class__(0, 96, **options))
+def test_a_users_mistake_comes_back_as_one():
+  worker = workers.Worker(generation.Settings(0, 96, 'none'))
   for _ in range(2):  # It goes on.
     with pytest.raises(errors.UserError, match=r'renderer.*mitsuba, mujoco'):
       worker.make(TASKS[0])
