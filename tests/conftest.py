@@ -6,6 +6,9 @@ import pathlib
 import numpy as np
 import pytest
 
+# Before any test imports TensorFlow: it says how that is to be loaded.
+import wm_abench  # noqa: F401
+
 # Adds only the positive numbers: right on some tests, wrong on others.
 PROGRAM = """\
 def solve(numbers):

@@ -25,12 +25,12 @@ def many_tasks():
     yield
 
 
-def _build(folder, **options):
+def _build(folder, splits=SPLITS, **options):
   return dataset_builder.WmAbench(
     config=CELL.name,
     data_dir=folder,
     settings=SETTINGS,
-    splits=SPLITS,
+    splits=splits,
     **options,
   )
 
@@ -80,9 +80,8 @@ def test_it_opens_what_was_made_shard_by_shard(tmp_path, items):
 
 def test_beam_makes_the_same_items(tmp_path, items):
   pytest.importorskip('apache_beam')
-  _build(tmp_path, beam=True).download_and_prepare()
-  for split, n in SPLITS.items():
-    assert [*dataset.read(tmp_path, [CELL.name], split)] == items[:n]
+  _build(tmp_path, {'test': 9}, beam=True).download_and_prepare()
+  assert [*dataset.read(tmp_path, [CELL.name])] == items
 
 
 def test_a_cell_that_is_not_there_or_not_the_simulators_is_refused(tmp_path):

@@ -11,7 +11,7 @@ from wm_abench import dimensions, generation, workers
 
 SETTINGS = generation.Settings(seed=4, size_px=96, renderer='mujoco')
 CELL = dimensions.CELLS['m_nav_indoor']
-TASKS = [workers.Task(CELL.name, i, i + 6) for i in range(0, 24, 6)]
+TASKS = [workers.Task(CELL.name, i, i + 6) for i in range(0, 18, 6)]
 
 
 def _is_running(pid):
@@ -50,7 +50,7 @@ def test_a_worker_does_tasks_with_items_and_work(alone):
 
 
 def test_any_number_of_processes_makes_the_same_bytes(alone):
-  with workers.Pool(SETTINGS, 3) as pool:
+  with workers.Pool(SETTINGS, 2) as pool:
     made = sorted(pool.make(TASKS), key=lambda m: m.task)
   assert [m.items for m in made] == [m.items for m in alone]
 

@@ -222,15 +222,17 @@ def _bench(rng: np.random.Generator, way: int) -> Play:
 
 
 _FALLERS = ('cube', 'sphere', 'cylinder')
+# What is made of glass is hard to see before a bright wall.
+_SEEN = tuple(m for m in props_lib.MATERIALS if m != 'glass')
 
 
 def _fall(rng: np.random.Generator, way: int, bounce: bool) -> Play:
   """Let go at some height, and met before it is down, or as it hits."""
   step_s = 0.16 if bounce else 0.1
   shapes = ('sphere',) if bounce else _FALLERS
-  solids = ('plastic', 'metal', 'glass') if bounce else props_lib.MATERIALS
+  solids = ('plastic', 'metal') if bounce else _SEEN
   shape, color, material = _look(rng, shapes, solids)
-  size_m = _number(rng, 0.16, 0.22)
+  size_m = _number(rng, 0.22, 0.3)
   block = 'metal' if bounce else str(rng.choice(physics_hall.MATERIALS))
   high_m = _number(rng, 0.06, 0.12) if bounce else _number(rng, 0.1, 0.3)
   x_m = way * _number(rng, 0.0, 0.5)
@@ -278,8 +280,8 @@ def _bouncing(rng: np.random.Generator, way: int) -> Play:
 def _flight(rng: np.random.Generator, way: int) -> Play:
   """Dropped by something that moves on, and so falling in an arc."""
   step_s = 0.13
-  shape, color, material = _look(rng, _FALLERS, props_lib.MATERIALS)
-  size_m = _number(rng, 0.16, 0.22)
+  shape, color, material = _look(rng, _FALLERS, _SEEN)
+  size_m = _number(rng, 0.22, 0.3)
   x_m = -way * _number(rng, 0.1, 0.3)
   met_m = _number(rng, 0.75, 0.9)
   slow_mps = _number(rng, 0.4, 0.7)
