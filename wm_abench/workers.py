@@ -1,8 +1,8 @@
 """Processes that make items, each with its own worlds and renderer.
 
-They are programs of their own, not forks, for OpenGL does not survive a fork;
-and they import no TensorFlow, whose LLVM and Mesa's do not live in one process.
-They end with the process that started them, however that ends.
+They are programs of their own: OpenGL does not survive a fork, and what the main
+program has imported, such as TensorFlow, is neither needed nor paid for. They
+end with the process that started them, however that ends.
 """
 
 import collections

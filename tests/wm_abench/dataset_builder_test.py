@@ -2,19 +2,11 @@ import pytest
 import tensorflow_datasets as tfds
 
 from commons import errors
-from wm_abench import dataset, dataset_builder, dimensions, generation, workers
+from wm_abench import dataset, dataset_builder, dimensions, generation
 
 CELL = dimensions.CELLS['m_nav_indoor']
 SETTINGS = generation.Settings(seed=2, size_px=96, renderer='mujoco')
 SPLITS = {'mini': 5, 'test': 9}
-
-
-@pytest.fixture(scope='module')
-def items():
-  worker = workers.Worker(SETTINGS)
-  made = worker.make(workers.Task(CELL.name, 0, SPLITS['test'])).items
-  worker.close()
-  return made
 
 
 @pytest.fixture(autouse=True, scope='module')
@@ -42,14 +34,21 @@ def folder(tmp_path_factory):
   return made
 
 
+@pytest.fixture(scope='module')
+def items(folder):
+  return [*dataset.read(folder, [CELL.name], 'test')]
+
+
 def test_there_is_a_config_for_every_cell():
   configs = dataset_builder.WmAbench.builder_configs
   assert list(configs) == list(dimensions.CELLS)
 
 
-def test_it_makes_the_generators_items(folder, items):
-  for split, n in SPLITS.items():
-    assert [*dataset.read(folder, [CELL.name], split)] == items[:n]
+def test_splits_are_the_first_items_in_order(folder, items):
+  numbers = [divmod(i, 4) for i in range(9)]
+  assert [i.name for i in items] == [f'{CELL.name}/{g}/{m}' for g, m in numbers]
+  mini = [*dataset.read(folder, [CELL.name], 'mini')]
+  assert mini == items[: len(mini)] and len(mini) == 5
 
 
 def test_it_opens_what_it_made_and_tfds_does_too(folder, items):

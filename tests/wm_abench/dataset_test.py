@@ -93,6 +93,14 @@ def test_the_same_items_make_the_same_bytes(tmp_path):
   assert first == second and len(first) == 4
 
 
+def test_columns_are_in_one_order_in_every_process(tmp_path):
+  _write(tmp_path, IMAGES, [1])
+  data = dataset.shard_path(tmp_path, IMAGES, 'mini', 0, 1).read_bytes()
+  keys = [b'\n%c%s' % (len(k), k.encode()) for k in sorted(dataset.features())]
+  places = [data.index(key) for key in keys]
+  assert places == sorted(places)
+
+
 def test_a_shard_is_there_wholly_or_not_at_all(tmp_path):
   path = dataset.shard_path(tmp_path, IMAGES, 'mini', 0, 1)
 

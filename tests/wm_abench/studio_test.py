@@ -7,10 +7,10 @@ import pytest
 from commons import errors
 from wm_abench import dimensions, studio
 from wm_abench.environments import base
-from wm_abench.questions import groups, physics, vision
+from wm_abench.questions import groups, navigation, physics, vision
 from wm_abench.render import mujoco
 
-MAKERS = physics.MAKERS | vision.MAKERS
+MAKERS = navigation.MAKERS | physics.MAKERS | vision.MAKERS
 
 
 @pytest.fixture(scope='module')
@@ -43,9 +43,13 @@ def film(place):
   return _shots(place, 'm_ip_intuitive_physics_collide')
 
 
-def test_shots_taken_together_are_those_taken_alone(place, film):
-  frames, states = place.shoot(film)
-  for shot in random.Random(0).sample(sorted(frames, key=base.Shot.key), 6):
+@pytest.mark.parametrize(
+  'cell', ['m_ip_intuitive_physics_collide', 't_nav_indoor']
+)
+def test_shots_taken_together_are_those_taken_alone(place, cell):
+  shots = _shots(place, cell)
+  frames, states = place.shoot(shots)
+  for shot in random.Random(0).sample(sorted(frames, key=base.Shot.key), 5):
     alone, state = place.shoot([shot])
     np.testing.assert_array_equal(alone[shot], frames[shot])
     assert state[shot] == states[shot]

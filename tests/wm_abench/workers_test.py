@@ -30,29 +30,17 @@ def _wait_until(true, seconds=20):
     time.sleep(0.05)
 
 
-@pytest.fixture(scope='module')
-def alone():
-  """What one process makes of the tasks, in their order."""
+def test_a_worker_does_tasks_with_items_and_work():
   worker = workers.Worker(SETTINGS)
-  made = [worker.make(task) for task in TASKS]
-  worker.close()
-  return made
-
-
-def test_a_worker_does_tasks_with_items_and_work(alone):
-  for task, made in zip(TASKS, alone, strict=True):
+  for task in TASKS:
+    made = worker.make(task)
     assert made.task == task
     numbers = [divmod(i, 4) for i in range(task.start, task.stop)]
     assert [i.name for i in made.items] == [
       f'{CELL.name}/{group}/{member}' for group, member in numbers
     ]
     assert made.work['asked'] == 40 and made.work['rendered'] == 10
-
-
-def test_any_number_of_processes_makes_the_same_bytes(alone):
-  with workers.Pool(SETTINGS, 2) as pool:
-    made = sorted(pool.make(TASKS), key=lambda m: m.task)
-  assert [m.items for m in made] == [m.items for m in alone]
+  worker.close()
 
 
 def test_a_pool_ends_its_processes():

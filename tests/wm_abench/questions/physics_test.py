@@ -1,0 +1,168 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from wm_abench import dimensions
+from wm_abench.environments import base
+from wm_abench.questions import groups, physics, physics_plays
+
+CELLS = [c for c in dimensions.CELLS.values() if c.dimension.endswith('-IP')]
+WORLDS = {}
+
+
+def simulate(environment, scene, actions=()):
+  if environment not in WORLDS:
+    WORLDS[environment] = base.make(environment, None)
+  world = WORLDS[environment]
+  states = [world.reset(scene)]
+  return (*states, *(world.step(action) for action in actions))
+
+
+def end_of(shot):
+  return simulate(shot.environment, shot.scene, shot.actions)[-1]
+
+
+def draft(cell, index):
+  for attempt in range(20):
+    request = groups.Request(cell, index, 0, attempt, simulate)
+    try:
+      return physics.MAKERS[cell.dimension](request)
+    except groups.Rejected:
+      continue
+  raise AssertionError('rejected 20 times')
+
+
+@pytest.fixture(scope='module')
+def drafted():
+  return {cell.name: [draft(cell, i) for i in range(12)] for cell in CELLS}
+
+
+def of(drafted, action):
+  return drafted[f'm_ip_intuitive_physics_{action}']
+
+
+@pytest.mark.parametrize('cell', [c.name for c in CELLS])
+def test_groups_keep_the_law(drafted, cell):
+  for group in drafted[cell]:
+    groups.check(group)
+
+
+@pytest.mark.parametrize('cell', [c.name for c in CELLS])
+def test_the_answer_comes_after_its_own_pictures(drafted, cell):
+  """One scene, each picture one wait later than the one before."""
+  for group in drafted[cell]:
+    for member in group.drafts:
+      film = [*member.images, member.options[member.answer]]
+      assert len({shot.scene for shot in film}) == 1
+      waits = [b.actions[len(a.actions) :] for a, b in itertools.pairwise(film)]
+      step = base.Action('wait', (member.factors['step_s'],))
+      assert waits == [(step,)] * len(waits)
+
+
+@pytest.mark.parametrize('cell', [c.name for c in CELLS])
+def test_the_members_meet_in_their_last_picture(drafted, cell):
+  """So what looks most like it is one option for all members."""
+  for group in drafted[cell]:
+    lasts = [end_of(member.images[-1]) for member in group.drafts]
+    firsts = [end_of(member.images[0]) for member in group.drafts]
+    ends = [end_of(option) for option in group.drafts[0].options]
+    for a, b in itertools.combinations(range(len(lasts)), 2):
+      assert physics.moved_m(lasts[a], lasts[b]) < 0.012
+      assert physics.moved_m(firsts[a], firsts[b]) > 0.02
+      assert physics.moved_m(ends[a], ends[b]) >= physics.APART_M
+
+
+def _ordered(group, factor, measure):
+  """What is measured of the members' outcomes, by the factor's rank."""
+  members = sorted(group.drafts, key=lambda d: d.factors[factor])
+  return [measure(end_of(d.options[d.answer]), d) for d in members]
+
+
+def _along(state, draft, name='mover'):
+  """How far to the side where things go."""
+  return draft.factors['way'] * state.bodies[name].position_m[0]
+
+
+def _rising(values):
+  return all(b > a for a, b in itertools.pairwise(values))
+
+
+def test_what_slid_from_higher_or_faster_gets_farther(drafted):
+  factors = {'ramp': 'rise_m', 'bench': 'speed_mps'}
+  kinds = set()
+  for group in of(drafted, 'slide'):
+    kind = group.drafts[0].factors['kind']
+    kinds.add(kind)
+    assert _rising(_ordered(group, factors[kind], _along))
+  assert kinds == set(factors)
+
+
+def test_what_fell_for_longer_is_lower_unless_it_bounced(drafted):
+  kinds = set()
+  for group in of(drafted, 'drop'):
+    kind = group.drafts[0].factors['kind']
+    kinds.add(kind)
+    if kind == 'fall':
+      heights = _ordered(
+        group, 'fallen_m', lambda s, d: -s.bodies['mover'].position_m[2]
+      )
+      assert _rising(heights)
+    if kind == 'flight':
+      assert _rising(_ordered(group, 'sideways_mps', _along))
+    if kind == 'bounce':
+      speeds = _ordered(
+        group, 'fallen_m', lambda s, d: s.bodies['mover'].velocity_mps[2]
+      )
+      assert speeds[-1] > max(speeds[0], 0.0)
+  assert kinds == set(physics_plays.KINDS['drop'])
+
+
+def test_a_fall_is_galileos(drafted):
+  """g t of speed after t, whatever it is made of and however big it is."""
+  for group in of(drafted, 'drop'):
+    for member in group.drafts:
+      if member.factors['kind'] != 'fall':
+        continue
+      state = end_of(member.images[-1])
+      speed_mps = np.sqrt(2 * physics_plays.G * member.factors['fallen_m'])
+      assert -state.bodies['mover'].velocity_mps[2] == pytest.approx(
+        speed_mps, rel=0.02
+      )
+
+
+def test_a_faster_blow_sends_its_target_farther(drafted):
+  kinds = set()
+  for group in of(drafted, 'collide'):
+    kind = group.drafts[0].factors['kind']
+    kinds.add(kind)
+    if kind == 'head_on':
+      target = _ordered(group, 'speed_mps', lambda s, d: _along(s, d, 'target'))
+      assert _rising(target)
+    else:
+      # What comes from one side leaves for the other.
+      target = _ordered(
+        group, 'aim_deg', lambda s, d: s.bodies['target'].velocity_mps[0]
+      )
+      assert target[0] * target[-1] < 0
+  assert kinds == {'head_on', 'aimed'}
+
+
+def test_of_two_that_come_at_once_the_faster_wins(drafted):
+  for group in drafted['c_ip_tabletop']:
+    shifts = {}
+    for member in group.drafts:
+      before, after = (
+        end_of(s) for s in (member.images[0], member.options[member.answer])
+      )
+      left, right = (
+        np.array(before.bodies[n].position_m[:2]) for n in ('left', 'right')
+      )
+      ahead = (right - left) / np.linalg.norm(right - left)
+      moved = np.subtract(
+        after.bodies['target'].position_m, before.bodies['target'].position_m
+      )
+      shifts[tuple(member.factors['paces'])] = float(moved[:2] @ ahead)
+    assert shifts['fast', 'slow'] > 0.005 > -0.005 > shifts['slow', 'fast']
+    for pace in ('slow', 'fast'):
+      assert abs(shifts[pace, pace]) < shifts['fast', 'slow'] / 2
