@@ -122,7 +122,7 @@ def _write(path: pathlib.Path, items: Iterable[types.Item]) -> None:
         row = kind.serialize_example(to_example(item))
         example = tf.train.Example.FromString(row)
         # Else the order of columns is another one in another process.
-        writer.write(example.SerializeToString())
+        writer.write(example.SerializeToString(deterministic=True))
   # A full disk or quota, and a file above the limit of a file's size.
   except (tf.errors.ResourceExhaustedError, tf.errors.OutOfRangeError) as e:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from e

@@ -1,8 +1,8 @@
 """Processes that make items, each with its own worlds and renderer.
 
-They are programs of their own: OpenGL does not survive a fork, and what the main
-program has imported, such as TensorFlow, is neither needed nor paid for. They
-end with the process that started them, however that ends.
+They are programs of their own: OpenGL does not survive a fork, and what the one
+that starts them has imported, such as TensorFlow, is not needed. They end with
+it, however that ends.
 """
 
 import collections
