@@ -13,7 +13,7 @@ from wm_abench.questions import groups
 
 SETTINGS = generation.Settings(seed=5, size_px=96, renderer='mujoco')
 IMAGES = dimensions.CELLS['m_nav_indoor']
-TEXTS = dimensions.CELLS['ms_tabletop']
+TEXTS = dimensions.CELLS['se_o_tabletop']
 
 
 @pytest.fixture(scope='module')
