@@ -4,7 +4,6 @@ A hall is a room of worlds/rooms with blocks besides the props: boxes that
 nothing moves, such as ramps and benches, whose material says how they rub.
 """
 
-import collections
 from collections.abc import Mapping, Sequence
 import dataclasses
 import functools
@@ -19,8 +18,6 @@ from wm_abench.worlds import (
   hall_plans,
   meshes,
   prop_pool,
-  room_plans,
-  room_shells,
   rooms,
 )
 from wm_abench.worlds import props as props_lib
@@ -82,7 +79,7 @@ class Hall:
   """
 
   def __init__(self, name: str):
-    spec = _specify(hall_plans.PLANS[name])
+    spec = rooms.specify(hall_plans.PLANS[name])
     _add_blocks(spec)
     self.model = spec.compile()
     self.data = mujoco.MjData(self.model)
@@ -116,31 +113,6 @@ class Hall:
         data.mocap_quat[mocap] = block.quaternion
     mujoco.mj_forward(model, data)
     return changed
-
-
-def _specify(plan: room_plans.Plan) -> mujoco.MjSpec:
-  """The hall without its blocks."""
-  spec = mujoco.MjSpec()
-  rooms._settle(spec, plan)
-  style = rooms._style(plan)
-  body = spec.worldbody.add_body(name='room', pos=(0, 0, -plan.top_m))
-  pieces = list(rooms._furniture(plan))
-  footings = [f for _, fs in pieces for f in fs]
-  room_shells.add(spec, body, plan.shell, style, plan.kind, footings)
-  loose: dict[str, list[meshes.Mesh]] = collections.defaultdict(list)
-  for part in rooms._parts(plan, pieces):
-    loose[part.material].append(part.mesh)
-  for name, parts in loose.items():
-    finish = style.finishes[name]
-    mesh = meshes.join(parts)
-    scaled = dataclasses.replace(mesh, uvs_V2=mesh.uvs_V2 / finish.tile_m)
-    pixels = (np.clip(finish.picture_HW3, 0, 1) * 255).round().astype(np.uint8)
-    shine = {'specular': finish.shine, 'shininess': finish.shine}
-    meshes.paint(spec, name, pixels, emission=finish.emission, **shine)
-    meshes.add(spec, name, scaled)
-    meshes.show(body, name, name)
-  prop_pool.add(spec)
-  return spec
 
 
 def _add_blocks(spec: mujoco.MjSpec) -> None:

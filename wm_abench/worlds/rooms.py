@@ -38,7 +38,7 @@ class Room:
   """
 
   def __init__(self, name: str):
-    self.model = build(room_plans.PLANS[name])
+    self.model = specify(room_plans.PLANS[name]).compile()
     self.data = mujoco.MjData(self.model)
     self._pool = prop_pool.Pool(self.model)
 
@@ -53,8 +53,8 @@ class Room:
     return changed
 
 
-def build(plan: room_plans.Plan) -> mujoco.MjModel:
-  """Compiles a room; a second or two."""
+def specify(plan: room_plans.Plan) -> mujoco.MjSpec:
+  """A room with the pool of props in it; it compiles in a second or two."""
   spec = mujoco.MjSpec()
   _settle(spec, plan)
   style = _style(plan)
@@ -83,7 +83,7 @@ def build(plan: room_plans.Plan) -> mujoco.MjModel:
     meshes.add(spec, name, scaled)
     meshes.show(body, name, name)
   prop_pool.add(spec)
-  return spec.compile()
+  return spec
 
 
 def _parts(plan, pieces) -> Iterator[make.Part]:

@@ -1,39 +1,17 @@
 """Motion is read off the scenes' paths as the frames show them."""
 
 import collections
-import functools
 import re
 
 import numpy as np
 import pytest
 
 from wm_abench import dimensions
-from wm_abench.questions import groups, motion
-
-
-@functools.cache
-def _drawn(name, n=40):
-  cell = dimensions.CELLS[name]
-  drawn = []
-  for index in range(n):
-    for attempt in range(20):
-      request = groups.Request(cell, index, 0, attempt, simulate=None)
-      try:
-        drawn.append(motion.MAKERS[cell.dimension](request))
-        break
-      except groups.Rejected:
-        pass
-  assert len(drawn) == n
-  return drawn
 
 
 def _cells(dimension):
   names = [c.name for c in dimensions.select(dimension)]
   return pytest.mark.parametrize('name', names)
-
-
-def _drafts(name):
-  return [draft for group in _drawn(name) for draft in group.drafts]
 
 
 def _track(prop, shots):
@@ -56,8 +34,8 @@ def _steps(prop, shots):
 
 
 @_cells('MI')
-def test_the_answer_is_the_only_prop_that_moves_and_all_move_alike(name):
-  for group in _drawn(name):
+def test_the_answer_is_the_only_prop_that_moves_and_all_move_alike(name, drawn):
+  for group in drawn(name):
     ways = []
     for draft in group.drafts:
       props = draft.images[0].scene.props
@@ -71,8 +49,8 @@ def test_the_answer_is_the_only_prop_that_moves_and_all_move_alike(name):
 
 
 @_cells('MS')
-def test_the_faster_covers_more_in_a_step(name):
-  for draft in _drafts(name):
+def test_the_faster_covers_more_in_a_step(name, drafts):
+  for draft in drafts(name):
     props = draft.images[0].scene.props
     a, b = (_steps(p, draft.images).max() for p in props)
     answer = draft.options[draft.answer]
@@ -84,9 +62,9 @@ def test_the_faster_covers_more_in_a_step(name):
 
 
 @_cells('MS')
-def test_neither_distance_nor_time_tells_which_is_faster(name):
+def test_neither_distance_nor_time_tells_which_is_faster(name, drafts):
   held = collections.Counter()
-  for draft in _drafts(name):
+  for draft in drafts(name):
     if 'both' in draft.options[draft.answer]:
       continue
     steps = [_steps(p, draft.images) for p in draft.images[0].scene.props]
@@ -100,8 +78,8 @@ def test_neither_distance_nor_time_tells_which_is_faster(name):
 
 
 @_cells('MD')
-def test_it_moves_towards_the_target_and_away_from_no_clearer_one(name):
-  for draft in _drafts(name):
+def test_it_moves_towards_the_target_and_away_from_no_clearer_one(name, drafts):
+  for draft in drafts(name):
     mover, *targets = draft.images[0].scene.props
     assert f'does {_said(mover)} move' in draft.prompt
     assert not any(_steps(p, draft.images).any() for p in targets)
@@ -133,8 +111,8 @@ TURNS_DEG = {
 
 
 @_cells('MT')
-def test_paths_turn_as_their_names_say(name):
-  for draft in _drafts(name):
+def test_paths_turn_as_their_names_say(name, drafts):
+  for draft in drafts(name):
     prop = draft.images[0].scene.props[0]
     assert f'does {_said(prop)} follow' in draft.prompt
     turns = _turns_deg(_track(prop, draft.images))
@@ -147,8 +125,8 @@ def test_paths_turn_as_their_names_say(name):
 
 
 @_cells('MT')
-def test_paths_are_as_wide_and_followed_at_one_speed(name):
-  for group in _drawn(name):
+def test_paths_are_as_wide_and_followed_at_one_speed(name, drawn):
+  for group in drawn(name):
     lengths, widths = [], []
     for draft in group.drafts:
       prop = draft.images[0].scene.props[0]
@@ -162,19 +140,21 @@ def test_paths_are_as_wide_and_followed_at_one_speed(name):
 
 
 @_cells('MT')
-def test_the_other_props_path_is_each_as_often_whatever_the_answer(name):
+def test_the_other_props_path_is_each_as_often_whatever_the_answer(
+  name, drawn, drafts
+):
   others = collections.Counter(
-    g.drafts[0].factors['other_path'] for g in _drawn(name, 256)
+    g.drafts[0].factors['other_path'] for g in drawn(name, 256)
   )
   assert set(others.values()) == {64}
-  for draft in _drafts(name):
+  for draft in drafts(name):
     assert _steps(draft.images[0].scene.props[1], draft.images).all()
 
 
 @_cells('MI,MS,MD,MT')
-def test_prompts_say_how_many_frames_there_are_and_from_where(name):
+def test_prompts_say_how_many_frames_there_are_and_from_where(name, drafts):
   words = {4: 'Four', 6: 'Six', 7: 'Seven', 8: 'Eight'}
-  for draft in _drafts(name):
+  for draft in drafts(name):
     assert draft.prompt.startswith(f'{words[len(draft.images)]} pictures show')
     (view,) = re.findall(r'from (the front|straight above)', draft.prompt)
     top = draft.images[0].camera.name == 'top'

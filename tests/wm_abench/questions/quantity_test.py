@@ -1,7 +1,6 @@
 """Answers are counted in the scenes, by what the prompts name."""
 
 import collections
-import functools
 import re
 
 import numpy as np
@@ -9,23 +8,6 @@ import pytest
 from scipy import stats
 
 from wm_abench import dimensions
-from wm_abench.questions import groups, quantity
-
-
-@functools.cache
-def _drawn(name, n=40):
-  cell = dimensions.CELLS[name]
-  drawn = []
-  for index in range(n):
-    for attempt in range(20):
-      request = groups.Request(cell, index, 0, attempt, simulate=None)
-      try:
-        drawn.append(quantity.MAKERS[cell.dimension](request))
-        break
-      except groups.Rejected:
-        pass
-  assert len(drawn) == n
-  return drawn
 
 
 def _cells(dimension):
@@ -42,8 +24,8 @@ def _area(draft, color):
 
 
 @_cells('DQ')
-def test_as_many_have_the_colour_as_the_answer_says(name):
-  for group in _drawn(name):
+def test_as_many_have_the_colour_as_the_answer_says(name, drawn):
+  for group in drawn(name):
     for draft in group.drafts:
       (color,) = re.findall(r'objects are (\w+)\?', draft.prompt)
       number = sum(p.color == color for p in _props(draft))
@@ -53,8 +35,8 @@ def test_as_many_have_the_colour_as_the_answer_says(name):
 
 
 @_cells('RQ')
-def test_the_colour_that_has_more_is_the_answer(name):
-  for group in _drawn(name):
+def test_the_colour_that_has_more_is_the_answer(name, drawn):
+  for group in drawn(name):
     for draft in group.drafts:
       pair = re.findall(r'more (\w+)', draft.prompt)
       a, b = (sum(p.color == c for p in _props(draft)) for c in pair)
@@ -66,8 +48,8 @@ def test_the_colour_that_has_more_is_the_answer(name):
 
 
 @_cells('DQ,RQ')
-def test_props_are_recoloured_and_never_added_or_moved(name):
-  for group in _drawn(name):
+def test_props_are_recoloured_and_never_added_or_moved(name, drawn):
+  for group in drawn(name):
     bare = {
       tuple((p.shape, p.size_m, p.position_m, p.yaw_deg) for p in _props(d))
       for d in group.drafts
@@ -80,9 +62,9 @@ def test_props_are_recoloured_and_never_added_or_moved(name):
 
 
 @_cells('DQ')
-def test_the_total_does_not_tell_the_number(name):
+def test_the_total_does_not_tell_the_number(name, drawn):
   table = collections.defaultdict(collections.Counter)
-  for group in _drawn(name, 240):
+  for group in drawn(name, 240):
     for draft in group.drafts:
       table[len(_props(draft))][draft.options[draft.answer]] += 1
   # 4 totals x 5 ranges of numbers, all in the crossing, 12 groups of each.
@@ -93,9 +75,9 @@ def test_the_total_does_not_tell_the_number(name):
 
 
 @_cells('RQ')
-def test_the_larger_area_has_more_props_in_half_of_the_groups(name):
+def test_the_larger_area_has_more_props_in_half_of_the_groups(name, drawn):
   larger = collections.Counter()
-  for group in _drawn(name, 96):
+  for group in drawn(name, 96):
     for draft in group.drafts:
       pair = re.findall(r'more (\w+)', draft.prompt)
       answer = draft.options[draft.answer]
@@ -106,9 +88,11 @@ def test_the_larger_area_has_more_props_in_half_of_the_groups(name):
 
 
 @_cells('RQ')
-def test_how_many_there_are_in_all_does_not_tell_that_both_have_as_many(name):
+def test_how_many_there_are_in_all_does_not_tell_that_both_have_as_many(
+  name, drawn
+):
   gaps = []
-  for group in _drawn(name, 96):
+  for group in drawn(name, 96):
     both, other = 0, 0
     for draft in group.drafts:
       pair = re.findall(r'more (\w+)', draft.prompt)
@@ -121,9 +105,9 @@ def test_how_many_there_are_in_all_does_not_tell_that_both_have_as_many(name):
   assert np.mean(gaps) == 0 and np.mean(np.equal(gaps, 0)) == 1 / 3
 
 
-def test_the_deeper_shade_is_the_darker_and_the_hue_is_one():
+def test_the_deeper_shade_is_the_darker_and_the_hue_is_one(drawn):
   first = collections.Counter()
-  for group in _drawn('cq_tabletop', 200):
+  for group in drawn('cq_tabletop', 200):
     for draft in group.drafts:
       props = _props(draft)
       deeper = min(props, key=lambda p: p.shade)

@@ -1,33 +1,11 @@
 """Answers are worked out anew, from the scenes and the cameras alone."""
 
-import functools
 import re
 
 import numpy as np
 import pytest
 
 from wm_abench import dimensions
-from wm_abench.questions import groups, space
-
-
-@functools.cache
-def _drawn(name, n=40):
-  cell = dimensions.CELLS[name]
-  drawn = []
-  for index in range(n):
-    for attempt in range(20):
-      request = groups.Request(cell, index, 0, attempt, simulate=None)
-      try:
-        drawn.append(space.MAKERS[cell.dimension](request))
-        break
-      except groups.Rejected:
-        pass
-  assert len(drawn) == n
-  return drawn
-
-
-def _drafts(name):
-  return [draft for group in _drawn(name) for draft in group.drafts]
 
 
 def _cells(dimension):
@@ -56,8 +34,8 @@ def _relation(shot, of, to):
 
 
 @_cells('SR')
-def test_relations_are_those_that_the_camera_sees(name):
-  for draft in _drafts(name):
+def test_relations_are_those_that_the_camera_sees(name, drafts):
+  for draft in drafts(name):
     front, top = draft.images
     to, of = front.scene.props
     assert f'the {_said(of)}, ' in draft.prompt.replace(' as seen', ' ')
@@ -69,15 +47,15 @@ def test_relations_are_those_that_the_camera_sees(name):
 
 
 @_cells('SR')
-def test_each_relation_is_left_out_as_often(name):
-  left = [g.drafts[0].factors['left_out'] for g in _drawn(name, 160)]
+def test_each_relation_is_left_out_as_often(name, drawn):
+  left = [g.drafts[0].factors['left_out'] for g in drawn(name, 160)]
   assert {left.count(x) for x in set(left)} <= set(range(18, 47))
   assert len(set(left)) == 5
 
 
 @_cells('SE-V')
-def test_what_fits_is_thinner_than_the_hole(name):
-  for draft in _drafts(name):
+def test_what_fits_is_thinner_than_the_hole(name, drafts):
+  for draft in drafts(name):
     ring, prop = draft.images[0].scene.props
     assert ring.shape == 'torus' and prop.shape in ('cylinder', 'sphere')
     hole_m = ring.hole * ring.size_m
@@ -93,9 +71,11 @@ def test_what_fits_is_thinner_than_the_hole(name):
 
 
 @_cells('SE-V')
-def test_neither_the_holes_nor_the_props_size_alone_tells_what_fits(name):
+def test_neither_the_holes_nor_the_props_size_alone_tells_what_fits(
+  name, drawn
+):
   alike = {'hole': 0, 'prop': 0}
-  for group in _drawn(name):
+  for group in drawn(name):
     a, b = (d.images[0].scene.props for d in group.drafts)
     assert a[0].size_m == b[0].size_m
     same = {'hole': a[0].hole == b[0].hole, 'prop': a[1].size_m == b[1].size_m}
@@ -105,8 +85,8 @@ def test_neither_the_holes_nor_the_props_size_alone_tells_what_fits(name):
 
 
 @_cells('SE-O')
-def test_the_larger_is_of_the_same_shape_and_no_one_colour_or_side(name):
-  for group in _drawn(name):
+def test_the_larger_is_of_the_same_shape_and_no_one_colour_or_side(name, drawn):
+  for group in drawn(name):
     nearer = []
     for draft in group.drafts:
       shot = draft.images[0]
@@ -131,8 +111,8 @@ def _layout(shot):
 
 
 @_cells('SP')
-def test_the_top_view_is_that_of_the_scene_of_the_other_two(name):
-  for draft in _drafts(name):
+def test_the_top_view_is_that_of_the_scene_of_the_other_two(name, drafts):
+  for draft in drafts(name):
     front, left = draft.images
     same = [_layout(option) == _layout(front) for option in draft.options]
     assert [i for i, s in enumerate(same) if s] == [draft.answer]
@@ -145,23 +125,25 @@ def test_the_top_view_is_that_of_the_scene_of_the_other_two(name):
 
 
 @_cells('SP')
-def test_no_top_view_is_the_nearest_to_all_others_more_than_its_share(name):
+def test_no_top_view_is_the_nearest_to_all_others_more_than_its_share(
+  name, drafts
+):
   # What is seen from above: colours at places. The option that shares most
   # with the others must not be the answer more often than one in four.
   hits = 0
-  for draft in _drafts(name):
+  for draft in drafts(name):
     seen = [
       {(p.color, *p.position_m[:2]) for p in o.scene.props}
       for o in draft.options
     ]
     shared = [sum(len(a & b) for b in seen) for a in seen]
     hits += int(np.argmax(shared)) == draft.answer
-  assert hits == len(_drafts(name)) / 4
+  assert hits == len(drafts(name)) / 4
 
 
 @_cells('SE-V')
-def test_prompts_say_which_views_there_are(name):
-  for draft in _drafts(name):
+def test_prompts_say_which_views_there_are(name, drafts):
+  for draft in drafts(name):
     order = re.findall('front|above|left', draft.prompt.split('. ')[0])
     names = [s.camera.name for s in draft.images]
     assert len(order) == len(names)

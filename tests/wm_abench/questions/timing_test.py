@@ -1,27 +1,17 @@
 """Starts and ends are read off the scenes' paths as the frames show them."""
 
 import collections
-import functools
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from wm_abench import dimensions
-from wm_abench.questions import groups, timing
+from wm_abench.questions import timing
 from wm_abench.worlds import surfaces
 
 NAMES = [c.name for d in ('TP', 'TE') for c in dimensions.select(d)]
 every_cell = pytest.mark.parametrize('name', NAMES)
-
-
-@functools.cache
-def _drawn(name, n=40):
-  cell = dimensions.CELLS[name]
-  return [
-    timing.MAKERS[cell.dimension](groups.Request(cell, i, 0, 0, None))
-    for i in range(n)
-  ]
 
 
 def track(prop, shots):
@@ -53,8 +43,8 @@ def _answer(draft, numbers):
 
 
 @every_cell
-def test_answers_are_what_the_frames_show(name):
-  for group in _drawn(name):
+def test_answers_are_what_the_frames_show(name, drawn):
+  for group in drawn(name):
     for draft in group.drafts:
       still = [moves(p, draft.images) for p in draft.images[0].scene.props]
       assert all(m.any() for m in still)
@@ -66,8 +56,10 @@ def test_answers_are_what_the_frames_show(name):
 
 
 @every_cell
-def test_props_go_straight_on_at_one_speed_and_far_enough_to_be_seen(name):
-  for group in _drawn(name):
+def test_props_go_straight_on_at_one_speed_and_far_enough_to_be_seen(
+  name, drawn
+):
+  for group in drawn(name):
     for draft in group.drafts:
       for prop in draft.images[0].scene.props:
         steps = moves(prop, draft.images)
@@ -78,8 +70,8 @@ def test_props_go_straight_on_at_one_speed_and_far_enough_to_be_seen(name):
 
 
 @pytest.mark.parametrize('name', [n for n in NAMES if n.startswith('tp')])
-def test_first_and_last_frames_do_not_tell_which_starts_first(name):
-  for group in _drawn(name):
+def test_first_and_last_frames_do_not_tell_which_starts_first(name, drawn):
+  for group in drawn(name):
     tracks = [
       [track(p, d.images) for p in d.images[0].scene.props]
       for d in group.drafts
@@ -94,9 +86,9 @@ def test_first_and_last_frames_do_not_tell_which_starts_first(name):
 
 
 @pytest.mark.parametrize('name', [n for n in NAMES if n.startswith('te')])
-def test_neither_distance_nor_speed_tells_which_moves_longer(name):
+def test_neither_distance_nor_speed_tells_which_moves_longer(name, drawn):
   held = collections.Counter()
-  for group in _drawn(name):
+  for group in drawn(name):
     unlike = next(d for d in group.drafts if 'both' not in d.options[d.answer])
     steps = [moves(p, unlike.images) for p in unlike.images[0].scene.props]
     far, speed = [s.sum() for s in steps], [s.max() for s in steps]
@@ -118,9 +110,9 @@ def test_neither_distance_nor_speed_tells_which_moves_longer(name):
 
 
 @every_cell
-def test_the_left_one_is_listed_first_in_half_of_the_groups(name):
+def test_the_left_one_is_listed_first_in_half_of_the_groups(name, drawn):
   listed = collections.Counter()
-  for group in _drawn(name, 200):
+  for group in drawn(name, 200):
     draft = group.drafts[0]
     left = min(draft.images[0].scene.props, key=lambda p: p.position_m[0])
     places = [left.color in option.split() for option in draft.options]

@@ -1,34 +1,11 @@
 """Answers are looked up in the scenes, by what the prompts name."""
 
 import collections
-import functools
 
 import pytest
 from scipy import stats
 
-from wm_abench import dimensions
-from wm_abench.questions import groups, vision
 from wm_abench.worlds import props as props_lib
-
-
-@functools.cache
-def _drawn(name, n=40):
-  cell = dimensions.CELLS[name]
-  drawn = []
-  for index in range(n):
-    for attempt in range(20):
-      request = groups.Request(cell, index, 0, attempt, simulate=None)
-      try:
-        drawn.append(vision.MAKERS[cell.dimension](request))
-        break
-      except groups.Rejected:
-        pass
-  assert len(drawn) == n
-  return drawn
-
-
-def _drafts(name):
-  return [draft for group in _drawn(name) for draft in group.drafts]
 
 
 def _word(prop):
@@ -36,28 +13,28 @@ def _word(prop):
 
 
 @pytest.mark.parametrize('name', ['v_c_apartment_table', 'v_c_tabletop'])
-def test_the_colour_is_that_of_the_only_prop_of_the_shape(name):
+def test_the_colour_is_that_of_the_only_prop_of_the_shape(name, drafts):
   alone = 0
-  for draft in _drafts(name):
+  for draft in drafts(name):
     props = draft.images[0].scene.props
     (asked,) = [p for p in props if draft.prompt.endswith(f'{_word(p)}?')]
     assert draft.options[draft.answer] == asked.color
     # Seeing colours without knowing whose is no help.
     assert {p.color for p in props} <= set(draft.options)
     alone += len(props) == 1
-  assert 0.2 < alone / len(_drafts(name)) < 0.5
+  assert 0.2 < alone / len(drafts(name)) < 0.5
 
 
-def test_the_shape_is_that_of_the_only_prop_of_the_colour():
-  for draft in _drafts('v_s_tabletop'):
+def test_the_shape_is_that_of_the_only_prop_of_the_colour(drafts):
+  for draft in drafts('v_s_tabletop'):
     props = draft.images[0].scene.props
     (asked,) = [p for p in props if f'the {p.color} object' in draft.prompt]
     assert draft.options[draft.answer] == f'a {_word(asked)}'
     assert {f'a {_word(p)}' for p in props} <= set(draft.options)
 
 
-def test_materials_are_the_same_where_the_answer_is_yes():
-  for draft in _drafts('v_m_tabletop'):
+def test_materials_are_the_same_where_the_answer_is_yes(drafts):
+  for draft in drafts('v_m_tabletop'):
     a, b = draft.images[0].scene.props
     same = a.material == b.material
     assert draft.options[draft.answer] == ('yes' if same else 'no')
@@ -66,12 +43,12 @@ def test_materials_are_the_same_where_the_answer_is_yes():
     assert f'the {_word(a)} and the {_word(b)}' in draft.prompt
 
 
-def test_no_material_nor_shape_nor_tint_tells_whether_they_are_the_same():
+def test_no_material_nor_shape_nor_tint_tells_whether_they_are_the_same(drawn):
   # The first prop's in both members; the second's is each one as often with
   # either answer over the crossing of 30 pairs, 4 rooms and 2 tints.
   second = {'yes': collections.Counter(), 'no': collections.Counter()}
   tints = collections.Counter()
-  for group in _drawn('v_m_tabletop', 240):
+  for group in drawn('v_m_tabletop', 240):
     for draft in group.drafts:
       prop = draft.images[0].scene.props[1]
       second[draft.options[draft.answer]][prop.material] += 1
@@ -84,9 +61,9 @@ def test_no_material_nor_shape_nor_tint_tells_whether_they_are_the_same():
 @pytest.mark.parametrize(
   'name', ['v_c_apartment_table', 'v_c_tabletop', 'v_s_tabletop']
 )
-def test_each_option_is_offered_about_as_often(name):
+def test_each_option_is_offered_about_as_often(name, drawn):
   offered = collections.Counter(
-    option for g in _drawn(name, 160) for option in g.drafts[0].options
+    option for g in drawn(name, 160) for option in g.drafts[0].options
   )
   assert len(offered) == (5 if name == 'v_s_tabletop' else 10)
   assert stats.chisquare([*offered.values()]).pvalue > 1e-4
