@@ -58,7 +58,7 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> None:
 
   Raises:
     UserError: the config names what there is not, the workdir was made with
-      other settings, or has no room.
+      other settings or has no room, or the host cannot render.
     ServiceError: a worker was killed.
   """
   folder = pathlib.Path(workdir)
@@ -168,6 +168,8 @@ def _make(config, planned: Sequence[shards.Shard], folder) -> None:
     config.seed, config.size_px, config.renderer, config.simulator
   )
   if missing:
+    if not config.simulator:  # Those bring renderers of their own.
+      print(names.way(config.renderer))
     _check_disk(config, missing, folder)
     with _told_how_to_go_on(), _terminable():
       if config.beam:

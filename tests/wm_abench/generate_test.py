@@ -15,6 +15,7 @@ import tensorflow_datasets as tfds
 from commons import errors
 from configs import wm_abench_generate
 from wm_abench import dataset, dimensions, generate, shards
+from wm_abench.render import mujoco
 
 ROOT = pathlib.Path(__file__).parents[2]
 CELLS = ('m_nav_indoor', 't_nav_indoor')
@@ -156,7 +157,9 @@ def test_a_run_that_is_stopped_again_and_again_ends_with_the_same_bytes(
     kept |= {p: t for p, t in now.items() if _record_of(p) in kept}
   _run(tmp_path, f'{ARG},workers=2')
   left = (2 * SHARDS - len(kept)) // 2
-  assert f'{4 * left} items of' in capsys.readouterr().out
+  said = capsys.readouterr().out
+  assert f'{4 * left} items of' in said
+  assert re.search(r'^MuJoCo 3.3.7 renders through (egl|osmesa)$', said, re.M)
   assert {p: _times(tmp_path)[p] for p in kept} == kept
   assert _contents(tmp_path) == _contents(whole)
 
@@ -286,3 +289,14 @@ def test_the_estimate_of_a_size_is_near(whole):
   for name, cell in results['cells'].items():
     about = generate.estimate_bytes(dimensions.CELLS[name], 16, 96)
     assert 0.25 < cell['bytes'] / about < 4
+
+
+def test_a_host_that_cannot_render_is_told_before_anything_is_made(
+  tmp_path, monkeypatch
+):
+  monkeypatch.setenv('MUJOCO_GL', 'glx')
+  mujoco.backend.cache_clear()
+  with pytest.raises(errors.UserError, match=r"'glx'.*egl, osmesa"):
+    _run(tmp_path)
+  mujoco.backend.cache_clear()
+  assert not (tmp_path / 'shards').exists()

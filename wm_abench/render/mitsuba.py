@@ -58,6 +58,11 @@ class MitsubaRenderer:
     self._options = mujoco.MjvOption()
     self._free = mujoco.MjvCamera()
 
+  @staticmethod
+  def way() -> str:
+    """In a line."""
+    return f'Mitsuba {mi.__version__} traces paths on the CPU'
+
   def render(
     self, model: mujoco.MjModel, data: mujoco.MjData, camera: base.Camera
   ) -> np.ndarray:

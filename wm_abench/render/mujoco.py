@@ -8,7 +8,6 @@ straight into the scene, so that any roll is possible, right below a thing too.
 import collections
 import functools
 import importlib
-import logging
 import os
 import subprocess
 import sys
@@ -48,7 +47,6 @@ def backend() -> str:
       text=True,
     )
     if ran.returncode == 0:
-      logging.getLogger(__name__).info('MuJoCo renders through %s', name)
       return name
     said = ran.stderr.strip().rpartition('\n')[2] or f'exit {ran.returncode}'
   raise errors.UserError(
@@ -80,6 +78,11 @@ class MujocoRenderer:
     )
     self._free = mujoco.MjvCamera()
     self._options = mujoco.MjvOption()
+
+  @staticmethod
+  def way() -> str:
+    """In a line; see `backend` for the error."""
+    return f'MuJoCo {mujoco.__version__} renders through {backend()}'
 
   def render(
     self, model: mujoco.MjModel, data: mujoco.MjData, camera: base.Camera

@@ -41,4 +41,5 @@ def test_every_name_opens_a_renderer_of_the_size():
     pytest.importorskip(name)
     renderer = names.open_renderer(name, 48)
     assert renderer.size_px == 48
+    assert names.way(name).lower().startswith(name)
     renderer.close()
