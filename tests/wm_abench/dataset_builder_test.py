@@ -4,7 +4,7 @@ import tensorflow_datasets as tfds
 from commons import errors
 from wm_abench import dataset, dataset_builder, dimensions, generation
 
-CELL = dimensions.CELLS['m_nav_indoor']
+CELL = dimensions.CELLS['m_nav_street']
 SETTINGS = generation.Settings(seed=2, size_px=96, renderer='mujoco')
 SPLITS = {'mini': 5, 'test': 9}
 
@@ -87,7 +87,7 @@ def test_a_cell_that_is_not_there_or_not_the_simulators_is_refused(tmp_path):
   with pytest.raises(ValueError, match='sr_nowhere'):
     dataset_builder.WmAbench(config='sr_nowhere', data_dir=tmp_path)
   settings = generation.Settings(0, 96, 'mujoco', 'maniskill')
-  with pytest.raises(errors.UserError, match=r'none.*m_nav_indoor'):
+  with pytest.raises(errors.UserError, match=r'none.*m_nav_street'):
     dataset_builder.WmAbench(
       config=CELL.name, data_dir=tmp_path, settings=settings
     )

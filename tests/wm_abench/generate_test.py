@@ -18,7 +18,7 @@ from wm_abench import dataset, dimensions, generate, shards
 from wm_abench.render import mujoco
 
 ROOT = pathlib.Path(__file__).parents[2]
-CELLS = ('m_nav_indoor', 't_nav_indoor')
+CELLS = ('m_nav_street', 't_nav_street')
 # Four groups of each, and each group a shard: there is much to stop between.
 ARG = f'cells={"+".join(CELLS)},items=16,size_px=96,seed=3'
 SHARDS = 8
@@ -117,7 +117,7 @@ def test_a_run_leaves_a_data_set_results_and_a_gallery(whole):
     )
     assert line.endswith(cell['audits']['verdict']) and ' 20 ' in line
   assert (whole / 'gallery.html').stat().st_size > 10_000
-  place = dataset.cell_folder(whole, 'm_nav_indoor')
+  place = dataset.cell_folder(whole, 'm_nav_street')
   builder = tfds.builder_from_directory(place)
   assert builder.info.splits['mini'].num_examples == 16
 

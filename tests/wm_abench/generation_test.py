@@ -12,7 +12,7 @@ from wm_abench.environments import base
 from wm_abench.questions import groups
 
 SETTINGS = generation.Settings(seed=5, size_px=96, renderer='mujoco')
-IMAGES = dimensions.CELLS['m_nav_indoor']
+IMAGES = dimensions.CELLS['m_nav_street']
 TEXTS = dimensions.CELLS['se_o_tabletop']
 
 
@@ -143,7 +143,7 @@ def test_a_maker_that_gives_up_each_time_is_an_error(monkeypatch):
 
   monkeypatch.setattr(generation.makers, 'draft', give_up)
   generator = generation.Generator(SETTINGS)
-  with pytest.raises(RuntimeError, match=r'm_nav_indoor/3.*attempt 19'):
+  with pytest.raises(RuntimeError, match=r'm_nav_street/3.*attempt 19'):
     generator.group(IMAGES, 3)
   assert generator.work['rejected'] == 20
   generator.close()

@@ -10,7 +10,7 @@ from commons import errors
 from wm_abench import dimensions, generation, workers
 
 SETTINGS = generation.Settings(seed=4, size_px=96, renderer='mujoco')
-CELL = dimensions.CELLS['m_nav_indoor']
+CELL = dimensions.CELLS['m_nav_street']
 TASKS = [workers.Task(CELL.name, i, i + 6) for i in range(0, 18, 6)]
 
 
