@@ -72,7 +72,7 @@ setuptools.setup(
       'nbclient>=0.10',
       'nbformat>=5.10',
       'pytest>=8',
-      'pytest-xdist>=3.6',
+      'pytest-xdist>=3.7',
       'ruff>=0.9',
       'apache-beam>=2.77',
       'mitsuba==3.9.1',
