@@ -20,9 +20,12 @@ mini: .venv/worlds.stamp
 	$(BIN)/python -m main --config=configs/wm_abench_generate.py \
 	  --workdir=runs/mini
 
-# The longest file first, so that no core waits for it at the end.
+# The longest file first, so that no core waits for it at the end. What XLA
+# compiled in one test or run is kept for the others.
 test: lint .venv/assets.stamp
-	JAX_PLATFORMS=cpu $(BIN)/python -m pytest -n 2 --dist loadfile \
+	JAX_PLATFORMS=cpu JAX_COMPILATION_CACHE_DIR=$(CURDIR)/.venv/xla \
+	JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.3 \
+	  $(BIN)/python -m pytest -n 2 --dist loadfile \
 	  --no-loadscope-reorder tests/end_to_end_test.py tests
 
 lint: .venv/dev.stamp
