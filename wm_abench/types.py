@@ -78,3 +78,64 @@ class Item:
   varies: str = ''
   factors: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   state: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+# How a reply ended: with an option; with words that name none; with the
+# model's refusal; stopped by a filter of its service's; stopped by the limit of
+# its length before it named an option; or not at all, for all the tries.
+ANSWERED, UNPARSED, REFUSED, BLOCKED, CUT, FAILED = STATUSES = (
+  'answered',
+  'unparsed',
+  'refused',
+  'blocked',
+  'cut',
+  'failed',
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Reply:
+  """What a model made of one item.
+
+  Attributes:
+    item: the item's name.
+    cell: the item's.
+    group: the item's.
+    order: the item's options in the order that they were shown in: order[0] is
+      the one that was labelled A.
+    turn: which of the orders it was shown in, from 0; only circular evaluation
+      has several.
+    answer: index into the item's options, from 0.
+    chosen: likewise; None unless status is ANSWERED.
+    status: one of STATUSES.
+    text: what the model wrote.
+    input_tokens: as its service counts them.
+    output_tokens: likewise.
+    seconds: from the question to the reply.
+    varies: the item's.
+    factors: the item's.
+  """
+
+  item: str
+  cell: str
+  group: str
+  order: tuple[int, ...]
+  turn: int
+  answer: int
+  chosen: int | None
+  status: str
+  text: str = ''
+  input_tokens: int = 0
+  output_tokens: int = 0
+  seconds: float = 0.0
+  varies: str = ''
+  factors: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+  @property
+  def right(self) -> bool:
+    return self.chosen == self.answer
+
+  @property
+  def chance(self) -> float:
+    """Accuracy of a guess."""
+    return 1 / len(self.order)
