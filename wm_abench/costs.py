@@ -20,7 +20,7 @@ _REPLY_TOKENS = {prompts.STRICT: 5, prompts.PAPER: 150}
 
 def _tiles_of_512(width: int, height: int) -> int:
   scale = min(1, 2048 / max(width, height))
-  scale = min(scale, 768 / min(width * scale, height * scale))
+  scale *= min(1, 768 / (min(width, height) * scale))
   tiles = math.ceil(width * scale / 512) * math.ceil(height * scale / 512)
   return 85 + 170 * tiles
 
