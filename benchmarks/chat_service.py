@@ -4,7 +4,8 @@
 
 The reply depends on the request alone: mostly a letter, now and then prose or a
 refusal. With `--faults SHARE` so many requests are met with a fault the first
-time: 429 with Retry-After, 500, silence, truncated JSON, or an empty reply.
+time, or with `--always` every time: 429 with Retry-After, 500, silence,
+truncated JSON, or an empty reply.
 GET /stats tells how many requests there were, how many different ones, and how
 often the one that was answered most was.
 """
@@ -28,11 +29,13 @@ class Service:
   """Args:
 
   faults: share of the requests that are met with one at first.
+  always: or every time.
   delay_s: before each reply.
   """
 
-  def __init__(self, faults: float, delay_s: float):
-    self._faults, self._delay_s = faults, delay_s
+  def __init__(self, faults: float, always: bool, delay_s: float):
+    self._faults, self._always = faults, always
+    self._delay_s = delay_s
     self._seen: set[str] = set()
     self._answered: collections.Counter[str] = collections.Counter()
     self._requests = 0
@@ -74,7 +77,8 @@ class Service:
     return True
 
   def _fault(self, key: str) -> str:
-    if key in self._seen or int(key[:8], 16) / 16**8 >= self._faults:
+    again = key in self._seen and not self._always
+    if again or int(key[:8], 16) / 16**8 >= self._faults:
       return ''
     return _FAULTS[int(key[8:16], 16) % len(_FAULTS)]
 
@@ -126,7 +130,7 @@ def _send(writer, status: int, body: str, more: Mapping[str, str] = {}) -> None:
 
 
 async def _run(args: argparse.Namespace) -> None:
-  service = Service(args.faults, args.delay_s)
+  service = Service(args.faults, args.always, args.delay_s)
   server = await asyncio.start_server(
     service.serve, '127.0.0.1', args.port, limit=2**26
   )
@@ -140,6 +144,7 @@ def main(argv: Sequence[str]) -> None:
   )
   parser.add_argument('--port', type=int, default=0, help='0: a free one')
   parser.add_argument('--faults', type=float, default=0.0, metavar='SHARE')
+  parser.add_argument('--always', action='store_true')
   parser.add_argument('--delay_s', type=float, default=0.0)
   asyncio.run(_run(parser.parse_args(argv)))
 

@@ -92,7 +92,7 @@ def estimate(
   }
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _size(path: str) -> tuple[int, int]:
   with Image.open(path) as image:
     return image.size
