@@ -196,6 +196,22 @@ def draw_scene(
   raise AssertionError(f'{background}: no start in {_DRAWS} draws')
 
 
+def shifted(scene: IndoorScene, action: str, share: float) -> IndoorScene:
+  """The scene whose start is so much of a move farther on.
+
+  Args:
+    scene: whose start it is.
+    action: one of ACTIONS.
+    share: of the move; below 0 it is the other way.
+  """
+  short = dataclasses.replace(
+    scene, step_m=share * scene.step_m, turn_deg=share * scene.turn_deg
+  )
+  start = _Pose(scene.x_m, scene.y_m, scene.heading_deg)
+  pose = _moved(short, start, action)
+  return dataclasses.replace(scene, **dataclasses.asdict(pose))
+
+
 def _moved(scene: IndoorScene, pose: _Pose, name: str) -> _Pose:
   match name:
     case 'forward' | 'backward':

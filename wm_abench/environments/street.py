@@ -175,6 +175,24 @@ def draw_scene(
   )
 
 
+def shifted(scene: StreetScene, action: str, share: float) -> StreetScene:
+  """The scene whose start is farther along its lane.
+
+  Args:
+    scene: whose start it is.
+    action: of ACTIONS; all but 'backward' lead ahead.
+    share: of FORWARD_M; below 0 it is the other way.
+
+  Raises:
+    UserError: the lane does not go on so far.
+  """
+  ahead = -share if action == 'backward' else share
+  start = lanes.shift(scene.start, ahead * FORWARD_M)
+  if start is None:
+    raise errors.UserError(f'no lane goes on {share} moves from {scene.start}')
+  return dataclasses.replace(scene, start=start)
+
+
 def _traffic(
   start: lanes.Pose, level: str, rng: np.random.Generator
 ) -> tuple[town.Standing, ...]:

@@ -1,9 +1,12 @@
 """Navigation: which view a move leads to (M-Nav), or two moves (T-Nav).
 
-All members of a group start at one place and have the same four views to choose
-from, each of which really follows from one member's moves. In T-Nav two first
-moves cross two second ones, so that neither move tells the answer alone, and in
-most designs indoors the same two moves come in both orders.
+All members of a group have the same four views to choose from, each of which
+really follows from one member's moves. Either all start at one place and their
+moves differ; in T-Nav two first moves then cross two second ones, so that
+neither tells the answer alone, and in most designs indoors the same two moves
+come in both orders. Or all make the same moves, from starts in a row that are
+less than a move apart: the view that is most like the start is then another
+member's as often as the right one.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +14,7 @@ import dataclasses
 import itertools
 import types as python_types
 
+from commons import errors
 from wm_abench import types
 from wm_abench.environments import base, indoor, street
 from wm_abench.questions import groups
@@ -19,8 +23,15 @@ _F, _B = base.Action('forward'), base.Action('backward')
 _L, _R = base.Action('turn_left'), base.Action('turn_right')
 Moves = tuple[base.Action, ...]
 
+# What tells the members of a group apart: a counterfactual action, or state.
+_MOVES, _START = VARIED = ('moves', 'start')
+# Of a move, how far the starts of a group are from the one that was drawn.
+# Their ends are a move on, so that of the four ends the right one is the
+# nearest to its start for one member, the second nearest for another, ...
+STARTS = (-0.9375, -0.3125, 0.3125, 0.9375)
+
 # Draws of a scene before the group is given up.
-_DRAWS = 16
+_DRAWS = 64
 
 
 def _crossed(firsts: Moves, seconds: Moves) -> tuple[Moves, ...]:
@@ -44,7 +55,7 @@ class _World:
   """An environment that is moved through.
 
   Attributes:
-    module: with BACKGROUNDS, FACTORS, EGO and draw_scene.
+    module: with BACKGROUNDS, FACTORS, EGO, draw_scene and shifted.
     opening: the prompt's first sentence.
     subject: who moves.
     words: of each action in a scene, what the subject does.
@@ -99,63 +110,92 @@ _WORLDS = {
 def move(request: groups.Request) -> types.Group:
   """M-Nav: forward, backward, a turn to the left and one to the right."""
   world = _WORLDS[request.cell.environment]
-  module = world.module
-  levels = request.levels(background=module.BACKGROUNDS, **module.FACTORS)
+  levels = _levels(request, world)
   return _group(request, world, levels, ((_F,), (_B,), (_L,), (_R,)), {})
 
 
 def two_moves(request: groups.Request) -> types.Group:
   """T-Nav: one of DESIGNS."""
   world = _WORLDS[request.cell.environment]
-  module = world.module
-  levels = request.levels(
-    design=world.designs, background=module.BACKGROUNDS, **module.FACTORS
-  )
+  levels = _levels(request, world, design=world.designs)
   design = levels.pop('design')
   return _group(request, world, levels, DESIGNS[design], {'design': design})
+
+
+def _levels(request: groups.Request, world: _World, **more) -> dict:
+  return request.levels(
+    varied=VARIED,
+    background=world.module.BACKGROUNDS,
+    **more,
+    **world.module.FACTORS,
+  )
 
 
 def _group(
   request: groups.Request,
   world: _World,
-  levels: Mapping,
+  levels: dict,
   sequences: Sequence[Moves],
   extra: Mapping,
 ) -> types.Group:
   module, name = world.module, request.cell.environment
-  scene, start = _start(request, module, levels, sequences)
-  options = [base.Shot(name, scene, moves, module.EGO) for moves in sequences]
-  x_m, y_m, _ = start.bodies['agent'].position_m
-  factors = {**levels, **extra, 'seed': scene.seed, 'x_m': x_m, 'y_m': y_m}
-  members = [
-    {
-      'prompt': _prompt(world, scene, moves),
-      'images': (base.Shot(name, scene, (), module.EGO),),
-      'factors': {**factors, 'moves': ', '.join(a.name for a in moves)},
-    }
-    for moves in sequences
-  ]
-  return groups.assemble(request, 'moves', options, members)
+  varied = levels.pop('varied')
+  plans = [(moves, 0.0) for moves in sequences]
+  if varied == _START:
+    moves = sequences[request.rng.integers(len(sequences))]
+    plans = [(moves, share) for share in STARTS]
+  scene, scenes = _start(request, module, levels, plans)
+  options, members = [], []
+  factors = {**levels, **extra, 'seed': scene.seed}
+  x_m, y_m, _ = request.simulate(name, scene, ())[0].bodies['agent'].position_m
+  factors |= {'x_m': x_m, 'y_m': y_m}
+  for (moves, share), own in zip(plans, scenes, strict=True):
+    options.append(base.Shot(name, own, moves, module.EGO))
+    told = ', '.join(action.name for action in moves)
+    members.append(
+      {
+        'prompt': _prompt(world, scene, moves),
+        'images': (base.Shot(name, own, (), module.EGO),),
+        'factors': {**factors, _MOVES: told, _START: share},
+      }
+    )
+  return groups.assemble(request, varied, options, members)
 
 
 def _start(
-  request: groups.Request, module, levels, sequences: Sequence[Moves]
-) -> tuple[base.Scene, base.State]:
-  """A scene in which all the moves are free and lead to different places."""
+  request: groups.Request,
+  module,
+  levels: Mapping,
+  plans: Sequence[tuple[Moves, float]],
+) -> tuple[base.Scene, list[base.Scene]]:
+  """A scene, and those of the members, whose moves are free and lead apart.
+
+  Args:
+    request: of the group.
+    module: of the environment.
+    levels: of the scene.
+    plans: of each member its moves, and where it starts, as in STARTS.
+  """
+  name = request.cell.environment
   for _ in range(_DRAWS):
     scene = module.draw_scene(rng=request.rng, **levels)
-    runs = [
-      request.simulate(request.cell.environment, scene, moves)
-      for moves in sequences
-    ]
+    try:
+      scenes = [module.shifted(scene, m[0].name, share) for m, share in plans]
+      runs = [
+        request.simulate(name, own, moves)
+        for own, (moves, _) in zip(scenes, plans, strict=True)
+      ]
+    except errors.UserError:  # No lane, or no free ground.
+      continue
     if any(state.facts['collided'] for run in runs for state in run):
       continue
-    places = [runs[0][0], *(run[-1] for run in runs)]
-    if all(
-      base.distance(a, b) >= groups.MIN_STATE_M
-      for a, b in itertools.combinations(places, 2)
-    ):
-      return scene, places[0]
+    ends = [run[-1] for run in runs]
+    pairs = [
+      *itertools.combinations(ends, 2),
+      *((run[0], run[-1]) for run in runs),
+    ]
+    if all(base.distance(a, b) >= groups.MIN_STATE_M for a, b in pairs):
+      return scene, scenes
   raise groups.Rejected('every start blocks a move')
 
 

@@ -25,6 +25,23 @@ def _group(shots, name, index, attempt=0):
   return navigation.MAKERS[cell.dimension](request)
 
 
+def _drawn(shots, name, index):
+  """A group as the data has it: of the first attempt that is not rejected."""
+  for attempt in range(8):
+    try:
+      return _group(shots, name, index, attempt)
+    except groups.Rejected:
+      pass
+  raise AssertionError(f'{name}/{index}: eight attempts were rejected')
+
+
+def _varied(shots, name, varied, count):
+  """The first groups of a cell that vary the moves, or the start."""
+  drawn = (_drawn(shots, name, index) for index in itertools.count())
+  own = (group for group in drawn if group.varies == varied)
+  return itertools.islice(own, count)
+
+
 @pytest.mark.parametrize('name', CELLS)
 def test_groups_keep_the_law_and_few_are_rejected(shots, name):
   rejected = 0
@@ -33,13 +50,14 @@ def test_groups_keep_the_law_and_few_are_rejected(shots, name):
       groups.check(_group(shots, name, index))
     except groups.Rejected:
       rejected += 1
-  assert rejected < 4
+  # Where two moves and four starts have to be free, a draw may be in vain.
+  assert rejected < 10
 
 
 @pytest.mark.parametrize('name', CELLS)
 def test_an_answer_is_where_its_moves_lead(shots, name):
   for index in range(3):
-    for draft in _group(shots, name, index).drafts:
+    for draft in _drawn(shots, name, index).drafts:
       right = draft.options[draft.answer]
       told = tuple(map(base.Action, draft.factors['moves'].split(', ')))
       assert right.actions == told and right.scene == draft.images[0].scene
@@ -49,7 +67,7 @@ def test_an_answer_is_where_its_moves_lead(shots, name):
 @pytest.mark.parametrize('name', CELLS)
 def test_ends_are_apart_from_each_other_and_from_the_start(shots, name):
   for index in range(6):
-    draft = _group(shots, name, index).drafts[0]
+    draft = _drawn(shots, name, index).drafts[0]
     states = [
       shots.simulate(s.environment, s.scene, s.actions)
       for s in (*draft.images, *draft.options)
@@ -59,12 +77,38 @@ def test_ends_are_apart_from_each_other_and_from_the_start(shots, name):
       assert base.distance(a[-1], b[-1]) >= groups.MIN_STATE_M
 
 
+@pytest.mark.parametrize('name', CELLS)
+def test_starts_that_vary_share_their_moves_and_no_rule_of_distance_wins(
+  shots, name
+):
+  group = next(_varied(shots, name, 'start', 1))
+  assert len({d.prompt for d in group.drafts}) == 1
+  assert len({d.factors['moves'] for d in group.drafts}) == 1
+  starts = [d.images[0].scene for d in group.drafts]
+  assert len(set(starts)) == 4
+  moves = group.drafts[0].options[0].actions
+  if len(moves) > 1 or moves[0].name.startswith('turn'):
+    return
+  ranks = set()
+  for draft in group.drafts:
+    shot = draft.images[0]
+    here = shots.simulate(name.split('_')[-1], shot.scene, ())[0]
+    ends = [
+      shots.simulate(name.split('_')[-1], o.scene, o.actions)[-1]
+      for o in draft.options
+    ]
+    far = [base.distance(here, end) for end in ends]
+    ranks.add(sorted(far).index(far[draft.answer]))
+  assert ranks == {0, 1, 2, 3}
+
+
 @pytest.mark.parametrize('name', CELLS[:2])
 def test_frames_of_options_are_apart(shots, name):
   rejected = 0
   for index in range(6):
-    group = _group(shots, name, index)
-    frames, _ = shots.shoot(group.drafts[0].options)
+    group = _drawn(shots, name, index)
+    seen = dict.fromkeys(s for d in group.drafts for s in d.images + d.options)
+    frames, _ = shots.shoot(tuple(seen))
     try:
       groups.check_frames(group, frames.get)
     except groups.Rejected:
@@ -82,8 +126,7 @@ def test_no_move_of_a_pair_tells_the_answer_alone(design):
 
 def test_designs_have_pairs_in_both_orders_indoors(shots):
   designs = collections.Counter()
-  for index in range(60):
-    group = _group(shots, 't_nav_indoor', index)
+  for group in _varied(shots, 't_nav_indoor', 'moves', 40):
     designs[group.drafts[0].factors['design']] += 1
     pairs = {o.actions for o in group.drafts[0].options}
     both = {p for p in pairs if p[0] != p[1] and p[::-1] in pairs}
@@ -94,21 +137,22 @@ def test_designs_have_pairs_in_both_orders_indoors(shots):
 
 
 def test_prompts_differ_in_the_moves_alone_and_give_their_size(shots):
-  group = _group(shots, 'm_nav_indoor', 0)
+  (group,) = _varied(shots, 'm_nav_indoor', 'moves', 1)
   scene = group.drafts[0].options[0].scene
   by_move = {d.factors['moves']: d.prompt for d in group.drafts}
   assert f'moves backward {scene.step_m:g} m' in by_move['backward']
   assert f'turns left by {scene.turn_deg:g} degrees' in by_move['turn_left']
   heads = {p.partition('Then')[0] for p in by_move.values()}
   assert len(heads) == 1 and len(set(by_move.values())) == 4
-  pair = _group(shots, 't_nav_street', 0).drafts[0]
+  (group,) = _varied(shots, 't_nav_street', 'moves', 1)
+  pair = group.drafts[0]
   assert pair.prompt.count('the car') == 1 and ', then it ' in pair.prompt
 
 
 def test_levels_of_all_nuisances_are_used(shots):
   seen = collections.defaultdict(set)
   for index in range(64):
-    factors = _group(shots, 'm_nav_indoor', index).drafts[0].factors
+    factors = _drawn(shots, 'm_nav_indoor', index).drafts[0].factors
     for name in ('background', *indoor.FACTORS):
       seen[name].add(factors[name])
   assert seen['background'] == set(indoor.BACKGROUNDS)
@@ -118,8 +162,7 @@ def test_levels_of_all_nuisances_are_used(shots):
 
 def test_the_order_of_options_tells_nothing(shots):
   places = np.zeros(4, int)
-  for index in range(40):
-    group = _group(shots, 'm_nav_indoor', index)
+  for group in _varied(shots, 'm_nav_indoor', 'moves', 40):
     forward = [d for d in group.drafts if d.factors['moves'] == 'forward']
     places[forward[0].answer] += 1
   assert places.min() >= 3
