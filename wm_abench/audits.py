@@ -29,26 +29,59 @@ LEVEL = 0.05
 _LEAST_EXPECTED = 5  # In a cell of a table; rarer levels are put together.
 _MOST_WORDS = 12  # Of answers; more are no vocabulary that a factor could tell.
 
+_COVERS = 'what is larger, or nearer the camera, covers more of the picture'
+_OPTIONS_SHARE = (
+  'options differ in the colours and sizes of things, which the pictures that'
+  ' are shown have in common with the right one'
+)
+_NAMED_ACTION = (
+  'where a group varies the action, the question names it, and the options side'
+  ' by side show what each of the four does; groups that vary the state instead'
+  ' leave this at chance'
+)
 # (cell or dimension, shortcut) -> why it cannot but be above or below chance.
 KNOWN: dict[tuple[str, str], str] = {
-  ('V-C', 'learned from colours'): 'the colour is what is asked for',
-  ('V-C', 'most of its colour'): 'the asked thing has the colour of the answer',
-  (
-    'V-C',
-    'least of its colour',
-  ): 'the asked thing has the colour of the answer',
-  ('SE-O', 'most of its colour'): 'the larger thing covers more of the picture',
-  (
-    'SE-O',
-    'least of its colour',
-  ): 'the larger thing covers more of the picture',
-  ('SE-O', 'learned from colours'): 'the larger thing covers more of it',
-  ('RQ', 'most of its colour'): 'more things cover more of the picture',
-  ('RQ', 'least of its colour'): 'more things cover more of the picture',
-  ('DQ', 'learned from colours'): 'more things cover more of the picture',
+  **dict.fromkeys(
+    [
+      ('V-C', 'learned from colours'),
+      ('V-C', 'learned from simple statistics'),
+      ('V-C', 'most of its colour'),
+      ('V-C', 'least of its colour'),
+    ],
+    'the colour is what is asked for',
+  ),
+  **dict.fromkeys(
+    [
+      ('SE-O', 'most of its colour'),
+      ('SE-O', 'least of its colour'),
+      ('SE-O', 'learned from colours'),
+      ('RQ', 'most of its colour'),
+      ('RQ', 'least of its colour'),
+      ('DQ', 'learned from colours'),
+      ('SR', 'learned from colours'),
+      ('SR', 'learned from simple statistics'),
+      ('V-S', 'learned from colours'),
+      ('SE-V', 'learned from colours'),
+      ('SE-V', 'learned from simple statistics'),
+    ],
+    _COVERS,
+  ),
   ('SE-V', 'a ring wide for the object'): (
     'a thing that is smaller in its ring is likelier to fit into the hole'
   ),
+  **dict.fromkeys(
+    [
+      ('SP', 'pixels nearest the last picture'),
+      ('SP', 'pixels farthest from the last picture'),
+      ('SP', 'colours nearest the last picture'),
+      ('SP', 'colours farthest from the last picture'),
+    ],
+    _OPTIONS_SHARE,
+  ),
+  **{
+    (dimension, shortcuts.BLIND): _NAMED_ACTION
+    for dimension in ('M-Nav', 'T-Nav', 'M-Man', 'T-Man', 'C-Man')
+  },
 }
 
 

@@ -1,7 +1,10 @@
 """Questions of arms at a kitchen counter: M-Man, T-Man and C-Man.
 
-A group is one start and four of `manipulation_acts`; its options are the four
-ends, and its members differ in nothing but the words of the act.
+A group is one start and four acts of `manipulation_acts`, and its members
+differ in nothing but the words of the act; or it is one act and four starts, in
+a row along which it moves a thing by more than they are apart: the end that is
+most like the start is then another member's as often as the right one. The
+options are the four ends.
 """
 
 from collections.abc import Sequence
@@ -21,6 +24,9 @@ COLORS = ('red', 'yellow', 'green', 'blue', 'purple')
 _LEFT, _RIGHT = manipulation.LEFT, manipulation.RIGHT
 _MIN_MOVE_M = 0.03  # What has been acted on must show it.
 _DISTANT_M = 0.03  # Between any two ends; groups.MIN_STATE_M is the least.
+_ACTION, _START = 'action', 'start_m'  # What varies in a group.
+# Starts along an act's way, in parts of it; see navigation.STARTS.
+_STARTS = (-0.9375, -0.3125, 0.3125, 0.9375)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +52,7 @@ _SETTINGS: dict[str, _Setting] = {
       'ways': manipulation_acts.push_ways,
       'heights': manipulation_acts.push_heights,
       'which': manipulation_acts.push_which,
+      'starts': manipulation_acts.push_one_way,
     },
     _PAIR_M,
     ('small',),
@@ -63,6 +70,7 @@ _SETTINGS: dict[str, _Setting] = {
       'ways': manipulation_acts.drop_ways,
       'opens': manipulation_acts.drop_opens,
       'onto': manipulation_acts.drop_onto,
+      'starts': manipulation_acts.drop_one_way,
     },
     ((0.0, 0.0), (0.18, 0.0), (-0.17, 0.02)),
     ('plate', 'bowl'),
@@ -72,6 +80,7 @@ _SETTINGS: dict[str, _Setting] = {
     {
       'way and pick': manipulation_acts.push_then_pick,
       'push and pick': manipulation_acts.push_one_pick_one,
+      'starts': manipulation_acts.push_then_pick_it,
     },
     _PAIR_M,
     ('small',),
@@ -88,6 +97,7 @@ _SETTINGS: dict[str, _Setting] = {
     {
       'ends': manipulation_acts.push_ends,
       'inward': manipulation_acts.push_inward,
+      'starts': manipulation_acts.push_both_away,
     },
     ((0.0, 0.0),),
   ),
@@ -106,6 +116,9 @@ _ALONE = (
   manipulation_acts.lift_grips,
   manipulation_acts.drop_ways,
   manipulation_acts.drop_opens,
+  manipulation_acts.push_one_way,
+  manipulation_acts.drop_one_way,
+  manipulation_acts.push_then_pick_it,
 )
 
 
@@ -131,7 +144,45 @@ def _make(request: groups.Request) -> types.Group:
     things[0].kind if setting.held else '',
     held_m=0.13,
   )
-  return _assemble(request, draw, scene, design(draw))
+  acts = design(draw)
+  if len(acts) == 1:
+    (act,) = acts
+    return _assemble(request, draw, _START, _row(scene, act))
+  plans = [_Plan(scene, 0.0, act) for act in acts]
+  return _assemble(request, draw, _ACTION, plans)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Plan:
+  """A member: where it starts, how far along the act's way, and the act."""
+
+  scene: manipulation.ManipulationScene
+  start_m: float
+  act: manipulation_acts.Act
+
+
+def _row(
+  scene: manipulation.ManipulationScene, act: manipulation_acts.Act
+) -> list[_Plan]:
+  """The same act from starts along the way that it moves the first thing."""
+  first = act.actions[0]
+  if first.name == 'carry':
+    way_m = np.array(first.values[:2])
+  else:
+    # 'push' names its thing before the heading, 'push_together' has two.
+    turn, far_m = np.radians(first.values[1]), first.values[2]
+    way_m = far_m * np.array([np.cos(turn), np.sin(turn)])
+  plans = []
+  for share in _STARTS:
+    thing = scene.things[0]
+    place = np.add(thing.position_m, share * way_m)
+    moved = dataclasses.replace(
+      thing, position_m=tuple(round(float(v), 4) for v in place)
+    )
+    own = dataclasses.replace(scene, things=(moved, *scene.things[1:]))
+    start_m = round(share * float(np.hypot(*way_m)), 4)
+    plans.append(_Plan(own, start_m, act))
+  return plans
 
 
 def _things(
@@ -166,51 +217,44 @@ def _things(
 def _assemble(
   request: groups.Request,
   draw: manipulation_acts.Draw,
-  scene: manipulation.ManipulationScene,
-  acts: Sequence[manipulation_acts.Act],
+  varies: str,
+  plans: Sequence[_Plan],
 ) -> types.Group:
-  start, ends = _simulate(request, scene, acts)
-  for a, b in itertools.combinations(ends, 2):
-    if base.distance(a, b) < _DISTANT_M:
+  runs = [_simulate(request, plan) for plan in plans]
+  for a, b in itertools.combinations(runs, 2):
+    if base.distance(a[-1], b[-1]) < _DISTANT_M:
       raise groups.Rejected('two ends are alike')
-  if all(base.distance(start, end) < _MIN_MOVE_M for end in ends):
+  if all(base.distance(run[0], run[-1]) < _MIN_MOVE_M for run in runs):
     raise groups.Rejected('nothing happened')
   camera = manipulation.CAMERAS[draw.levels['camera_pose']]
-  shots = [base.Shot(ENVIRONMENT, scene, a.actions, camera) for a in acts]
-  query = base.Shot(ENVIRONMENT, scene, (), camera)
   others = {
     f'object_{i + 1}': f'{t.color} {t.kind}' for i, t in enumerate(draw.things)
   }
-  places = [list(t.position_m) for t in draw.things]
-  members = [
-    {
-      'prompt': _prompt(len(scene.arms), act),
-      'images': (query,),
-      'factors': draw.levels
-      | others
-      | {'places_m': places, 'action': act.level},
-    }
-    for act in acts
-  ]
-  return groups.assemble(request, 'action', shots, members)
+  factors = draw.levels | others
+  factors['places_m'] = [list(t.position_m) for t in draw.things]
+  shots, members = [], []
+  for plan in plans:
+    act, scene = plan.act, plan.scene
+    shots.append(base.Shot(ENVIRONMENT, scene, act.actions, camera))
+    members.append(
+      {
+        'prompt': _prompt(len(scene.arms), act),
+        'images': (base.Shot(ENVIRONMENT, scene, (), camera),),
+        'factors': factors | {_ACTION: act.level, _START: plan.start_m},
+      }
+    )
+  return groups.assemble(request, varies, shots, members)
 
 
-def _simulate(
-  request: groups.Request,
-  scene: manipulation.ManipulationScene,
-  acts: Sequence[manipulation_acts.Act],
-) -> tuple[base.State, list[base.State]]:
-  """The start and the four ends; what a hand closes on it has to hold."""
-  ends = []
-  for act in acts:
-    try:
-      states = request.simulate(ENVIRONMENT, scene, act.actions)
-    except arms.Unreachable as e:
-      raise groups.Rejected(str(e)) from e
-    for action, state in zip(act.actions, states[1:], strict=True):
-      _check(action, scene, states[0], state)
-    ends.append(states[-1])
-  return states[0], ends
+def _simulate(request: groups.Request, plan: _Plan) -> tuple[base.State, ...]:
+  """The states of a plan; what a hand closes on it has to hold."""
+  try:
+    states = request.simulate(ENVIRONMENT, plan.scene, plan.act.actions)
+  except arms.Unreachable as e:
+    raise groups.Rejected(str(e)) from e
+  for action, state in zip(plan.act.actions, states[1:], strict=True):
+    _check(action, plan.scene, states[0], state)
+  return states
 
 
 def _check(

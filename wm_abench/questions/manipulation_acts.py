@@ -1,8 +1,8 @@
 """What arms at a kitchen counter may be asked to do: words beside actions.
 
-Each function is a design: for one draw of things it gives four acts, mostly a
+Each function is a design. For one draw of things it gives four acts, mostly a
 crossing of two choices of two, so that who reads only half of what is done is
-left with two options.
+left with two options; or it gives one act, for four starts.
 """
 
 from collections.abc import Callable, Sequence
@@ -75,6 +75,19 @@ def push_ways(draw: Draw) -> list[Act]:
   ]
 
 
+def push_one_way(draw: Draw) -> list[Act]:
+  way = [*_WAYS][draw.rng.integers(len(_WAYS))]
+  heading, words = _WAYS[way]
+  return [
+    Act(
+      way,
+      f'sets its fingers against {draw.the(0)} and pushes it 8 cm {words}, then'
+      ' takes its hand straight up',
+      (_do('push', 0, heading, 0.08, 0),),
+    )
+  ]
+
+
 def push_heights(draw: Draw) -> list[Act]:
   ways = _ACROSS if draw.rng.integers(2) else _ALONG
   low = 'low enough to touch it'
@@ -141,6 +154,19 @@ def drop_ways(draw: Draw) -> list[Act]:
   ]
 
 
+def drop_one_way(draw: Draw) -> list[Act]:
+  way = _ACROSS[draw.rng.integers(2)]
+  heading, words = _WAYS[way]
+  return [
+    Act(
+      way,
+      f'moves {draw.the(0)}, which it holds, 8 cm {words}, and then opens its'
+      ' fingers',
+      (_carry(heading, 0.08), _do('release')),
+    )
+  ]
+
+
 def drop_opens(draw: Draw) -> list[Act]:
   ways = _ACROSS if draw.rng.integers(2) else _ALONG
   return [
@@ -188,6 +214,10 @@ def push_then_pick(draw: Draw) -> list[Act]:
     _two_acts(draw, pushed, way, picked)
     for way, picked in itertools.product(_ALONG, (0, 1))
   ]
+
+
+def push_then_pick_it(draw: Draw) -> list[Act]:
+  return [_two_acts(draw, 0, _ALONG[draw.rng.integers(2)], 0)]
 
 
 def push_one_pick_one(draw: Draw) -> list[Act]:
@@ -239,11 +269,16 @@ def push_ends(draw: Draw) -> list[Act]:
   return _together(draw, {side: _ALONG for side in (_LEFT, _RIGHT)})
 
 
+def push_both_away(draw: Draw) -> list[Act]:
+  way = _ALONG[draw.rng.integers(2)]
+  return _together(draw, {side: (way,) for side in (_LEFT, _RIGHT)})
+
+
 def push_inward(draw: Draw) -> list[Act]:
   return _together(draw, {_LEFT: ('right', 'away'), _RIGHT: ('left', 'away')})
 
 
-def _together(draw: Draw, ways: dict[str, tuple[str, str]]) -> list[Act]:
+def _together(draw: Draw, ways: dict[str, tuple[str, ...]]) -> list[Act]:
   def words(side: str, way: str) -> str:
     end = f'{side} end' if way in _ACROSS else f'{side} half'
     return f'the {side} arm pushes the {end} of it 9 cm {_WAYS[way][1]}'

@@ -43,9 +43,18 @@ def test_groups_keep_the_law_and_few_draws_are_rejected(studios, cell):
   assert rejected <= 1
 
 
+def _varied(studios, cell, varied):
+  """The first group of a cell that varies the act, or the start."""
+  for index in range(20):
+    group, _ = _group(studios, cell, index)
+    if group.varies == varied:
+      return group
+  raise AssertionError(f'{cell.name}: no group varies {varied}')
+
+
 @pytest.mark.parametrize('cell', CELLS, ids=lambda c: c.name)
 def test_members_share_their_start_and_differ_in_words_alone(studios, cell):
-  group, _ = _group(studios, cell, 0)
+  group = _varied(studios, cell, 'action')
   assert len({d.images for d in group.drafts}) == 1
   assert group.drafts[0].images[0].actions == ()
   assert len({d.prompt for d in group.drafts}) == 4
@@ -53,12 +62,41 @@ def test_members_share_their_start_and_differ_in_words_alone(studios, cell):
     assert option.scene == group.drafts[0].images[0].scene
 
 
+@pytest.mark.parametrize(
+  'cell',
+  [c for c in CELLS if c.action in ('push', 'drop', 'push_pick')],
+  ids=lambda c: c.name,
+)
+def test_starts_that_vary_share_the_act_and_lie_along_its_way(studios, cell):
+  group = _varied(studios, cell, 'start_m')
+  assert len({d.prompt for d in group.drafts}) == 1
+  kind = group.drafts[0].factors['object_type']
+  ranks = set()
+  for draft in group.drafts:
+    (query,) = draft.images
+    right = draft.options[draft.answer]
+    assert right.scene == query.scene and query.actions == ()
+    start = studios.simulate(query.environment, query.scene, ())[0]
+    ends = [
+      studios.simulate(o.environment, o.scene, o.actions)[-1]
+      for o in draft.options
+    ]
+    here, *there = (
+      np.array(s.bodies[kind].position_m[:2]) for s in (start, *ends)
+    )
+    far = [np.linalg.norm(place - here) for place in there]
+    ranks.add(sorted(far).index(far[draft.answer]))
+  # So no rule of distance is right more often than a guess.
+  assert ranks == {0, 1, 2, 3}
+
+
 @pytest.mark.parametrize('cell', CELLS, ids=lambda c: c.name)
 def test_ends_are_apart_in_state_and_in_picture(studios, cell):
   for index in (1, 2):
     group, _ = _group(studios, cell, index)
-    query, options = group.drafts[0].images[0], group.drafts[0].options
-    frames, states = studios.shoot([query, *options])
+    options = group.drafts[0].options
+    queries = dict.fromkeys(d.images[0] for d in group.drafts)
+    frames, states = studios.shoot([*queries, *options])
     for a, b in itertools.combinations(options, 2):
       assert base.distance(states[a], states[b]) >= groups.MIN_STATE_M
     groups.check_frames(group, frames.get)
