@@ -15,14 +15,13 @@ at most 0.05.
 import collections
 from collections.abc import Iterator, Mapping, Sequence
 import dataclasses
-import json
 import math
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
-from wm_abench import dimensions, shortcuts, types
+from wm_abench import dimensions, factors, shortcuts, types
 
 MAX_ITEMS = 384  # Of a cell; whole groups, whether of two, three or four.
 LEVEL = 0.05
@@ -209,7 +208,9 @@ def _why_broken(members: Sequence[types.Item], options: int) -> str:
     return 'members vary different factors'
   answers = collections.defaultdict(set)
   for item in members:
-    level = _text(item.factors[item.varies]) if item.varies else item.name
+    level = (
+      factors.text(item.factors[item.varies]) if item.varies else item.name
+    )
     answers[level].add(item.options[item.answer])
   if len(answers) < options:
     return f'{members[0].varies} has but {len(answers)} levels'
@@ -237,7 +238,8 @@ def _independence(
     offered = np.array([[w in i.options for w in words] for i in sample])
     yield 'word', _chi_square(said.sum(0)[None], offered.sum(0)[None])
   at = np.eye(options)[position]
-  for name, levels in _factors(sample):
+  varied = {item.varies for item in sample}
+  for name, levels in factors.levels([i.factors for i in sample], varied):
     groups = _merged(levels, _LEAST_EXPECTED * options)
     if len(groups) < 2:
       continue
@@ -275,47 +277,6 @@ def _vocabulary(sample: Sequence[types.Item]) -> list[str]:
     return []
   words = sorted({o for item in sample for o in item.options})
   return words if len(words) <= _MOST_WORDS else []
-
-
-def _factors(
-  sample: Sequence[types.Item],
-) -> Iterator[tuple[str, list[str]]]:
-  """Of each factor but the varied ones its level in every item.
-
-  Numbers that take many values are cut at their quartiles, and lists are taken
-  apart.
-  """
-  varied = {item.varies for item in sample}
-  flat = [
-    {k: v for name, f in i.factors.items() for k, v in _parts(name, f)}
-    for i in sample
-  ]
-  names = {f'{n}': None for f in flat for n in f}
-  for name in names:
-    if name.partition('[')[0] in varied:
-      continue
-    values = [f.get(name, '') for f in flat]
-    if all(_is_number(v) for v in values) and len(set(values)) > 8:
-      edges = np.quantile(values, (0.25, 0.5, 0.75))
-      yield name, [str(np.searchsorted(edges, v)) for v in values]
-    else:
-      yield name, [_text(v) for v in values]
-
-
-def _parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-  if isinstance(value, list | tuple):
-    for i, part in enumerate(value):
-      yield from _parts(f'{name}[{i}]', part)
-  else:
-    yield name, value
-
-
-def _is_number(value: Any) -> bool:
-  return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _text(value: Any) -> str:
-  return json.dumps(value, sort_keys=True)
 
 
 def _merged(levels: Sequence[str], least: int) -> list[np.ndarray]:
