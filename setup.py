@@ -25,7 +25,7 @@ setuptools.setup(
   package_data={
     'coderl': ['report_template.html'],
     'coderl.models': ['embedded/*'],
-    'wm_abench': ['gallery_template.html'],
+    'wm_abench': ['gallery_template.html', 'report_template.html'],
   },
   install_requires=[
     'absl-py>=2.1',

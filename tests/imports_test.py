@@ -79,6 +79,7 @@ LAYERS = {
     'wm_abench.pipelines',
     'wm_abench.psychometrics',
     'wm_abench.registry',
+    'wm_abench.report',
     'wm_abench.samples',
     'wm_abench.shards',
     'wm_abench.shortcuts',
@@ -90,6 +91,7 @@ LAYERS = {
     'coderl.experiment',
     'coderl.train',
     'coderl.warm_start',
+    'wm_abench.evaluate',
     'wm_abench.generate',
   ],
 }

@@ -77,7 +77,7 @@ def fit(
 
 def threshold(scale: float, slope: float) -> float:
   """Where a curve is halfway up."""
-  return scale * np.log(2) ** (1 / slope)
+  return float(scale * np.log(2) ** (1 / slope))
 
 
 def curve(

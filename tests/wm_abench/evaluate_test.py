@@ -1,0 +1,232 @@
+import dataclasses
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+
+from commons import errors
+from configs import wm_abench_eval
+from tests.wm_abench import synthetic
+from wm_abench import dataset, evaluate
+
+ROOT = pathlib.Path(__file__).parents[2]
+CELLS = ('sr_tabletop', 'v_c_tabletop', 'm_nav_street')
+ITEMS = len(CELLS) * 4 * 4
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+  folder = tmp_path_factory.mktemp('data')
+  synthetic.write(folder, CELLS, groups=4)
+  return folder
+
+
+class Service:
+  """benchmarks/chat_service.py as a process of its own."""
+
+  def __init__(self, *arguments: str):
+    command = [sys.executable, 'benchmarks/chat_service.py', *arguments]
+    self.process = subprocess.Popen(
+      command, cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    self.root = f'http://127.0.0.1:{int(self.process.stdout.readline())}'
+
+  def stats(self):
+    with urllib.request.urlopen(f'{self.root}/stats') as answer:
+      return json.load(answer)
+
+
+@pytest.fixture
+def serve():
+  started = []
+
+  def start(*arguments: str) -> Service:
+    started.append(Service(*arguments))
+    return started[-1]
+
+  yield start
+  for service in started:
+    service.process.kill()
+    service.process.wait()
+
+
+@pytest.fixture(autouse=True)
+def _key(monkeypatch):
+  monkeypatch.setenv('RULE_API_KEY', 'unused')
+  # `run` sets it for the workdir.
+  monkeypatch.setenv('INSPECT_CACHE_DIR', '')
+
+
+def _config(data, model, arguments='', **fields):
+  config = wm_abench_eval.get_config(f'model={model},data={data}{arguments}')
+  config.display = 'none'
+  for name, value in fields.items():
+    config[name] = value
+  return config
+
+
+def _replies(workdir):
+  """By model, of each item and turn, all but times and tokens."""
+  found = {}
+  for path in sorted((workdir / 'replies').glob('*.jsonl')):
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for row in rows:
+      del row['seconds'], row['input_tokens'], row['output_tokens']
+    found[path.stem] = rows
+  return found
+
+
+def test_a_run_leaves_scores_a_page_and_logs(data, tmp_path, capsys):
+  evaluate.run(_config(data, 'random+nearest+oracle'), str(tmp_path))
+  results = json.loads((tmp_path / 'results.json').read_text())
+  assert [*results['models']] == ['random', 'nearest', 'oracle']
+  assert (tmp_path / 'report.html').is_file()
+  replies = _replies(tmp_path)
+  assert {len(own) for own in replies.values()} == {ITEMS}
+  assert all(r['chosen'] == r['answer'] for r in replies['oracle'])
+  assert [*(tmp_path / 'logs' / 'oracle').glob('*.eval')]
+  assert 'oracle' in capsys.readouterr().out
+
+
+def test_faults_of_a_service_change_nothing(data, tmp_path, serve):
+  runs = {}
+  for share in ('0', '0.5'):
+    service = serve('--faults', share)
+    config = _config(
+      data, 'openai-api/rule/rule', base_url=f'{service.root}/v1', try_s=5
+    )
+    evaluate.run(config, str(tmp_path / share))
+    stats = service.stats()
+    assert stats['different'] == stats['answered'] == ITEMS
+    assert stats['most'] == 1, 'a reply that had come was asked for again'
+    runs[share] = (
+      _replies(tmp_path / share),
+      json.loads((tmp_path / share / 'results.json').read_text())['models'],
+      stats['requests'],
+    )
+  assert runs['0'][:2] == runs['0.5'][:2]
+  assert runs['0'][2] == ITEMS < runs['0.5'][2]
+  statuses = [r['status'] for own in runs['0'][0].values() for r in own]
+  assert {'answered', 'refused'} <= set(statuses)
+
+
+def test_a_run_that_is_killed_asks_only_what_was_not_answered(
+  data, tmp_path, serve
+):
+  service = serve('--delay_s', '0.5')
+  at_a_time = 4
+  command = [
+    *(sys.executable, '-m', 'main', f'--workdir={tmp_path / "killed"}'),
+    '--config=configs/wm_abench_eval.py:model=openai-api/rule/rule,'
+    f'data={data},base_url={service.root}/v1',
+    f'--config.connections={at_a_time}',
+    '--config.display=none',
+  ]
+  first = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
+  deadline = time.monotonic() + 120
+  while service.stats()['answered'] < ITEMS // 3:
+    assert time.monotonic() < deadline and first.poll() is None
+    time.sleep(0.05)
+  os.killpg(first.pid, signal.SIGKILL)
+  first.wait()
+  time.sleep(1)  # What was on its way is answered to no one.
+  before = service.stats()
+  assert before['answered'] < ITEMS
+  subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+  after = service.stats()
+  assert after['answered'] == ITEMS
+  # Each task asks so many at a time.
+  on_the_way = at_a_time * len(CELLS)
+  assert after['requests'] <= ITEMS + on_the_way
+  config = _config(data, 'openai-api/rule/rule', base_url=f'{service.root}/v1')
+  evaluate.run(config, str(tmp_path / 'whole'))
+  assert _replies(tmp_path / 'killed') == _replies(tmp_path / 'whole')
+
+
+def test_a_finished_run_asks_nothing_again(data, tmp_path, serve):
+  service = serve()
+  config = _config(data, 'openai-api/rule/rule', base_url=f'{service.root}/v1')
+  evaluate.run(config, str(tmp_path))
+  first = (tmp_path / 'results.json').read_bytes()
+  evaluate.run(config, str(tmp_path))
+  assert service.stats()['requests'] == ITEMS
+  assert (tmp_path / 'results.json').read_bytes() == first
+
+
+def test_a_service_that_is_down_leaves_every_item_counted(
+  data, tmp_path, serve, capsys
+):
+  service = serve('--faults', '1', '--always')
+  config = _config(
+    data,
+    'openai-api/rule/rule',
+    base_url=f'{service.root}/v1',
+    try_s=1,
+    all_tries_s=2,
+  )
+  evaluate.run(config, str(tmp_path / 'down'))
+  (replies,) = _replies(tmp_path / 'down').values()
+  assert len(replies) == ITEMS
+  failed = sum(r['status'] == 'failed' for r in replies)
+  assert failed
+  assert f'{failed} of {ITEMS} items have no reply' in capsys.readouterr().err
+
+
+def test_an_item_whose_picture_is_broken_is_named_and_counted(tmp_path, capsys):
+  items = synthetic.items('sr_tabletop', 2)
+  bad = dataclasses.replace(items[3], images=(b'\xff\xd8\xff', b'\xff\xd8\xff'))
+  items[3] = bad
+  path = dataset.shard_path(tmp_path, 'sr_tabletop', 'mini', 0, 1)
+  dataset.write_shard(path, items)
+  dataset.finish(tmp_path, 'sr_tabletop', 'mini', [len(items)])
+  evaluate.run(_config(tmp_path, 'oracle'), str(tmp_path / 'run'))
+  (replies,) = _replies(tmp_path / 'run').values()
+  statuses = [r['status'] for r in replies]
+  assert statuses.count('failed') == 1 and statuses[3] == 'failed'
+  said = capsys.readouterr().err
+  assert bad.name in said and 'does not decode' in said
+
+
+def test_a_dry_run_asks_nothing_and_leaves_nothing(data, tmp_path, capsys):
+  evaluate.run(
+    _config(data, 'oracle', ',dry_run,circular'), str(tmp_path / 'dry')
+  )
+  said = capsys.readouterr().out
+  assert f'{ITEMS} items, {4 * ITEMS} requests' in said
+  assert not (tmp_path / 'dry').exists()
+
+
+@pytest.mark.parametrize(
+  'model, said',
+  [
+    ('gpt', 'choices: PROVIDER/MODEL, nearest, oracle, random'),
+    ('opnai/gpt-4o', "did you mean 'openai'"),
+    ('openai/gpt-4o', 'OPENAI_API_KEY'),
+    ('openai-api/acme/m', 'ACME_API_KEY'),
+    ('anthropic/claude', 'pip install anthropic'),
+    ('baseline/none', 'choices: nearest, oracle, random'),
+    ('', 'names no model'),
+  ],
+)
+def test_models_that_cannot_be_asked(model, said, data, tmp_path, monkeypatch):
+  for name in ('OPENAI_API_KEY', 'OPENAI_BASE_URL'):
+    monkeypatch.delenv(name, raising=False)
+  with pytest.raises(errors.UserError, match=said):
+    evaluate.run(_config(data, model), str(tmp_path / 'run'))
+  assert not (tmp_path / 'run').exists()
+
+
+def test_a_workdir_of_other_questions_is_refused(data, tmp_path):
+  evaluate.run(_config(data, 'oracle'), str(tmp_path))
+  with pytest.raises(errors.UserError, match='protocol=strict, not paper'):
+    evaluate.run(_config(data, 'oracle', ',protocol=paper'), str(tmp_path))
+  other = tmp_path / 'other'
+  synthetic.write(other, CELLS, groups=4, seed=1)
+  with pytest.raises(errors.UserError, match='digest='):
+    evaluate.run(_config(other, 'oracle'), str(tmp_path))

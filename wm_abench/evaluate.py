@@ -1,0 +1,242 @@
+"""Data set -> vision-language models -> scores -> report.
+
+A workdir holds
+
+  manifest.json   what is asked, of which data
+  logs/           Inspect's logs, a folder a model: `inspect view --log-dir`
+  cache/          every reply that came, so that none is paid for twice
+  replies/        a model's replies as JSON lines
+  results.json    scores with intervals, analyses
+  report.html     figures/
+
+Killed at any moment, the same command asks only what was not answered.
+"""
+
+import collections
+from collections.abc import Mapping, Sequence
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import re
+import sys
+from typing import Any
+
+import inspect_ai
+from inspect_ai import model
+import ml_collections
+
+from commons import errors
+from wm_abench import (
+  analysis,
+  costs,
+  registry,  # noqa: F401  Else Inspect knows none of our providers.
+  report,
+  scoring,
+  shards,
+  tasks,
+  types,
+  unpacked,
+)
+
+# Models that need no key, by the names that they go by here.
+SHORT = {
+  'random': 'baseline/random',
+  'nearest': 'baseline/nearest',
+  'oracle': 'baseline/oracle',
+}
+# Inspect's best known; each says itself which key or package it lacks.
+PROVIDERS = (
+  'anthropic',
+  'azureai',
+  'bedrock',
+  'google',
+  'grok',
+  'hf',
+  'mistral',
+  'ollama',
+  'openai',
+  'openai-api',
+  'openrouter',
+  'sglang',
+  'together',
+  'vllm',
+)
+# Of a sample whose reply did not come, beside the retries of a request.
+_SAMPLE_RETRIES = 2
+_WORST = 6  # Items of each model on the page.
+
+
+def run(config: ml_collections.ConfigDict, workdir: str) -> None:
+  """Asks each of the config's models, scores, analyses and reports.
+
+  Raises:
+    UserError: the config names what there is not, the data has no such items,
+      or the workdir is of another run.
+  """
+  folder = pathlib.Path(workdir)
+  setup = tasks.Setup(**config.setup)
+  names = _names(config.models)
+  if config.dry_run:
+    print(costs.table(costs.estimate(tasks.questions(setup), setup)))
+    return
+  if not names:
+    raise errors.UserError('config.models names no model')
+  models = {name: _model(name, config) for name in names}
+  asked = tasks.questions(setup)
+  manifest = _keep_settings(asked, setup, folder)
+  replies = {
+    name: _ask(config, name, one, asked, setup, folder)
+    for name, one in models.items()
+  }
+  results = {
+    'manifest': manifest,
+    'models': scoring.summarise(replies, config.seed),
+    'analyses': analysis.analyse(replies, config.seed),
+  }
+  shards.save(folder / 'results.json', results)
+  page = report.write(folder, results, _shown(replies, asked))
+  print(report.table(results))
+  print(f'{page}; the logs: inspect view --log-dir {folder / "logs"}')
+
+
+def _names(listed: str) -> list[str]:
+  return list(dict.fromkeys(filter(None, map(str.strip, listed.split(',')))))
+
+
+def _model(name: str, config) -> model.Model:
+  """The model, its provider loaded; nothing is asked yet.
+
+  Raises:
+    UserError: no such provider, or what it needs is not there.
+  """
+  full = SHORT.get(name, name)
+  if '/' not in full:
+    raise errors.unknown('model', name, (*SHORT, 'PROVIDER/MODEL'))
+  try:
+    return model.get_model(full, base_url=config.base_url or None)
+  except errors.UserError:
+    raise
+  # Inspect's own class of such errors, for a key or a package that is not
+  # there, derives from Exception alone and is not public.
+  except Exception as e:
+    if 'not recognized' in str(e):
+      provider = full.partition('/')[0]
+      raise errors.unknown('provider', provider, PROVIDERS) from e
+    said = re.sub(r'\[/?[a-z]+\]|ERROR:', '', str(e))
+    raise errors.UserError(f'model {name!r} cannot be asked: {said}') from e
+
+
+def _keep_settings(
+  asked: Mapping[str, Sequence[unpacked.Question]],
+  setup: tasks.Setup,
+  folder: pathlib.Path,
+) -> dict[str, Any]:
+  """Writes what is asked, or checks that it is what was asked before.
+
+  Raises:
+    UserError: the workdir holds answers to other questions.
+  """
+  digest, items = hashlib.sha256(), 0
+  for question in (q for own in asked.values() for q in own):
+    digest.update(json.dumps(_content(question)).encode())
+    items += 1
+  wanted = dataclasses.asdict(setup)
+  wanted |= {'items': items, 'digest': digest.hexdigest()}
+  path = folder / 'manifest.json'
+  if not path.is_file():
+    shards.save(path, wanted)
+    return wanted
+  had = shards.load(path)
+  for name, value in wanted.items():
+    if name != 'data' and had.get(name) != value:
+      raise errors.UserError(
+        f'{str(folder)!r} holds answers with {name}={had.get(name)}, not'
+        f' {value}: give another workdir, or the same questions'
+      )
+  return had
+
+
+def _content(question: unpacked.Question) -> list[Any]:
+  """What is asked, wherever its pictures are."""
+  pictures = [pathlib.Path(p).name for p in question.images]
+  options = [pathlib.Path(o).name for o in question.options]
+  return [question.name, question.prompt, pictures, options, question.answer]
+
+
+def _ask(
+  config,
+  name: str,
+  one: model.Model,
+  asked: Mapping[str, Sequence[unpacked.Question]],
+  setup: tasks.Setup,
+  folder: pathlib.Path,
+) -> list[types.Reply]:
+  """A model's replies to all questions, in their order."""
+  # Where Inspect looks for replies that came before.
+  os.environ['INSPECT_CACHE_DIR'] = os.fspath(folder / 'cache')
+  plain = re.sub(r'[^\w.-]', '_', name)
+  _, logs = inspect_ai.eval_set(
+    [tasks.dimension_task(c, own, setup) for c, own in asked.items()],
+    model=one,
+    log_dir=os.fspath(folder / 'logs' / plain),
+    display=config.display,
+    log_images=False,
+    # A sample that fails is counted, and the log is marked as not finished, so
+    # that the same command asks again.
+    fail_on_error=True,
+    continue_on_fail=True,
+    score_on_error=True,
+    retry_on_error=_SAMPLE_RETRIES,
+    retry_attempts=1,
+    max_connections=config.connections or None,
+    max_samples=config.connections or None,
+    attempt_timeout=config.try_s,
+    timeout=config.all_tries_s,
+  )
+  place = {
+    (q.name, turn): (i, turn)
+    for i, q in enumerate(q for own in asked.values() for q in own)
+    for turn in range(len(q.options))
+  }
+  found = [r for log in logs for r in tasks.replies_in(log.location)]
+  found.sort(key=lambda r: place[r.item, r.turn])
+  path = folder / 'replies' / f'{plain}.jsonl'
+  path.parent.mkdir(exist_ok=True)
+  lines = [json.dumps(dataclasses.asdict(reply)) + '\n' for reply in found]
+  path.write_text(''.join(lines), encoding='utf-8')
+  _say_what_failed(name, found)
+  return found
+
+
+def _shown(
+  replies: Mapping[str, Sequence[types.Reply]],
+  asked: Mapping[str, Sequence[unpacked.Question]],
+) -> dict[str, list[report.Shown]]:
+  """Of each model some items that it got wrong and others got right."""
+  questions = {q.name: q for own in asked.values() for q in own}
+  right = collections.Counter(
+    r.item for own in replies.values() for r in own if r.right
+  )
+  shown = {}
+  for name, own in replies.items():
+    wrong = [r for r in own if not r.right and r.item in questions]
+    wrong.sort(key=lambda r: (-right[r.item], r.item, r.turn))
+    # Of different cells, as far as there are.
+    first = {r.cell: r for r in reversed(wrong)}
+    chosen = sorted(first.values(), key=wrong.index)[:_WORST]
+    shown[name] = [report.Shown(questions[r.item], r) for r in chosen]
+  return shown
+
+
+def _say_what_failed(name: str, found: Sequence[types.Reply]) -> None:
+  failed = [reply for reply in found if reply.status == types.FAILED]
+  for reply in failed[:_WORST]:
+    print(f'{name}: {reply.item}: {reply.text}', file=sys.stderr)
+  if failed:
+    print(
+      f'{name}: {len(failed)} of {len(found)} items have no reply and count as'
+      ' wrong; the same command asks them again',
+      file=sys.stderr,
+    )
