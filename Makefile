@@ -1,5 +1,6 @@
 # make run    trains the embedded default and reports into runs/coderl
 # make mini   generates WM-ABench's small set and its gallery into runs/mini
+# make eval   asks WM-ABench's models that need no key; report in runs/eval
 # make test   lints and tests
 # Each installs what is missing into .venv, and what the worlds are made of into
 # the user's cache. PYTHON=python3.12 picks another Python.
@@ -9,7 +10,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet \
   --disable-pip-version-check -c constraints.txt
 
-.PHONY: run mini test lint
+.PHONY: run mini eval test lint
 .DELETE_ON_ERROR:
 
 run: .venv/run.stamp
@@ -19,6 +20,11 @@ run: .venv/run.stamp
 mini: .venv/worlds.stamp
 	$(BIN)/python -m main --config=configs/wm_abench_generate.py \
 	  --workdir=runs/mini
+
+eval: .venv/eval.stamp
+	test -f runs/mini/results.json || $(MAKE) mini
+	$(BIN)/python -m main --config=configs/wm_abench_eval.py \
+	  --workdir=runs/eval
 
 # The longest file first, so that no core waits for it at the end. What XLA
 # compiled in one test or run is kept for the others.
@@ -53,6 +59,10 @@ $(BIN)/python:
 	$(INSTALL) -e '.[wm]'
 	$(BIN)/python -m wm_abench.assets
 	@touch $@ .venv/run.stamp
+
+.venv/eval.stamp: .venv/worlds.stamp
+	$(INSTALL) -e '.[wm,eval]'
+	@touch $@ .venv/run.stamp .venv/worlds.stamp
 
 .venv/assets.stamp: .venv/dev.stamp
 	$(BIN)/python -m wm_abench.assets
