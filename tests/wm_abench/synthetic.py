@@ -41,7 +41,11 @@ def items(cell: str, groups: int, seed: int = 0, size_px: int = 32):
           options=options,
           answer=member,
           varies='level',
-          factors={'level': member, 'color': f'{group % 3}', 'gap_m': 0.1},
+          factors={
+            'level': member,
+            'color': f'{group % 3}',
+            'difficulty': 1 + group % 3,
+          },
           state={},
         )
       )

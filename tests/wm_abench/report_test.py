@@ -1,0 +1,111 @@
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from tests.wm_abench import synthetic
+from wm_abench import analysis, report, scoring, types, unpacked
+
+CELLS = ('sr_tabletop', 'cq_tabletop', 'm_nav_street')
+BROWSER = shutil.which('chromium')
+SAID = 'I <b>think</b> it is "B" & no more'
+
+
+def _replies(questions, ability):
+  rng = np.random.default_rng(0)
+  for q in questions:
+    right = rng.random() < ability
+    chosen = q.answer if right else (q.answer + 1) % len(q.options)
+    yield types.Reply(
+      item=q.name,
+      cell=q.cell,
+      group=q.group,
+      order=tuple(range(len(q.options)))[::-1],
+      turn=0,
+      answer=q.answer,
+      chosen=chosen,
+      status=types.ANSWERED,
+      text=SAID,
+      varies=q.varies,
+      factors=q.factors,
+    )
+
+
+@pytest.fixture(scope='module')
+def written(tmp_path_factory):
+  folder = tmp_path_factory.mktemp('run')
+  questions = [
+    unpacked.question(item, folder / 'pictures')
+    for cell in CELLS
+    for item in synthetic.items(cell, 12)
+  ]
+  replies = {
+    'good/model': [*_replies(questions, 0.9)],
+    'weak': [*_replies(questions, 0.3)],
+  }
+  results = {
+    'manifest': {
+      'items': len(questions),
+      'protocol': 'strict',
+      'circular': False,
+      'seed': 0,
+    },
+    'models': scoring.summarise(replies, 0),
+    'analyses': analysis.analyse(replies, 0),
+  }
+  named = {q.name: q for q in questions}
+  wrong = [r for r in replies['weak'] if not r.right]
+  shown = {'weak': [report.Shown(named[r.item], r) for r in wrong[::5]]}
+  return folder, results, shown, report.write(folder, results, shown)
+
+
+def test_the_same_results_give_the_same_bytes(written):
+  folder, results, shown, page = written
+  files = [page, *sorted((folder / 'figures').glob('*.png'))]
+  before = [path.read_bytes() for path in files]
+  report.write(folder, results, shown)
+  assert [path.read_bytes() for path in files] == before
+  assert [p.stem for p in files[1:]] == ['curves', 'dimensions', 'entanglement']
+
+
+def test_the_page_asks_for_nothing_from_any_network(written):
+  text = written[-1].read_text()
+  sources = re.findall(r'(?:src|href)="([^"]*)"', text)
+  assert sources and all(
+    s.startswith('data:image/') or s == 'logs/' for s in sources
+  )
+  assert '<script' not in text and 'url(' not in text
+
+
+def test_numbers_on_the_page_are_those_of_the_results(written):
+  _, results, _, page = written
+  text = page.read_text()
+  for model in results['models'].values():
+    own = model['all']
+    assert f'{own["corrected"]:.3f} [{own["corrected_low"]:.3f}' in text
+  assert 'published (arXiv 2506.21876), on the original data' in text
+  assert f'{results["models"]["weak"]["all"]["accuracy"]:.3f}' in report.table(
+    results
+  )
+
+
+def test_what_a_model_said_is_text_and_no_markup(written):
+  assert SAID not in written[-1].read_text()
+  assert 'I &lt;b&gt;think&lt;/b&gt;' in written[-1].read_text()
+
+
+@pytest.mark.skipif(BROWSER is None, reason='there is no chromium')
+def test_a_browser_shows_the_page(written, tmp_path):
+  page = written[-1]
+  command = [
+    *(BROWSER, '--headless', '--no-sandbox', '--disable-gpu'),
+    f'--user-data-dir={tmp_path}',
+    *('--virtual-time-budget=5000', '--dump-dom', page.as_uri()),
+  ]
+  shown = subprocess.run(
+    command, capture_output=True, text=True, timeout=120, check=True
+  ).stdout
+  assert shown.count('<h2>') >= 8
+  assert 'good/model' in shown and 'Heat map' in shown
