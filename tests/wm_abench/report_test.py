@@ -39,7 +39,7 @@ def written(tmp_path_factory):
   questions = [
     unpacked.question(item, folder / 'pictures')
     for cell in CELLS
-    for item in synthetic.items(cell, 12)
+    for item in synthetic.items(cell, 18)
   ]
   replies = {
     'good/model': [*_replies(questions, 0.9)],
