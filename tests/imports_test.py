@@ -40,6 +40,7 @@ LAYERS = {
     'coderl.tokens',
     'wm_abench.environments',
     'wm_abench.factors',
+    'wm_abench.models',
     'wm_abench.render',
     'wm_abench.simulators',
   ],
@@ -83,6 +84,8 @@ LAYERS = {
     'wm_abench.samples',
     'wm_abench.shards',
     'wm_abench.shortcuts',
+    'wm_abench.sitting',
+    'wm_abench.trial',
     'wm_abench.tasks',
     'wm_abench.workers',
   ],
@@ -93,6 +96,8 @@ LAYERS = {
     'coderl.warm_start',
     'wm_abench.evaluate',
     'wm_abench.generate',
+    'wm_abench.learn',
+    'wm_abench.play',
   ],
 }
 # Of ours, main imports these alone: it answers a mistake on the command line

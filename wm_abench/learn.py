@@ -1,0 +1,352 @@
+"""Trains a small policy on generated items and measures it on held-out groups.
+
+In order: read items, their pictures decoded once; hold every n-th group of a
+cell out; train on whole groups, so that members that share all but one factor
+stand side by side; save the policy; answer the held-out items with it as any
+user would.
+"""
+
+from collections.abc import Iterator, Sequence
+import functools
+import json
+import pathlib
+import time
+from typing import Any, NamedTuple
+
+import flax.serialization
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+import optax
+import tqdm
+
+from commons import errors, estimates
+from wm_abench import dataset, dimensions, samples, types
+from wm_abench.models import decoder, policy
+
+Array = jax.Array
+_HOW = 'Answer with the letter alone: {}.'
+_LETTERS = 'ABCDEF'
+
+
+class State(NamedTuple):
+  """All that a step changes, and how many there were."""
+
+  params: Any
+  moments: Any
+  step: Array
+
+
+class Answers(NamedTuple):
+  """Of a batch's rows.
+
+  right_B: int32 label of the right option, from 0.
+  group_B: int32; equal for the members of a group.
+  """
+
+  right_B: np.ndarray
+  group_B: np.ndarray
+
+
+def conversation(item: types.Item, order: Sequence[int]) -> list[str | bytes]:
+  """An item as evaluation puts it, its options in an order.
+
+  Args:
+    item: to ask.
+    order: indices into its options; order[0] is labelled A.
+  """
+  labels = _LETTERS[: len(order)]
+  parts: list[str | bytes] = [*item.images, item.prompt]
+  options = [item.options[i] for i in order]
+  if isinstance(options[0], bytes):
+    for label, option in zip(labels, options, strict=True):
+      parts += [f'{label}.', option]
+  else:
+    lines = zip(labels, options, strict=True)
+    parts.append('\n'.join(f'{label}. {option}' for label, option in lines))
+  listed = f'{", ".join(labels[:-1])} or {labels[-1]}'
+  return [*parts, _HOW.format(listed)]
+
+
+def split(
+  items: Sequence[types.Item], hold_out: int
+) -> tuple[list[list[types.Item]], list[types.Item]]:
+  """Whole groups to train on, and the items of every n-th group of a cell.
+
+  Raises:
+    UserError: hold_out below 2, or nothing is left to train on.
+  """
+  if hold_out < 2:
+    raise errors.UserError(f'{hold_out=}: every how many groups; at least 2')
+  groups: dict[str, dict[str, list[types.Item]]] = {}
+  for item in items:
+    groups.setdefault(item.cell, {}).setdefault(item.group, []).append(item)
+  train, held = [], []
+  for of_cell in groups.values():
+    for i, members in enumerate(of_cell.values()):
+      if i % hold_out == hold_out - 1:
+        held += members
+      elif len(members) == len(members[0].options):
+        train.append(members)
+  if not train or not held:
+    raise errors.UserError(
+      f'{len(items)} items are too few for {hold_out=}: no group is left'
+    )
+  return train, held
+
+
+def batches(
+  groups: Sequence[Sequence[types.Item]],
+  rows: int,
+  vocab_size: int,
+  seed: int,
+  start: int = 0,
+) -> Iterator[tuple[decoder.Batch, Answers]]:
+  """Batches of whole groups of one padded shape, without end.
+
+  Each depends on the seed and on its number alone. A group's options are put
+  into a random order, which its members share.
+
+  Args:
+    groups: as `split` gives them.
+    rows: of a batch.
+    vocab_size: of the policy.
+    seed: of the run.
+    start: number of the first.
+  """
+  encoded = {p for g in groups for i in g for p in i.images}
+  encoded |= {p for g in groups for p in g[0].options if isinstance(p, bytes)}
+  looks = {p: policy.small(p) for p in encoded}
+  alike: dict[tuple[int, int], list[int]] = {}
+  for i, members in enumerate(groups):
+    order = range(len(members[0].options))
+    reading = policy.read(conversation(members[0], order), vocab_size)
+    alike.setdefault(policy.shape_of(reading), []).append(i)
+  shapes = list(alike)
+  weights = np.array([sum(len(groups[i]) for i in alike[s]) for s in shapes])
+  while True:
+    rng = np.random.default_rng([seed, start])
+    shape = shapes[rng.choice(len(shapes), p=weights / weights.sum())]
+    readings, right, of = [], [], []
+    for i in rng.permutation(alike[shape]):
+      members = groups[i]
+      if len(readings) + len(members) > rows:
+        break
+      order = rng.permutation(len(members[0].options)).tolist()
+      for item in members:
+        readings.append(policy.read(conversation(item, order), vocab_size))
+        right.append(order.index(item.answer))
+        of.append(i)
+    shown = [[looks[p] for p in r.pictures] for r in readings]
+    batch = policy.pack(readings, shown, shape, rows)
+    unused = rows - len(of)
+    yield (
+      batch,
+      Answers(np.array(right + [0] * unused), np.array(of + [-1] * unused)),
+    )
+    start += 1
+
+
+def loss(logits_BO: Array, right_B: Array, group_B: Array) -> Array:
+  """Cross-entropy of options given items and of items given options.
+
+  The second asks which member of the group an option belongs to, as CLIP does
+  (arXiv 2103.00020): what all members share has no part in it.
+
+  Args:
+    logits_BO: -inf for options that are not there.
+    right_B: int32 option.
+    group_B: int32, equal within a group; -1 is padding, which counts nothing.
+  """
+  there_B = group_B >= 0
+  own_B = jnp.take_along_axis(logits_BO, right_B[:, None], 1)[:, 0]
+  own_B = jnp.where(there_B, own_B, 0.0)
+  by_option_B = jax.nn.logsumexp(
+    jnp.where(there_B[:, None], logits_BO, 0.0), axis=1
+  )
+  rival_BB = jnp.where(
+    group_B[:, None] == group_B, logits_BO[:, right_B].T, -jnp.inf
+  )
+  rival_BB = jnp.where(there_B[:, None], rival_BB, 0.0)
+  by_member_B = jax.nn.logsumexp(rival_BB, axis=1)
+  total = (by_option_B + by_member_B) / 2 - own_B
+  return jnp.where(there_B, total, 0.0).sum() / jnp.maximum(there_B.sum(), 1)
+
+
+def shift(key: Array, pictures_BPYXC: Array, most_px: int) -> Array:
+  """Moves all pictures of a row by the same few pixels; the key is consumed."""
+  edge = [(0, 0), (most_px, most_px), (most_px, most_px), (0, 0)]
+  by_B2 = jax.random.randint(key, (len(pictures_BPYXC), 2), 0, 2 * most_px + 1)
+
+  def one(x_PYXC, by_2):
+    padded = jnp.pad(x_PYXC, edge, mode='edge')
+    return jax.lax.dynamic_slice(padded, (0, *by_2, 0), x_PYXC.shape)
+
+  return jax.vmap(one)(pictures_BPYXC, by_B2)
+
+
+def train_step(
+  state: State,
+  batch: decoder.Batch,
+  answers: Answers,
+  *,
+  model: decoder.Decoder,
+  optimizer: optax.GradientTransformation,
+  seed: int,
+  shift_px: int,
+) -> tuple[State, Array]:
+  """One update; gives the loss before it."""
+  key = jax.random.fold_in(jax.random.key(seed), state.step)
+  batch = batch._replace(
+    pictures_BPYXC=shift(key, batch.pictures_BPYXC, shift_px)
+  )
+  of = lambda params: loss(model.apply({'params': params}, batch), *answers)
+  value, gradient = jax.value_and_grad(of)(state.params)
+  updates, moments = optimizer.update(gradient, state.moments, state.params)
+  params = optax.apply_updates(state.params, updates)
+  return State(params, moments, state.step + 1), value
+
+
+def fit(
+  config: ml_collections.ConfigDict,
+  groups: Sequence[Sequence[types.Item]],
+  saved: pathlib.Path,
+) -> policy.Policy:
+  """Trains from `saved`, where that is, and keeps it up to date."""
+  shape = policy.Config(**config.model)
+  schedule = optax.warmup_cosine_decay_schedule(
+    0.0,
+    config.optimizer.learning_rate,
+    config.optimizer.warmup_steps,
+    config.train.steps,
+  )
+  optimizer = optax.chain(
+    optax.clip_by_global_norm(config.optimizer.max_grad_norm),
+    optax.adamw(schedule, b2=0.98, weight_decay=config.optimizer.weight_decay),
+  )
+  step = jax.jit(
+    functools.partial(
+      train_step,
+      model=policy.module(shape),
+      optimizer=optimizer,
+      seed=config.seed,
+      shift_px=config.train.shift_px,
+    ),
+    donate_argnums=0,
+  )
+  params = policy.init(jax.random.key(config.seed), shape)
+  state = State(params, optimizer.init(params), jnp.zeros((), jnp.int32))
+  if saved.is_file():
+    state = flax.serialization.from_bytes(state, saved.read_bytes())
+  done = int(state.step)
+  stream = batches(
+    groups, config.train.rows, shape.vocab_size, config.seed, done
+  )
+  progress = tqdm.tqdm(total=config.train.steps, initial=done)
+  for at in range(done + 1, config.train.steps + 1):
+    state, value = step(state, *next(stream))
+    progress.update()
+    if at % 50 == 0:
+      progress.set_postfix(loss=f'{float(value):.3f}')
+    if at % config.train.save_every_steps == 0 or at == config.train.steps:
+      unfinished = saved.with_name(f'unfinished.{saved.name}')
+      unfinished.write_bytes(flax.serialization.to_bytes(state))
+      unfinished.replace(saved)
+  progress.close()
+  return policy.Policy(shape, jax.device_get(state.params))
+
+
+def measure(
+  learned: policy.Policy, items: Sequence[types.Item], seed: int
+) -> dict[str, dict[str, Any]]:
+  """Accuracy by dimension, with its interval and its chance under chance.
+
+  Intervals resample groups; p-values deal the answers of each group anew
+  (samples.deal_p): members of a group are no independent trials.
+  """
+  rng = np.random.default_rng([seed, 1])
+  orders = [rng.permutation(len(i.options)).tolist() for i in items]
+  replies = learned.reply(
+    [conversation(*asked) for asked in zip(items, orders, strict=True)]
+  )
+  chosen = [
+    item.options[order[_LETTERS.index(reply.text)]]
+    for item, order, reply in zip(items, orders, replies, strict=True)
+  ]
+  found = {}
+  for code, dimension in dimensions.DIMENSIONS.items():
+    of = [
+      i
+      for i, item in enumerate(items)
+      if dimensions.CELLS[item.cell].dimension == code
+    ]
+    if not of:
+      continue
+    sample = samples.Sample([items[i] for i in of])
+    credit_NK = np.array(
+      [
+        [option == chosen[i] for option in order]
+        for i, order in zip(of, sample.order, strict=True)
+      ],
+      float,
+    )
+    right = samples.right(credit_NK, sample.which)
+    low, high = estimates.bootstrap_interval(right, sample.groups, seed=0)
+    found[code] = {
+      'items': len(of),
+      'groups': len(set(sample.groups)),
+      'chance': dimension.chance,
+      'accuracy': float(right.mean()),
+      'low': low,
+      'high': high,
+      'p': samples.deal_p(sample, credit_NK),
+    }
+  return found
+
+
+def run(config: ml_collections.ConfigDict, workdir: str) -> None:
+  """Trains a policy, writes `workdir/policy` and `workdir/results.json`.
+
+  Raises:
+    UserError: no such data or cells, a bad number, or a workdir of another run.
+  """
+  folder = pathlib.Path(workdir)
+  if config.train.steps <= config.optimizer.warmup_steps:
+    raise errors.UserError(
+      f'train.steps={config.train.steps}: must be more than'
+      f' optimizer.warmup_steps={config.optimizer.warmup_steps}'
+    )
+  if not config.data:
+    raise errors.UserError('data: the folder of items is missing')
+  text = json.dumps(config.to_dict(), indent=2, sort_keys=True)
+  of_run = folder / 'config.json'
+  if of_run.is_file() and of_run.read_text(encoding='utf-8') != text:
+    raise errors.UserError(f'{workdir!r} holds a run of another config')
+  of_run.write_text(text, encoding='utf-8')
+  wanted = {cell.name for cell in dimensions.select(config.cells)}
+  cells = [c for c in dataset.cells_in(config.data) if c in wanted]
+  if not cells:
+    raise errors.UserError(
+      f'{config.data!r} holds no finished cell of {config.cells!r}'
+    )
+  train, held = split(list(dataset.read(config.data, cells)), config.hold_out)
+  begun = time.monotonic()
+  learned = fit(config, train, folder / 'state.msgpack')
+  policy.save(folder / 'policy', learned)
+  # What is measured is what is shipped, at its stored precision.
+  learned = policy.load(folder / 'policy')
+  found = measure(learned, held, config.seed)
+  results = {
+    'seconds': time.monotonic() - begun,
+    'groups': len(train),
+    'dimensions': found,
+  }
+  (folder / 'results.json').write_text(
+    json.dumps(results, indent=2) + '\n', encoding='utf-8'
+  )
+  for code, of in found.items():
+    print(
+      f'{code:6} {of["items"]:4} {of["chance"]:.2f}  {of["accuracy"]:.3f}'
+      f' [{of["low"]:.3f}, {of["high"]:.3f}]  p = {of["p"]:.2g}'
+    )
