@@ -10,8 +10,8 @@ oracle. Arguments, after the colon: model, data=FOLDER of
 configs/wm_abench_generate.py or of the published release, cells=NAME+NAME,
 subset=mini|100|full, protocol=strict|paper, seed of the options' order,
 circular (all rotations of the options), blind (the pictures of the state are
-left out), base_url of a compatible service, and dry_run, which prints items,
-pictures and tokens and asks nothing.
+left out), base_url of a compatible service, runlocal for the first few items of
+each cell, and dry_run, which prints items, pictures and tokens and asks nothing.
 """
 
 import ml_collections
@@ -23,6 +23,7 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   """The evaluation; see the module for its arguments."""
   arg = common.parse_arg(
     arg,
+    runlocal=False,
     model='random+nearest+oracle',
     data='runs/mini',
     cells='all',
@@ -40,7 +41,7 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config.base_url = arg.base_url
   config.setup = ml_collections.ConfigDict()
   config.setup.data = arg.data
-  config.setup.subset = arg.subset
+  config.setup.subset = 'mini' if arg.runlocal else arg.subset
   config.setup.cells = arg.cells.replace('+', ',')
   config.setup.protocol = arg.protocol
   config.setup.seed = arg.seed
