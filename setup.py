@@ -25,7 +25,7 @@ setuptools.setup(
   package_data={
     'coderl': ['report_template.html'],
     'coderl.models': ['embedded/*'],
-    'wm_abench': ['gallery_template.html', 'report_template.html'],
+    'wm_abench': ['*_template.html'],
     'wm_abench.models': ['embedded/*'],
   },
   install_requires=[

@@ -11,7 +11,8 @@ configs/wm_abench_generate.py or of the published release, cells=NAME+NAME,
 subset=mini|100|full, protocol=strict|paper, seed of the options' order,
 circular (all rotations of the options), blind (the pictures of the state are
 left out), base_url of a compatible service, runlocal for the first few items of
-each cell, and dry_run, which prints items, pictures and tokens and asks nothing.
+each cell, and dry_run, which prints items, pictures and tokens and asks
+nothing.
 """
 
 import ml_collections
