@@ -90,8 +90,8 @@ def _by_cell(replies: Replies) -> dict[str, list[types.Reply]]:
 def _curves(by_cell: Mapping[str, Replies], seed: int) -> dict[str, Any]:
   found = {}
   for cell, replies in by_cell.items():
-    factor = psychometrics.DIFFERENCES.get(dimensions.CELLS[cell].dimension)
-    drawn = psychometrics.curve(replies, factor, seed) if factor else None
+    own = psychometrics.DIFFERENCES.get(dimensions.CELLS[cell].dimension)
+    drawn = psychometrics.curve(replies, own, seed) if own else None
     if drawn:
       found[cell] = drawn
   return found

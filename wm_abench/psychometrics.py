@@ -5,10 +5,13 @@
 a Weibull curve whose guess rate g is the cell's chance, fitted by maximum
 likelihood (Wichmann and Hill, Perception & Psychophysics 63, 2001). The
 threshold is where it is halfway between the guess rate and its upper end; its
-interval is a bootstrap of whole groups.
+interval is a bootstrap of whole groups. Members of a group in which the two
+things do not differ belong to no curve: who always says that they are alike
+would gain by them. They stand apart.
 """
 
 from collections.abc import Sequence
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -17,18 +20,32 @@ from scipy import optimize
 from commons import estimates
 from wm_abench import types
 
-# Of each dimension the factor that says how different the compared things are.
-DIFFERENCES: dict[str, str] = {
-  'SE-V': 'margin',
-  'SE-O': 'ratio',
-  'TP': 'difficulty',
-  'TE': 'difficulty',
-  'MS': 'difficulty',
-  'CQ': 'difficulty',
-  'RQ': 'difficulty',
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+  """How different the things are that a dimension compares.
+
+  Attributes:
+    factor: that says it, the same for all of a group.
+    unit: of the curve's x, in words.
+    ratio: whether the factor is one, whichever way round: x is then the
+      absolute value of its natural logarithm.
+  """
+
+  factor: str
+  unit: str
+  ratio: bool = False
+
+
+DIFFERENCES: dict[str, Difference] = {
+  'SE-V': Difference('margin', 'ln(hole / object)', ratio=True),
+  'SE-O': Difference('ratio', 'ln(larger / smaller)', ratio=True),
+  'TP': Difference('difficulty', 'pictures earlier'),
+  'TE': Difference('difficulty', 'pictures longer'),
+  'MS': Difference('difficulty', 'ln(faster / slower)', ratio=True),
+  'CQ': Difference('difficulty', 'ln(lighter / darker)', ratio=True),
+  'RQ': Difference('difficulty', 'objects more'),
 }
-# Ratios start from 1, where nothing differs.
-_FROM = {'margin': 1.0, 'ratio': 1.0}
 _RESAMPLES = 100
 _MOST_LAPSES = 0.2
 _LEAST_LEVELS = 2
@@ -81,37 +98,42 @@ def threshold(scale: float, slope: float) -> float:
 
 
 def curve(
-  replies: Sequence[types.Reply], factor: str, seed: int
+  replies: Sequence[types.Reply], difference: Difference, seed: int
 ) -> dict[str, Any] | None:
   """Accuracy by difference, and the curve through it.
 
   Args:
-    replies: of one cell; the factor is the same for all of a group.
-    factor: of DIFFERENCES.
+    replies: of one cell.
+    difference: its own, of DIFFERENCES.
     seed: of the bootstrap.
 
   Returns:
-    'points', of each difference 'x', 'accuracy', 'low', 'high' (Wilson) and
-    'items'; 'guess', 'scale', 'slope', 'lapse'; 'threshold', with 'low' and
-    'high'. None where there are too few differences.
+    'unit' of x; 'points', of each difference 'x', 'accuracy', 'low', 'high'
+    (Wilson) and 'items'; 'guess', 'scale', 'slope', 'lapse'; 'threshold', with
+    'low' and 'high', none beyond the differences that were asked: at the least
+    it means "at most", at the largest "at least"; 'alike', the accuracy where
+    nothing differs, None where there are no such items. None where there are
+    too few differences.
   """
-  x_N = np.array([float(r.factors.get(factor, 'nan')) for r in replies])
-  x_N -= _FROM.get(factor, 0.0)
-  known = np.isfinite(x_N) & (x_N > 0)
-  x_N = x_N[known].round(6)
-  x_L, at_N = np.unique(x_N, return_inverse=True)
+  alike = [r.right for r in replies if _is_alike(r)]
+  own = [
+    r for r in replies if difference.factor in r.factors and not _is_alike(r)
+  ]
+  x_N = np.array([r.factors[difference.factor] for r in own], float)
+  if difference.ratio:
+    x_N = np.abs(np.log(x_N))
+  x_L, at_N = np.unique(x_N.round(4), return_inverse=True)
   if len(x_L) < _LEAST_LEVELS:
     return None
-  own = [r for r, k in zip(replies, known, strict=True) if k]
-  right_N = np.array([r.right for r in own], float)
-  names = list(dict.fromkeys(r.group for r in own))
-  place = {name: i for i, name in enumerate(names)}
-  group_N = np.array([place[r.group] for r in own])
+  names = {
+    name: i for i, name in enumerate(dict.fromkeys(r.group for r in own))
+  }
+  group_N = np.array([names[r.group] for r in own])
   guess = own[0].chance
   # Of each group, its items and right ones at each difference.
   count_GL, right_GL = np.zeros((2, len(names), len(x_L)))
   np.add.at(count_GL, (group_N, at_N), 1)
-  np.add.at(right_GL, (group_N, at_N), right_N)
+  np.add.at(right_GL, (group_N, at_N), [r.right for r in own])
   right_L, count_L = right_GL.sum(0), count_GL.sum(0)
   scale, slope, lapse = fit(x_L, right_L, count_L, guess)
   rng = np.random.default_rng(seed)
@@ -133,14 +155,23 @@ def curve(
         'items': int(n),
       }
     )
+  half, low, high = np.clip(
+    (threshold(scale, slope), low, high), x_L[0], x_L[-1]
+  ).tolist()
   return {
-    'factor': factor,
+    'unit': difference.unit,
     'points': points,
     'guess': guess,
     'scale': scale,
     'slope': slope,
     'lapse': lapse,
-    'threshold': threshold(scale, slope),
-    'low': float(low),
-    'high': float(high),
+    'threshold': half,
+    'low': low,
+    'high': high,
+    'alike': float(np.mean(alike)) if alike else None,
   }
+
+
+def _is_alike(reply: types.Reply) -> bool:
+  """Whether the right answer is that the two things do not differ."""
+  return 'both' in str(reply.factors.get(reply.varies, ''))
