@@ -3,11 +3,12 @@
     p(x) = g + (1 - g - lapse) (1 - exp(-(x / scale)^slope))
 
 a Weibull curve whose guess rate g is the cell's chance, fitted by maximum
-likelihood (Wichmann and Hill, Perception & Psychophysics 63, 2001). The
-threshold is where it is halfway between the guess rate and its upper end; its
-interval is a bootstrap of whole groups. Members of a group in which the two
-things do not differ belong to no curve: who always says that they are alike
-would gain by them. They stand apart.
+likelihood (Wichmann and Hill, Perception & Psychophysics 63, 2001) over a grid
+of curves, which has no local maxima to end in. The threshold is where a curve
+is halfway between its guess rate and its upper end; its interval is a bootstrap
+of whole groups. Members of a group in which the two things do not differ belong
+to no curve: who always says that they are alike would gain by them. They stand
+apart.
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,6 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-from scipy import optimize
 
 from commons import estimates
 from wm_abench import types
@@ -46,55 +46,48 @@ DIFFERENCES: dict[str, Difference] = {
   'CQ': Difference('difficulty', 'ln(lighter / darker)', ratio=True),
   'RQ': Difference('difficulty', 'objects more'),
 }
-_RESAMPLES = 100
-_MOST_LAPSES = 0.2
+_RESAMPLES = 400
+_SCALES, _BEYOND = 120, 3.0  # As far under and above the differences.
+_SLOPES = np.geomspace(0.3, 10, 24)
+_LAPSES = np.linspace(0, 0.2, 6)
 _LEAST_LEVELS = 2
 
 
 def weibull(
-  x: np.ndarray, guess: float, scale: float, slope: float, lapse: float
+  x: np.ndarray,
+  guess: float,
+  scale: np.ndarray,
+  slope: np.ndarray,
+  lapse: np.ndarray,
 ) -> np.ndarray:
   """The curve of the module; x >= 0."""
   return guess + (1 - guess - lapse) * -np.expm1(-((x / scale) ** slope))
 
 
 def fit(
-  x: np.ndarray, right: np.ndarray, count: np.ndarray, guess: float
-) -> tuple[float, float, float]:
-  """Maximum likelihood (scale, slope, lapse).
+  x_L: np.ndarray, right_RL: np.ndarray, count_RL: np.ndarray, guess: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """Maximum likelihood (scale, slope, lapse), each [R], of R sets of answers.
 
   Args:
-    x: differences, > 0, [L].
-    right: answers that are right at each, [L].
-    count: of all, [L].
+    x_L: differences, > 0, ascending, [L].
+    right_RL: answers that are right at each, [R, L].
+    count_RL: of all, [R, L].
     guess: accuracy of a guess.
   """
-
-  def loss(parameters: np.ndarray) -> float:
-    scale, slope = np.exp(parameters[:2])
-    p = weibull(x, guess, scale, slope, parameters[2])
-    p = np.clip(p, 1e-6, 1 - 1e-6)
-    return -float(right @ np.log(p) + (count - right) @ np.log1p(-p))
-
-  middle = np.log(np.median(x))
-  spread = np.log(x.max() / x.min()) + 2
-  best = optimize.minimize(
-    loss,
-    (middle, 0.5, 0.02),
-    method='L-BFGS-B',
-    bounds=[
-      (middle - spread, middle + spread),
-      (np.log(0.3), np.log(10)),
-      (0.0, _MOST_LAPSES),
-    ],
-  )
-  scale, slope = np.exp(best.x[:2])
-  return float(scale), float(slope), float(best.x[2])
+  scales = np.geomspace(x_L[0] / _BEYOND, x_L[-1] * _BEYOND, _SCALES)
+  grid = np.meshgrid(scales, _SLOPES, _LAPSES, indexing='ij')
+  scale, slope, lapse = (axis.reshape(-1, 1) for axis in grid)
+  p_CL = np.clip(weibull(x_L, guess, scale, slope, lapse), 1e-6, 1 - 1e-6)
+  likelihood_RC = right_RL @ np.log(p_CL).T
+  likelihood_RC += (count_RL - right_RL) @ np.log1p(-p_CL).T
+  best = likelihood_RC.argmax(axis=1)
+  return scale[best, 0], slope[best, 0], lapse[best, 0]
 
 
-def threshold(scale: float, slope: float) -> float:
-  """Where a curve is halfway up."""
-  return float(scale * np.log(2) ** (1 / slope))
+def threshold(scale: np.ndarray, slope: np.ndarray) -> np.ndarray:
+  """Where curves are halfway up."""
+  return scale * np.log(2) ** (1 / slope)
 
 
 def curve(
@@ -134,17 +127,18 @@ def curve(
   count_GL, right_GL = np.zeros((2, len(names), len(x_L)))
   np.add.at(count_GL, (group_N, at_N), 1)
   np.add.at(right_GL, (group_N, at_N), [r.right for r in own])
-  right_L, count_L = right_GL.sum(0), count_GL.sum(0)
-  scale, slope, lapse = fit(x_L, right_L, count_L, guess)
   rng = np.random.default_rng(seed)
-  thresholds = []
-  for _ in range(_RESAMPLES):
-    drawn = rng.integers(len(names), size=len(names))
-    again = fit(x_L, right_GL[drawn].sum(0), count_GL[drawn].sum(0), guess)
-    thresholds.append(threshold(*again[:2]))
-  low, high = np.quantile(thresholds, (0.025, 0.975))
+  share = np.full(len(names), 1 / len(names))
+  drawn_RG = rng.multinomial(len(names), share, size=_RESAMPLES)
+  # The answers as they are come first.
+  drawn_RG = np.concatenate([np.ones((1, len(names)), int), drawn_RG])
+  right_RL, count_RL = drawn_RG @ right_GL, drawn_RG @ count_GL
+  scale, slope, lapse = fit(x_L, right_RL, count_RL, guess)
+  # Nowhere is asked beyond the ends, so nothing is said of it.
+  half = np.clip(threshold(scale, slope), x_L[0], x_L[-1])
+  low, high = np.quantile(half[1:], (0.025, 0.975))
   points = []
-  for x, r, n in zip(x_L, right_L, count_L, strict=True):
+  for x, r, n in zip(x_L, right_RL[0], count_RL[0], strict=True):
     ends = estimates.wilson_interval(int(r), int(n))
     points.append(
       {
@@ -155,19 +149,16 @@ def curve(
         'items': int(n),
       }
     )
-  half, low, high = np.clip(
-    (threshold(scale, slope), low, high), x_L[0], x_L[-1]
-  ).tolist()
   return {
     'unit': difference.unit,
     'points': points,
     'guess': guess,
-    'scale': scale,
-    'slope': slope,
-    'lapse': lapse,
-    'threshold': half,
-    'low': low,
-    'high': high,
+    'scale': float(scale[0]),
+    'slope': float(slope[0]),
+    'lapse': float(lapse[0]),
+    'threshold': float(half[0]),
+    'low': float(low),
+    'high': float(high),
     'alike': float(np.mean(alike)) if alike else None,
   }
 
