@@ -72,6 +72,7 @@ LAYERS = {
     'wm_abench.analysis',
     'wm_abench.audits',
     'wm_abench.baselines',
+    'wm_abench.choices',
     'wm_abench.costs',
     'wm_abench.dataset_builder',
     'wm_abench.entanglement',

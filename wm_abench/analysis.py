@@ -1,36 +1,32 @@
 """What the replies say beyond their scores; numbers only.
 
 stages        perception against prediction
-given         prediction where perception of the same scene was right
+given         prediction of things whose looks are perceived
 entanglement  see entanglement.py
 curves        see psychometrics.py
-errors        which counterfactual was chosen in place of the right outcome
-colours       whether options are favoured for the colour that they name
+errors        which counterfactual was chosen in place of the right outcome, and
+colours       whether options are chosen for the colour they name: choices.py
 comparisons   of every two models, paired
 """
 
 import collections
 from collections.abc import Mapping, Sequence
 import itertools
-import re
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
 from wm_abench import (
+  choices,
   dimensions,
   entanglement,
-  factors,
   psychometrics,
   scoring,
   types,
 )
-from wm_abench.worlds import props
 
 _TAILS = (0.025, 0.975)
-_MOST_LEVELS = 12  # Of a varied factor, to be told one by one.
-_LEAST_GROUPS = 5  # That offer a colour.
 _POWER = 2.8  # Standard errors that a test at 5% finds 80% of the time.
 
 Replies = Sequence[types.Reply]
@@ -44,9 +40,9 @@ def analyse(replies_of: Mapping[str, Replies], seed: int) -> dict[str, Any]:
     seed: of bootstraps and permutations.
 
   Returns:
-    By model 'stages', 'entanglement' ('cells' and their 'matrix'), 'curves' by
-    cell, 'errors' by cell and 'colours' by cell under 'models'; and a list of
-    'comparisons'.
+    Under 'models', by model, 'stages', 'entanglement' ('cells' and their
+    'matrix') and, by cell, 'given', 'curves', 'errors' and 'colours'; and a
+    list of 'comparisons' of every two, 'models' with what `compare` gives.
   """
   models = {}
   for name, replies in replies_of.items():
@@ -56,18 +52,21 @@ def analyse(replies_of: Mapping[str, Replies], seed: int) -> dict[str, Any]:
     }
     models[name] = {
       'stages': stages(replies, seed),
+      'given': given(by_cell, seed),
       'entanglement': {
         'cells': tangled,
         'matrix': entanglement.matrix(tangled),
       },
       'curves': _curves(by_cell, seed),
       'errors': {
-        cell: errors(own)
+        cell: choices.errors(own)
         for cell, own in by_cell.items()
         if dimensions.CELLS[cell].of.stage == dimensions.PREDICTION
       },
       'colours': {
-        cell: found for cell, own in by_cell.items() if (found := colours(own))
+        cell: found
+        for cell, own in by_cell.items()
+        if (found := choices.colours(own))
       },
     }
   pairs = itertools.combinations(replies_of, 2)
@@ -129,112 +128,113 @@ def stages(replies: Replies, seed: int) -> dict[str, Any]:
   return found
 
 
+# Of a thing's looks: the perception that names it, the factor it is asked by,
+# and the factors of prediction items that say it of the things in question.
+_LOOKS = (
+  ('V-C', 'color', ('colors', 'object_color')),
+  ('V-S', 'shape', ('shapes', 'shape')),
+)
+
+
+def given(by_cell: Mapping[str, Replies], seed: int) -> dict[str, Any]:
+  """Prediction given that the looks of its things are perceived, by cell.
+
+  The paper keeps the items whose things a model names right: their colour,
+  their shape (section 5). Here no two cells share a scene, so an item counts by
+  how likely its things are named right: the product over them of the model's
+  accuracy on that colour (V-C) and that shape (V-S), in any scene. The mean so
+  weighted is the accuracy where perception is right if among things of one look
+  both are independent; where one scene is hard for both, it leaves that out. It
+  says nothing of positions or speeds, nor of things that perception does not
+  ask of, such as a mug.
+
+  Returns:
+    By prediction cell 'accuracy' of the items with such things, 'given', the
+    weighted one, 'change', the latter minus the former, with 'low' and 'high'
+    (bootstrap of whole groups), 'weight', the mean one, and 'items'.
+  """
+  named = {code: _accuracies(by_cell, code, asks) for code, asks, _ in _LOOKS}
+  found = {}
+  for index, (name, replies) in enumerate(by_cell.items()):
+    if dimensions.CELLS[name].of.stage == dimensions.PREDICTION:
+      weights = [_weight(reply.factors, named) for reply in replies]
+      kept = [
+        (r, w) for r, w in zip(replies, weights, strict=True) if w is not None
+      ]
+      if any(weight for _, weight in kept):
+        rng = np.random.default_rng([seed, index])
+        found[name] = _weighted(*zip(*kept, strict=True), rng)
+  return found
+
+
+def _accuracies(
+  by_cell: Mapping[str, Replies], code: str, factor: str
+) -> dict[str, float]:
+  """Of a dimension's items, by level of a factor."""
+  rights: dict[str, list[bool]] = {}
+  for name, replies in by_cell.items():
+    if dimensions.CELLS[name].dimension == code:
+      for reply in replies:
+        rights.setdefault(reply.factors.get(factor, ''), []).append(reply.right)
+  return {level: float(np.mean(own)) for level, own in rights.items()}
+
+
+def _weight(
+  own: Mapping[str, Any], named: Mapping[str, Mapping[str, float]]
+) -> float | None:
+  """How likely all of an item's things are named right; None: none is asked."""
+  shares = []
+  for code, _, names in _LOOKS:
+    for name in names:
+      levels = own.get(name, ())
+      for level in [levels] if isinstance(levels, str) else levels:
+        if level in named[code]:
+          shares.append(named[code][level])
+  return float(np.prod(shares)) if shares else None
+
+
+def _weighted(
+  replies: Replies, weights: Sequence[float], rng: np.random.Generator
+) -> dict[str, Any]:
+  right_N, weight_N = np.array([r.right for r in replies]), np.array(weights)
+  names = {
+    name: i for i, name in enumerate(dict.fromkeys(r.group for r in replies))
+  }
+  group_N = np.array([names[reply.group] for reply in replies])
+  # Of each group: right ones, all, and both by weight.
+  sums_GS = np.stack(
+    [
+      np.bincount(group_N, weights=values)
+      for values in (
+        right_N,
+        np.ones(len(replies)),
+        right_N * weight_N,
+        weight_N,
+      )
+    ],
+    axis=1,
+  )
+  share = np.full(len(names), 1 / len(names))
+  drawn = rng.multinomial(len(names), share, size=scoring.RESAMPLES)
+  drawn = np.concatenate([np.ones((1, len(names)), int), drawn])
+  right, count, heard, weight = (drawn @ sums_GS).T
+  # A draw in which nothing is perceived says nothing.
+  change = (heard / np.where(weight > 0, weight, np.nan)) - right / count
+  change = _interval(change[~np.isnan(change)])
+  return {
+    'items': len(replies),
+    'weight': float(weight_N.mean()),
+    'accuracy': float(right[0] / count[0]),
+    'given': float(heard[0] / weight[0]),
+    'change': change.pop('score'),
+    **change,
+  }
+
+
 def _interval(draws: np.ndarray) -> dict[str, float]:
   """Of a value and then its bootstrap draws."""
   low, high = np.quantile(draws[1:], _TAILS)
   return {'score': float(draws[0]), 'low': float(low), 'high': float(high)}
-
-
-def levels_of(replies: Replies) -> dict[str, dict[int, Any]]:
-  """What each option of a group stands for: the varied level it answers.
-
-  Returns:
-    By group, by index of the option.
-  """
-  found: dict[str, dict[int, Any]] = {}
-  for reply in replies:
-    if reply.varies:
-      own = found.setdefault(reply.group, {})
-      own[reply.answer] = reply.factors[reply.varies]
-  return found
-
-
-def errors(replies: Replies) -> dict[str, Any]:
-  """Which outcomes were chosen, of one prediction cell.
-
-  Every wrong option is what really follows from another member's action or
-  state.
-
-  Returns:
-    By varied factor, of levels that are few 'chosen': by right level, how often
-    each level was chosen; of numbers 'shift': how often the chosen level was so
-    many places above the right one of its group, below 0 under it.
-  """
-  meaning = levels_of(replies)
-  by_factor: dict[str, list[tuple[Any, Any, list[Any]]]] = {}
-  for reply in replies:
-    own = meaning.get(reply.group, {})
-    if reply.chosen in own:
-      pair = own[reply.answer], own[reply.chosen], list(own.values())
-      by_factor.setdefault(reply.varies, []).append(pair)
-  found: dict[str, Any] = {}
-  for factor, pairs in by_factor.items():
-    found[factor] = {}
-    levels = {factors.text(right) for right, _, _ in pairs}
-    if len(levels) <= _MOST_LEVELS:
-      chosen: dict[str, collections.Counter] = {
-        level: collections.Counter() for level in sorted(levels)
-      }
-      for right, said, _ in pairs:
-        chosen[factors.text(right)][factors.text(said)] += 1
-      found[factor]['chosen'] = {k: dict(v) for k, v in chosen.items()}
-    if all(isinstance(right, int | float) for right, _, _ in pairs):
-      shift: collections.Counter = collections.Counter()
-      for right, said, own in pairs:
-        order = sorted(own)
-        shift[order.index(said) - order.index(right)] += 1
-      found[factor]['shift'] = {str(k): shift[k] for k in sorted(shift)}
-  return found
-
-
-def colours(replies: Replies) -> dict[str, dict[str, Any]]:
-  """Whether options are chosen for the colour that they name.
-
-  As in "does it judge blue objects faster than green ones": of the groups whose
-  options name a colour, how often it is chosen beyond how often it is right.
-
-  Args:
-    replies: of one cell.
-
-  Returns:
-    By colour 'favour', the mean over groups of chosen minus right as shares of
-    their items, its 'p' (t-test over groups), and 'groups'. Empty where options
-    name no colours.
-  """
-  meaning = levels_of(replies)
-  excess: dict[str, dict[str, list[int]]] = collections.defaultdict(
-    lambda: collections.defaultdict(list)
-  )
-  for reply in replies:
-    named = {
-      index: _colour_in(level)
-      for index, level in meaning.get(reply.group, {}).items()
-    }
-    for colour in set(filter(None, named.values())):
-      said = named.get(reply.chosen) == colour
-      right = named.get(reply.answer) == colour
-      excess[colour][reply.group].append(int(said) - int(right))
-  found = {}
-  for colour in props.COLORS:
-    means = [np.mean(own) for own in excess[colour].values()]
-    if len(means) >= _LEAST_GROUPS:
-      spread = np.std(means, ddof=1)
-      p = (
-        stats.ttest_1samp(means, 0).pvalue if spread else float(not any(means))
-      )
-      found[colour] = {
-        'favour': float(np.mean(means)),
-        'p': float(p),
-        'groups': len(means),
-      }
-  return found
-
-
-def _colour_in(level: Any) -> str:
-  if not isinstance(level, str):
-    return ''
-  named = [c for c in re.findall(r'[a-z]+', level) if c in props.COLORS]
-  return named[0] if len(named) == 1 else ''
 
 
 def compare(first: Replies, second: Replies, seed: int) -> dict[str, Any]:

@@ -9,10 +9,10 @@ Sampling alone makes it positive. So beside it stands its floor, the mean over
 permutations in which levels are dealt anew, and the share of permutations that
 give as much: its p-value. Members of a group share all nuisance factors, so
 whole groups are dealt. Within a cell, p-values are held against 0.05 by Holm's
-procedure.
+procedure (Scand. J. Statist. 6, 1979).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,9 +24,10 @@ FAMILIES: dict[str, tuple[str, ...]] = {
   'colour': ('color', 'colors', 'object_color', 'other_colors'),
   'shape': ('shape', 'shapes', 'object_type'),
   'size': ('size_m', 'sizes_m', 'ring_m'),
-  'position': ('side', 'lie', 'positions_m', 'places_m', 'starts_m', 'base_m'),
-  'material': ('material', 'materials', 'block'),
-  'scene': ('background', 'light', 'weather', 'traffic', 'camera_pose', 'view'),
+  'position': ('lie', 'positions_m', 'places_m', 'starts_m', 'base_m'),
+  'material': ('materials', 'block', 'first'),
+  'scene': ('background', 'light', 'weather', 'traffic'),
+  'camera': ('side', 'view', 'camera_pose', 'eye_m'),
 }
 PERMUTATIONS = 1000
 LEVEL = 0.05
@@ -77,8 +78,9 @@ def measure(
   totals, counts, index = totals[within], counts[within], index[within]
   at_GL = index[:, None] == np.flatnonzero(kept)
   rng = np.random.default_rng(seed)
-  order_RG = np.argsort(rng.random((PERMUTATIONS, len(totals))), axis=1)
-  order_RG = np.concatenate([np.arange(len(totals))[None], order_RG])
+  order_RG = np.tile(np.arange(len(totals)), (1 + PERMUTATIONS, 1))
+  # The first stays as it is.
+  order_RG[1:] = rng.permuted(order_RG[1:], axis=1)
   accuracy_RL = (totals[order_RG] @ at_GL) / (counts[order_RG] @ at_GL)
   mean = np.full(len(accuracy_RL), totals.sum() / counts.sum())
   effect, *dealt = relative_effect(accuracy_RL, mean)
@@ -115,12 +117,16 @@ def of_cell(replies: Sequence[types.Reply], seed: int) -> dict[str, Any]:
       measured = measure(right, group, levels, seed)
       if measured:
         found[name] = {'family': family, **measured}
-  left = len(found)
-  still = True
-  for test in sorted(found.values(), key=lambda test: test['p']):
-    still = still and test['p'] <= LEVEL / left
-    test['found'], left = bool(still), left - 1
+  mark(found.values())
   return found
+
+
+def mark(tests: Collection[dict[str, Any]]) -> None:
+  """Says in each test, by its 'p', whether it is 'found' (Holm's procedure)."""
+  still = True
+  for i, test in enumerate(sorted(tests, key=lambda test: test['p'])):
+    still = still and test['p'] <= LEVEL / (len(tests) - i)
+    test['found'] = bool(still)
 
 
 def matrix(

@@ -11,8 +11,9 @@ to no curve: who always says that they are alike would gain by them. They stand
 apart.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,11 @@ class Difference:
   factor: str
   unit: str
   ratio: bool = False
+
+  def of(self, factors: Mapping[str, Any]) -> float:
+    """The curve's x."""
+    value = float(factors[self.factor])
+    return abs(math.log(value)) if self.ratio else value
 
 
 DIFFERENCES: dict[str, Difference] = {
@@ -112,9 +118,10 @@ def curve(
   own = [
     r for r in replies if difference.factor in r.factors and not _is_alike(r)
   ]
-  x_N = np.array([r.factors[difference.factor] for r in own], float)
-  if difference.ratio:
-    x_N = np.abs(np.log(x_N))
+  x_N = np.array([difference.of(r.factors) for r in own], float)
+  # What differs by nothing lies on no curve, whatever its question.
+  own = [r for r, x in zip(own, x_N, strict=True) if x > 0]
+  x_N = x_N[x_N > 0]
   x_L, at_N = np.unique(x_N.round(4), return_inverse=True)
   if len(x_L) < _LEAST_LEVELS:
     return None

@@ -26,55 +26,6 @@ def _group(cell, group, levels, chosen, varies='level', **factors):
   ]
 
 
-def test_errors_tell_which_outcome_was_chosen():
-  ways = ('forward', 'backward', 'turn_left', 'turn_right')
-  replies = _group('m_nav_street', 0, ways, (0, 0, 3, None), 'moves')
-  found = analysis.errors(replies)['moves']
-  assert found['chosen'] == {
-    '"forward"': {'"forward"': 1},
-    '"backward"': {'"forward"': 1},
-    '"turn_left"': {'"turn_right"': 1},
-  }
-  assert 'shift' not in found
-
-
-def test_errors_of_numbers_tell_too_little_from_too_much():
-  replies = [
-    *_group(
-      'm_ip_intuitive_physics_drop', 0, (0.3, 0.1, 0.4, 0.2), (0, 3, 0, 0)
-    ),
-    *_group(
-      'm_ip_intuitive_physics_drop', 1, (3.0, 1.0, 4.0, 2.0), (1, 1, 1, 1)
-    ),
-  ]
-  found = analysis.errors(replies)['level']
-  # Right three times; 0.1 -> 0.2, 0.4 -> 0.3, 0.2 -> 0.3; 3, 4 and 2 -> 1.
-  assert found['shift'] == {'-3': 1, '-2': 1, '-1': 2, '0': 2, '1': 2}
-
-
-def test_a_colour_that_is_favoured_is_found():
-  rng, replies = np.random.default_rng(0), []
-  for g in range(60):
-    levels = ('the blue cube', 'the green cone', 'neither')
-    chosen = [0 if rng.random() < 0.7 else int(rng.integers(3)) for _ in levels]
-    replies += _group('ms_tabletop', g, levels, chosen, 'faster')
-  found = analysis.colours(replies)
-  assert set(found) == {'blue', 'green'}
-  assert found['blue']['favour'] > 0.3 and found['blue']['p'] < 1e-6
-  assert found['green']['favour'] < -0.1
-  assert found['blue']['groups'] == 60
-
-
-def test_who_is_always_right_favours_no_colour():
-  replies = []
-  for g in range(10):
-    levels = ('the blue cube', 'the green cone', 'neither')
-    replies += _group('ms_tabletop', g, levels, (0, 1, 2), 'faster')
-  assert all(
-    (t['favour'], t['p']) == (0, 1) for t in analysis.colours(replies).values()
-  )
-
-
 def _yes_no(rng, groups, p):
   for g in range(groups):
     right = rng.random(2) < p
@@ -117,3 +68,73 @@ def test_everything_is_jsons_and_of_the_seed():
   first = analysis.analyse({'a': replies, 'b': replies[::-1]}, 0)
   assert json.loads(json.dumps(first)) == first
   assert analysis.analyse({'a': replies, 'b': replies[::-1]}, 0) == first
+
+
+def test_prediction_counts_by_how_likely_its_things_are_named_right():
+  colours = ('red', 'blue', 'green', 'white')
+  shapes = ('cube', 'cone', 'torus', 'sphere')
+  by_cell = {
+    # Red is named right, blue never, green half of the time; cubes always.
+    'v_c_tabletop': [
+      *_group('v_c_tabletop', 0, colours, (0, 0, 2, 3), 'color'),
+      *_group('v_c_tabletop', 1, colours, (0, 0, 0, 3), 'color'),
+    ],
+    'v_s_tabletop': _group('v_s_tabletop', 0, shapes, (0, 0, 0, 0), 'shape'),
+    'm_ip_intuitive_physics_drop': [
+      *_group(
+        'm_ip_intuitive_physics_drop',
+        0,
+        tuple('abcd'),
+        (0, 1, 2, 3),
+        colors=['red'],
+        shapes=['cube'],
+      ),
+      *_group(
+        'm_ip_intuitive_physics_drop',
+        1,
+        tuple('abcd'),
+        (0, 0, 0, 0),
+        colors=['green'],
+        shapes=['cube'],
+      ),
+      *_group(
+        'm_ip_intuitive_physics_drop',
+        2,
+        tuple('abcd'),
+        (0, 0, 0, 0),
+        colors=['red', 'blue'],
+        shapes=['cube'],
+      ),
+    ],
+    'm_nav_street': _group('m_nav_street', 0, tuple('abcd'), (0, 1, 2, 3)),
+  }
+  found = analysis.given(by_cell, 0)
+  # Of a street's moves no thing has looks that perception asks of.
+  assert set(found) == {'m_ip_intuitive_physics_drop'}
+  own = found['m_ip_intuitive_physics_drop']
+  assert own['accuracy'] == pytest.approx(6 / 12)
+  # Weights 1, 1/2 and 0, of 4, 1 and 1 of four.
+  assert own['given'] == pytest.approx((4 + 0.5) / (4 + 2))
+  assert own['change'] == pytest.approx(4.5 / 6 - 6 / 12)
+  assert own['weight'] == pytest.approx(0.5) and own['items'] == 12
+
+
+def test_perception_that_is_always_right_changes_nothing():
+  rng = np.random.default_rng(0)
+  looks = ('red', 'blue', 'green', 'white')
+  by_cell = {
+    'v_c_tabletop': _group('v_c_tabletop', 0, looks, (0, 1, 2, 3), 'color'),
+    'c_ip_tabletop': [
+      r
+      for g in range(30)
+      for r in _group(
+        'c_ip_tabletop',
+        g,
+        tuple('abcd'),
+        rng.integers(4, size=4).tolist(),
+        colors=[looks[g % 4]],
+      )
+    ],
+  }
+  own = analysis.given(by_cell, 0)['c_ip_tabletop']
+  assert own['change'] == own['low'] == own['high'] == 0

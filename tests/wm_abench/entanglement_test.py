@@ -55,6 +55,13 @@ def test_rare_levels_are_left_out():
   assert set(found['accuracy']) == {'a', 'b'}
 
 
+def test_what_is_found_is_found_by_holms_procedure():
+  tests = [{'p': p} for p in (0.04, 0.012, 0.026, 0.9)]
+  entanglement.mark(tests)
+  # 0.012 <= 0.05/4, 0.026 > 0.05/3, and nothing after it, however small.
+  assert [t['found'] for t in tests] == [False, True, False, False]
+
+
 def _replies(rng, groups):
   for g in range(groups):
     hard = g % 2
