@@ -51,13 +51,27 @@ def check_workdir(workdir: str) -> None:
     ) from e
 
 
+def load_program(name: str):
+  """The module; a package of an extra that is not there becomes a UserError."""
+  try:
+    return importlib.import_module(name)
+  except ModuleNotFoundError as e:
+    package = (e.name or '').partition('.')[0]
+    if package in ('coderl', 'commons', 'configs', 'wm_abench'):
+      raise
+    raise errors.UserError(
+      f'{name} needs the package {package!r}: pip install -c constraints.txt -e'
+      " '.[wm,eval]'"
+    ) from e
+
+
 def main(argv: list[str]) -> None:
   del argv  # The flags hold all there is.
   logging.set_verbosity(logging.WARNING)
   check_workdir(_WORKDIR.value)
   # TensorFlow only reads data here; its start-up notices are noise.
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-  program = importlib.import_module(_CONFIG.value.program)
+  program = load_program(_CONFIG.value.program)
   program.run(_CONFIG.value, _WORKDIR.value)
 
 

@@ -10,9 +10,10 @@ oracle. Arguments, after the colon: model, data=FOLDER of
 configs/wm_abench_generate.py or of the published release, cells=NAME+NAME,
 subset=mini|100|full, protocol=strict|paper, seed of the options' order,
 circular (all rotations of the options), blind (the pictures of the state are
-left out), base_url of a compatible service, runlocal for the first few items of
-each cell, and dry_run, which prints items, pictures and tokens and asks
-nothing.
+left out), people=FILE+FILE that `python -m wm_abench.play` wrote, each scored
+as a model human/NAME beside the others, base_url of a compatible service,
+runlocal for the first few items of each cell, and dry_run, which prints items,
+pictures and tokens and asks nothing.
 """
 
 import ml_collections
@@ -33,12 +34,14 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
     seed=0,
     circular=False,
     blind=False,
+    people='',
     base_url='',
     dry_run=False,
   )
   config = ml_collections.ConfigDict()
   config.program = 'wm_abench.evaluate'
   config.models = arg.model.replace('+', ',')
+  config.people = arg.people.replace('+', ',')
   config.base_url = arg.base_url
   config.setup = ml_collections.ConfigDict()
   config.setup.data = arg.data

@@ -1,15 +1,14 @@
-"""Trains the small vision-language policy that ships as 'small'.
+"""Trains a small vision-language policy on generated items.
 
   python -m main --workdir=runs/items \\
       --config=configs/wm_abench_generate.py:cells=perception,items=800,seed=2
   python -m main --workdir=runs/policy \\
       --config=configs/wm_abench_policy.py:data=runs/items
 
-writes runs/policy/policy, which wm_abench/models/embedded holds, and
-results.json: accuracy on held-out groups by dimension. The same command goes on
-with a run that was stopped. Arguments, after the colon: data, a folder of
-items; cells (as in wm_abench_generate); seed; steps; and runlocal for a run of
-a minute that learns little.
+writes runs/policy/policy, and results.json: accuracy on held-out groups by
+dimension. The same command goes on with a run that was stopped. Arguments,
+after the colon: data, a folder of items; cells (as in wm_abench_generate);
+seed; steps; and runlocal for a run of a minute that learns little.
 """
 
 import ml_collections

@@ -40,6 +40,7 @@ LAYERS = {
     'coderl.tokens',
     'wm_abench.environments',
     'wm_abench.factors',
+    'wm_abench.manifests',
     'wm_abench.models',
     'wm_abench.render',
     'wm_abench.simulators',

@@ -152,3 +152,21 @@ def test_a_bug_keeps_its_traceback(config, tmp_path, arg, error):
   assert result.returncode == 1
   assert 'Traceback' in result.stderr
   assert error in result.stderr
+
+
+@pytest.mark.parametrize(
+  'line, status', [('import no_such_package.part', 2), ('import coderl.no', 1)]
+)
+def test_a_package_that_is_not_there_is_told_unless_it_is_ours(
+  config, tmp_path, line, status
+):
+  (config.parent / 'program_that_lacks.py').write_text(line + '\n')
+  result = _run(
+    config,
+    f'--config={config}',
+    f'--workdir={tmp_path / "run"}',
+    '--config.program=program_that_lacks',
+  )
+  assert result.returncode == status
+  if status == 2:
+    _assert_one_line(result, 'program_that_lacks', 'no_such_package', 'pip')

@@ -109,7 +109,7 @@ def stages(replies: Replies, seed: int) -> dict[str, Any]:
   for index, (name, own) in enumerate(_by_cell(replies).items()):
     table = scoring.tabulate(own)
     rng = np.random.default_rng([seed, index])
-    accuracies = np.array([table.right.mean(), *scoring.resample(table, rng)])
+    accuracies = scoring.resample(table, rng)
     corrected = (accuracies - table.chance) / (1 - table.chance)
     cell = dimensions.CELLS[name]
     for where in ('all', cell.environment):
@@ -197,10 +197,7 @@ def _weighted(
   replies: Replies, weights: Sequence[float], rng: np.random.Generator
 ) -> dict[str, Any]:
   right_N, weight_N = np.array([r.right for r in replies]), np.array(weights)
-  names = {
-    name: i for i, name in enumerate(dict.fromkeys(r.group for r in replies))
-  }
-  group_N = np.array([names[reply.group] for reply in replies])
+  group_N = scoring.group_of(replies)
   # Of each group: right ones, all, and both by weight.
   sums_GS = np.stack(
     [
@@ -214,9 +211,7 @@ def _weighted(
     ],
     axis=1,
   )
-  share = np.full(len(names), 1 / len(names))
-  drawn = rng.multinomial(len(names), share, size=scoring.RESAMPLES)
-  drawn = np.concatenate([np.ones((1, len(names)), int), drawn])
+  drawn = scoring.draw(len(sums_GS), rng, scoring.RESAMPLES)
   right, count, heard, weight = (drawn @ sums_GS).T
   # A draw in which nothing is perceived says nothing.
   change = (heard / np.where(weight > 0, weight, np.nan)) - right / count
@@ -265,12 +260,7 @@ def compare(first: Replies, second: Replies, seed: int) -> dict[str, Any]:
     # The same seed draws the same groups of both.
     draws.append(
       [
-        np.array(
-          [
-            t.right.mean(),
-            *scoring.resample(t, np.random.default_rng([seed, index])),
-          ]
-        )
+        scoring.resample(t, np.random.default_rng([seed, index]))
         for t in tables
       ]
     )

@@ -75,7 +75,7 @@ def estimate(
     turns = len(question.options) if setup.circular else 1
     order = range(len(question.options))
     shown = prompts.parts(question, order, setup.protocol, setup.blind)
-    own = [p.path for p in shown if isinstance(p, prompts.Picture)]
+    own = [p.source for p in shown if isinstance(p, prompts.Picture)]
     pictures += own * turns
     characters += turns * sum(len(p) for p in shown if isinstance(p, str))
     items, requests = items + 1, requests + turns

@@ -49,13 +49,12 @@ def features() -> tfds.features.FeaturesDict:
 
 def to_example(item: types.Item) -> dict[str, Any]:
   """The item by the names of `features`."""
-  pictured = isinstance(item.options[0], bytes)
   return {
     **{name: getattr(item, name) for name in _TEXTS},
     **{name: _text(getattr(item, name)) for name in _JSON},
     'images': list(item.images),
-    'options': [] if pictured else list(item.options),
-    'option_images': list(item.options) if pictured else [],
+    'options': [] if item.pictured else list(item.options),
+    'option_images': list(item.options) if item.pictured else [],
     'answer': item.answer,
   }
 

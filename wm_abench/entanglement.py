@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from wm_abench import dimensions, factors, types
+from wm_abench import dimensions, factors, scoring, types
 
 # Factors by what they are of; see wm_abench/questions for their names.
 FAMILIES: dict[str, tuple[str, ...]] = {
@@ -108,8 +108,7 @@ def of_cell(replies: Sequence[types.Reply], seed: int) -> dict[str, Any]:
     seed: of the permutations.
   """
   right = np.array([reply.right for reply in replies], float)
-  index = {g: i for i, g in enumerate(dict.fromkeys(r.group for r in replies))}
-  group = np.array([index[reply.group] for reply in replies])
+  group = scoring.group_of(replies)
   varied = {reply.varies for reply in replies}
   found = {}
   for name, levels in factors.levels([r.factors for r in replies], varied):

@@ -31,11 +31,12 @@ from commons import errors
 from wm_abench import (
   analysis,
   costs,
+  manifests,
   registry,  # noqa: F401  Else Inspect knows none of our providers.
   report,
   scoring,
-  shards,
   tasks,
+  trial,
   types,
   unpacked,
 )
@@ -81,7 +82,8 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> None:
   if config.dry_run:
     print(costs.table(costs.estimate(tasks.questions(setup), setup)))
     return
-  if not names:
+  people = _names(config.people)
+  if not names and not people:
     raise errors.UserError('config.models names no model')
   models = {name: _model(name, config) for name in names}
   asked = tasks.questions(setup)
@@ -90,12 +92,14 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> None:
     name: _ask(config, name, one, asked, setup, folder)
     for name, one in models.items()
   }
+  for path in people:
+    replies[f'human/{pathlib.Path(path).stem}'] = _person(path, asked)
   results = {
     'manifest': manifest,
     'models': scoring.summarise(replies, config.seed),
     'analyses': analysis.analyse(replies, config.seed),
   }
-  shards.save(folder / 'results.json', results)
+  manifests.save(folder / 'results.json', results)
   page = report.write(folder, results, _shown(replies, asked))
   print(report.table(results))
   print(f'{page}; the logs: inspect view --log-dir {folder / "logs"}')
@@ -140,29 +144,11 @@ def _keep_settings(
   """
   digest, items = hashlib.sha256(), 0
   for question in (q for own in asked.values() for q in own):
-    digest.update(json.dumps(_content(question)).encode())
+    digest.update(json.dumps(question.content).encode())
     items += 1
   wanted = dataclasses.asdict(setup)
   wanted |= {'items': items, 'digest': digest.hexdigest()}
-  path = folder / 'manifest.json'
-  if not path.is_file():
-    shards.save(path, wanted)
-    return wanted
-  had = shards.load(path)
-  for name, value in wanted.items():
-    if name != 'data' and had.get(name) != value:
-      raise errors.UserError(
-        f'{str(folder)!r} holds answers with {name}={had.get(name)}, not'
-        f' {value}: give another workdir, or the same questions'
-      )
-  return had
-
-
-def _content(question: unpacked.Question) -> list[Any]:
-  """What is asked, wherever its pictures are."""
-  pictures = [pathlib.Path(p).name for p in question.images]
-  options = [pathlib.Path(o).name for o in question.options]
-  return [question.name, question.prompt, pictures, options, question.answer]
+  return manifests.keep(folder, wanted, 'answers', free={'data'})
 
 
 def _ask(
@@ -210,6 +196,24 @@ def _ask(
   return found
 
 
+def _person(
+  path: str, asked: Mapping[str, Sequence[unpacked.Question]]
+) -> list[types.Reply]:
+  """The replies of a file of the people's page.
+
+  Raises:
+    UserError: it holds none, or replies to other questions.
+  """
+  answers = {q.name: q.answer for own in asked.values() for q in own}
+  replies = trial.read(path)
+  for reply in replies:
+    if answers.get(reply.item) != reply.answer:
+      raise errors.UserError(
+        f'{path!r} answers {reply.item!r}, which is not asked here'
+      )
+  return replies
+
+
 def _shown(
   replies: Mapping[str, Sequence[types.Reply]],
   asked: Mapping[str, Sequence[unpacked.Question]],
@@ -221,7 +225,7 @@ def _shown(
   )
   shown = {}
   for name, own in replies.items():
-    wrong = [r for r in own if not r.right and r.item in questions]
+    wrong = [r for r in own if not r.right]
     wrong.sort(key=lambda r: (-right[r.item], r.item, r.turn))
     # Of different cells, as far as there are.
     first = {r.cell: r for r in reversed(wrong)}

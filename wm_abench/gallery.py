@@ -145,13 +145,14 @@ def _cell(
 
 def _item(shown: Shown) -> dict[str, Any]:
   item = shown.item
-  pictured = isinstance(item.options[0], bytes)
   return {
     'name': item.name,
     'prompt': item.prompt,
     'images': [_uri(p, _SIZE_PX) for p in item.images],
-    'pictured': pictured,
-    'options': [_uri(o, _SIZE_PX) if pictured else o for o in item.options],
+    'pictured': item.pictured,
+    'options': [
+      _uri(o, _SIZE_PX) if item.pictured else o for o in item.options
+    ],
     'letters': 'ABCD'[: len(item.options)],
     'answer': item.answer,
     'varies': item.varies,

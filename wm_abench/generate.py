@@ -37,6 +37,7 @@ from wm_abench import (
   dimensions,
   gallery,
   generation,
+  manifests,
   pipelines,
   shards,
   workers,
@@ -70,7 +71,7 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> None:
   _make(config, planned, folder)
   results = {
     'seconds': time.monotonic() - started,
-    **shards.load(folder / 'manifest.json'),
+    **manifests.load(folder / manifests.NAME),
     'cells': {},
   }
   shown = {}
@@ -83,7 +84,7 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> None:
       'audits': audits.audit(sample, cells=len(cells))
     }
     shown[cell.name] = gallery.choose(sample, config.gallery_items)
-  shards.save(folder / 'results.json', results)
+  manifests.save(folder / 'results.json', results)
   page = gallery.write(folder, shown, results)
   print(table(results))
   print(f'{page} shows {config.gallery_items} items of each cell')
@@ -149,16 +150,9 @@ def _keep_settings(config, folder: pathlib.Path) -> None:
     'version': dataset.VERSION,
     'mujoco': metadata.version('mujoco'),
   }
-  path = folder / 'manifest.json'
-  if not path.is_file() or not (folder / 'shards').is_dir():
-    return shards.save(path, wanted)
-  had = shards.load(path)
-  for name, value in wanted.items():
-    if had.get(name) != value:
-      raise errors.UserError(
-        f'{str(folder)!r} holds items made with {name}={had.get(name)}, not'
-        f' {value}: give another workdir, or the same {name}'
-      )
+  if not (folder / 'shards').is_dir():  # Nothing was made with them yet.
+    (folder / manifests.NAME).unlink(missing_ok=True)
+  manifests.keep(folder, wanted, 'items made')
 
 
 def _make(config, planned: Sequence[shards.Shard], folder) -> None:

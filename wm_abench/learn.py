@@ -22,12 +22,10 @@ import optax
 import tqdm
 
 from commons import errors, estimates
-from wm_abench import dataset, dimensions, samples, types
+from wm_abench import dataset, dimensions, prompts, samples, types
 from wm_abench.models import decoder, policy
 
 Array = jax.Array
-_HOW = 'Answer with the letter alone: {}.'
-_LETTERS = 'ABCDEF'
 
 
 class State(NamedTuple):
@@ -56,17 +54,8 @@ def conversation(item: types.Item, order: Sequence[int]) -> list[str | bytes]:
     item: to ask.
     order: indices into its options; order[0] is labelled A.
   """
-  labels = _LETTERS[: len(order)]
-  parts: list[str | bytes] = [*item.images, item.prompt]
-  options = [item.options[i] for i in order]
-  if isinstance(options[0], bytes):
-    for label, option in zip(labels, options, strict=True):
-      parts += [f'{label}.', option]
-  else:
-    lines = zip(labels, options, strict=True)
-    parts.append('\n'.join(f'{label}. {option}' for label, option in lines))
-  listed = f'{", ".join(labels[:-1])} or {labels[-1]}'
-  return [*parts, _HOW.format(listed)]
+  parts = prompts.parts(item, order, prompts.STRICT)
+  return [p.source if isinstance(p, prompts.Picture) else p for p in parts]
 
 
 def split(
@@ -270,10 +259,10 @@ def measure(
   replies = learned.reply(
     [conversation(*asked) for asked in zip(items, orders, strict=True)]
   )
-  chosen = [
-    item.options[order[_LETTERS.index(reply.text)]]
-    for item, order, reply in zip(items, orders, replies, strict=True)
-  ]
+  chosen = []
+  for item, order, reply in zip(items, orders, replies, strict=True):
+    labels = prompts.labels_of(item, prompts.STRICT)
+    chosen.append(item.options[order[labels.index(reply.text)]])
   found = {}
   for code, dimension in dimensions.DIMENSIONS.items():
     of = [

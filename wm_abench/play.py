@@ -14,7 +14,7 @@ killed at any moment, the same command goes on with the first item that has no
 answer. The browser is told no answer, no factor and no item's name.
 
 Seconds are those that an item was in view, from when all its pictures were
-there, and go on where the page is loaded anew. `read` is for the scores.
+there, and go on where the page is loaded anew. `trial.read` is for the scores.
 """
 
 import argparse
@@ -38,7 +38,7 @@ import numpy as np
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
 from commons import errors
-from wm_abench import dimensions, sitting, trial, types, unpacked
+from wm_abench import sitting, trial, unpacked
 
 _PAGE = pathlib.Path(__file__).with_name('play_template.html')
 _HOST = '127.0.0.1'
@@ -67,30 +67,6 @@ class _Rejection(Exception):
   def __init__(self, status: http.HTTPStatus, detail: str):
     super().__init__(detail)
     self.status = status
-
-
-def read(path: str | os.PathLike[str]) -> list[types.Reply]:
-  """The replies of a person's file, in the order that they were given in.
-
-  What a killed process left of a line is no reply yet.
-
-  Raises:
-    UserError: the file cannot be read, a line of it is no reply, an item is in
-      it twice, or it holds no reply at all.
-  """
-  try:
-    data = pathlib.Path(path).read_bytes()
-  except OSError as e:
-    raise errors.UserError(
-      f'{os.fspath(path)!r} cannot be read: {e.strerror}'
-    ) from e
-  try:
-    replies = trial.from_lines(data)
-  except ValueError as e:
-    raise errors.UserError(f'{os.fspath(path)!r}, {e}') from e
-  if not replies:
-    raise errors.UserError(f'{os.fspath(path)!r} holds no reply')
-  return replies
 
 
 class Server(http.server.ThreadingHTTPServer):
@@ -339,12 +315,7 @@ def _trials(args: argparse.Namespace) -> list[trial.Trial]:
   Raises:
     UserError: the data hold no such cell, or a picture that cannot be shown.
   """
-  there = unpacked.cells_in(args.data)
-  chosen = [cell.name for cell in dimensions.select(args.cells)]
-  cells = [name for name in chosen if name in there]
-  for name in map(str.strip, args.cells.split(',')):
-    if not cells or name in set(chosen) - set(cells):
-      raise errors.unknown(f'cell in {args.data!r}', name, there)
+  cells = unpacked.select(args.data, args.cells)
   # A short test has not room for every cell: which come first is by the seed.
   np.random.default_rng(args.seed).shuffle(cells)
   readers = [unpacked.read(args.data, [name], 'full') for name in cells]

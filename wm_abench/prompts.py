@@ -15,7 +15,7 @@ import hashlib
 import numpy as np
 
 from commons import errors
-from wm_abench import unpacked
+from wm_abench import types, unpacked
 
 STRICT, PAPER = PROTOCOLS = ('strict', 'paper')
 _LETTERS = ('A', 'B', 'C', 'D', 'E', 'F')
@@ -28,18 +28,17 @@ class Picture:
   """A part of a prompt that is shown; texts are plain strings.
 
   Attributes:
-    path: of its file.
+    source: as the question has it: the path of a file, or what is in it.
   """
 
-  path: str
+  source: str | bytes
 
 
 Part = str | Picture
+Question = unpacked.Question | types.Item
 
 
-def order_of(
-  question: unpacked.Question, seed: int, turn: int = 0
-) -> tuple[int, ...]:
+def order_of(question: Question, seed: int, turn: int = 0) -> tuple[int, ...]:
   """The order that the options are shown in.
 
   Shuffled by the seed, alike for all members of a group, so that they still
@@ -59,7 +58,7 @@ def order_of(
   return tuple(int(i) for i in np.roll(order, -turn))
 
 
-def labels_of(question: unpacked.Question, protocol: str) -> tuple[str, ...]:
+def labels_of(question: Question, protocol: str) -> tuple[str, ...]:
   """What options are called, in the order that they are shown in.
 
   Raises:
@@ -74,7 +73,7 @@ def labels_of(question: unpacked.Question, protocol: str) -> tuple[str, ...]:
 
 
 def parts(
-  question: unpacked.Question,
+  question: Question,
   order: Sequence[int],
   protocol: str,
   blind: bool = False,

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from commons import estimates
-from wm_abench import types
+from wm_abench import scoring, types
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,20 +125,14 @@ def curve(
   x_L, at_N = np.unique(x_N.round(4), return_inverse=True)
   if len(x_L) < _LEAST_LEVELS:
     return None
-  names = {
-    name: i for i, name in enumerate(dict.fromkeys(r.group for r in own))
-  }
-  group_N = np.array([names[r.group] for r in own])
+  group_N = scoring.group_of(own)
   guess = own[0].chance
   # Of each group, its items and right ones at each difference.
-  count_GL, right_GL = np.zeros((2, len(names), len(x_L)))
+  count_GL, right_GL = np.zeros((2, group_N.max() + 1, len(x_L)))
   np.add.at(count_GL, (group_N, at_N), 1)
   np.add.at(right_GL, (group_N, at_N), [r.right for r in own])
   rng = np.random.default_rng(seed)
-  share = np.full(len(names), 1 / len(names))
-  drawn_RG = rng.multinomial(len(names), share, size=_RESAMPLES)
-  # The answers as they are come first.
-  drawn_RG = np.concatenate([np.ones((1, len(names)), int), drawn_RG])
+  drawn_RG = scoring.draw(len(count_GL), rng, _RESAMPLES)
   right_RL, count_RL = drawn_RG @ right_GL, drawn_RG @ count_GL
   scale, slope, lapse = fit(x_L, right_RL, count_RL, guess)
   # Nowhere is asked beyond the ends, so nothing is said of it.

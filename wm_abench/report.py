@@ -251,7 +251,6 @@ def _curves(results: Mapping[str, Any]) -> figure.Figure | None:
   for axes in panels[len(cells) :]:
     axes.set_axis_off()
   panels[0].legend(fontsize=7)
-  drawn.supxlabel('how different the stimuli are', fontsize=8)
   drawn.supylabel('accuracy', fontsize=8)
   return drawn
 
@@ -267,6 +266,7 @@ def _curve(axes, curve: Mapping[str, Any], color: str, name: str) -> None:
   grown = -np.expm1(-((fine / curve['scale']) ** curve['slope']))
   top = 1 - curve['guess'] - curve['lapse']
   axes.plot(fine, curve['guess'] + top * grown, color=color, lw=1)
+  axes.set_xlabel(curve['unit'], fontsize=7)
   axes.axhline(curve['guess'], color='grey', lw=0.6, ls=':')
 
 

@@ -63,12 +63,31 @@ def tabulate(replies: Sequence[types.Reply]) -> Table:
   )
 
 
+def group_of(replies: Sequence[types.Reply]) -> np.ndarray:
+  """Index of each reply's group, int [N]; groups count from 0 as they come."""
+  names = dict.fromkeys(reply.group for reply in replies)
+  index = {name: i for i, name in enumerate(names)}
+  return np.array([index[reply.group] for reply in replies])
+
+
+def draw(groups: int, rng: np.random.Generator, samples: int) -> np.ndarray:
+  """How often each group is in a bootstrap sample, int [1 + samples, groups].
+
+  First comes the sample as it is, each group once.
+  """
+  share = np.full(groups, 1 / groups)
+  drawn = rng.multinomial(groups, share, size=samples)
+  return np.concatenate([np.ones((1, groups), drawn.dtype), drawn])
+
+
 def resample(table: Table, rng: np.random.Generator) -> np.ndarray:
-  """Accuracies of bootstrap samples, groups drawn whole, [RESAMPLES]."""
+  """Accuracy, and then those of bootstrap samples, [1 + RESAMPLES].
+
+  Groups are drawn whole.
+  """
   totals = np.bincount(table.group, weights=table.right)
   counts = np.bincount(table.group)
-  share = np.full(table.groups, 1 / table.groups)
-  drawn = rng.multinomial(table.groups, share, size=RESAMPLES)
+  drawn = draw(table.groups, rng, RESAMPLES)
   return (drawn @ totals) / (drawn @ counts)
 
 
@@ -111,7 +130,7 @@ def _model(replies: Sequence[types.Reply], seed: int) -> dict[str, Any]:
     if name in by_cell:
       table = tabulate(by_cell[name])
       rng = np.random.default_rng([seed, index])
-      draws[name] = resample(table, rng)
+      draws[name] = resample(table, rng)[1:]
       cells[name] = _cell(by_cell[name], table, draws[name])
 
   def averaged(kind: str) -> dict[str, Any]:

@@ -7,12 +7,10 @@ items. The record is written last, so that what has one is finished.
 import collections
 from collections.abc import Mapping, Sequence
 import dataclasses
-import json
-import os
 import pathlib
 from typing import Any
 
-from wm_abench import dataset, dimensions, generation, workers
+from wm_abench import dataset, dimensions, generation, manifests, workers
 
 GROUPS_A_SHARD, GROUPS_A_TASK = 64, 4
 
@@ -48,7 +46,7 @@ class Shard:
 
   def record(self, folder: pathlib.Path) -> dict[str, Any]:
     """As `write` left it: 'items', 'bytes', 'work' and 'digests'."""
-    return load(self.record_path(folder))
+    return manifests.load(self.record_path(folder))
 
   def tasks(self) -> list[workers.Task]:
     """Its items in parts that processes share out among each other."""
@@ -111,19 +109,4 @@ def write(
     'work': dict(sorted(work.items())),
     'digests': {'content': said, 'pictures': seen},
   }
-  save(shard.record_path(folder), record)
-
-
-def load(path: pathlib.Path) -> dict[str, Any]:
-  return json.loads(path.read_text())
-
-
-def save(path: pathlib.Path, value: Mapping[str, Any]) -> None:
-  """Writes JSON, which is there wholly or not at all."""
-  path.parent.mkdir(parents=True, exist_ok=True)
-  unfinished = path.with_name(f'unfinished.{path.name}')
-  try:
-    unfinished.write_text(json.dumps(value, indent=1) + '\n')
-    os.replace(unfinished, path)
-  finally:
-    unfinished.unlink(missing_ok=True)
+  manifests.save(shard.record_path(folder), record)

@@ -11,14 +11,13 @@ may leave, was never an answer and is taken away.
 from collections.abc import Mapping, Sequence
 import errno
 import fcntl
-import json
 import os
 import pathlib
 import threading
 from typing import Any
 
 from commons import errors
-from wm_abench import trial
+from wm_abench import manifests, trial
 
 
 class NotAskedError(Exception):
@@ -57,7 +56,8 @@ class Sitting:
     self._lock = threading.Lock()
     try:
       folder.mkdir(parents=True, exist_ok=True)
-      _keep_manifest(folder, {**settings, 'name': name, 'data': digest})
+      wanted = {**settings, 'name': name, 'data': digest}
+      manifests.keep(folder, wanted, 'a test')
       self._file = self.path.open('ab+', buffering=0)
     except OSError as e:
       raise errors.UserError(
@@ -150,31 +150,3 @@ class Sitting:
     """After the answer that is being written, if there is one."""
     with self._lock:
       self._file.close()
-
-
-def _keep_manifest(folder: pathlib.Path, wanted: Mapping[str, Any]) -> None:
-  """Writes which test it is, or checks that it is that of before.
-
-  Raises:
-    UserError: the workdir is of another test.
-    OSError: it cannot be written.
-  """
-  path = folder / 'manifest.json'
-  if not path.is_file():
-    unfinished = path.with_name(f'{os.getpid()}.{path.name}')
-    try:
-      unfinished.write_text(json.dumps(wanted, indent=1) + '\n')
-      os.replace(unfinished, path)
-    finally:
-      unfinished.unlink(missing_ok=True)
-    return
-  try:
-    had = dict(json.loads(path.read_text()))
-  except (TypeError, ValueError) as e:
-    raise errors.UserError(f'{str(path)!r} is no manifest: {e}') from e
-  for key, value in wanted.items():
-    if had.get(key) != value:
-      raise errors.UserError(
-        f'workdir {str(folder)!r} holds a test with {key}={had.get(key)!r}, not'
-        f' {value!r}: give another workdir, or what it was begun with'
-      )

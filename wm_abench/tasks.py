@@ -17,7 +17,6 @@ from typing import Any
 from inspect_ai import Task, log, model, scorer, solver, task
 from inspect_ai import dataset as inspect_dataset
 
-from commons import errors
 from wm_abench import dataset, dimensions, prompts, replies, types, unpacked
 
 # Seconds of a try, and of all tries together.
@@ -68,13 +67,7 @@ def questions(setup: Setup) -> dict[str, list[unpacked.Question]]:
   Raises:
     UserError: the setup names what there is not, or cells that are not there.
   """
-  there = unpacked.cells_in(setup.data)
-  for name in map(str.strip, setup.cells.split(',')):
-    if name in dimensions.CELLS and name not in there:
-      raise errors.unknown(f'cell in {setup.data!r}', name, there)
-  cells = [c.name for c in dimensions.select(setup.cells) if c.name in there]
-  if not cells:
-    raise errors.unknown(f'cell in {setup.data!r}', setup.cells, there)
+  cells = unpacked.select(setup.data, setup.cells)
   found: dict[str, list[unpacked.Question]] = {}
   for question in unpacked.read(setup.data, cells, setup.subset):
     code = dimensions.CELLS[question.cell].dimension
@@ -127,7 +120,7 @@ def samples(
     content = [
       model.ContentText(text=part)
       if isinstance(part, str)
-      else model.ContentImage(image=part.path)
+      else model.ContentImage(image=part.source)
       for part in prompts.parts(question, order, setup.protocol, setup.blind)
     ]
     yield inspect_dataset.Sample(

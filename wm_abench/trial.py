@@ -10,11 +10,13 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import os
 import pathlib
 from typing import Any
 
 import numpy as np
 
+from commons import errors
 from wm_abench import dimensions, prompts, types, unpacked
 
 
@@ -88,10 +90,8 @@ def digest(trials: Sequence[Trial]) -> str:
   """Of all that is asked and in which order, wherever the pictures are."""
   sha = hashlib.sha256()
   for trial in trials:
-    question = trial.question
-    images = [pathlib.Path(path).name for path in question.images]
-    told = [question.name, question.prompt, images, offered(trial)]
-    sha.update(json.dumps([*told, trial.order, question.answer]).encode())
+    told = [*trial.question.content, trial.order]
+    sha.update(json.dumps(told).encode())
   return sha.hexdigest()
 
 
@@ -198,4 +198,28 @@ def from_lines(data: bytes) -> list[types.Reply]:
       raise ValueError(f'line {i + 1} is no reply: {e}') from e
     seen.add((reply.item, reply.turn))
     replies.append(reply)
+  return replies
+
+
+def read(path: str | os.PathLike[str]) -> list[types.Reply]:
+  """The replies of a person's file, in the order that they were given in.
+
+  What a killed process left of a line is no reply yet.
+
+  Raises:
+    UserError: the file cannot be read, a line of it is no reply, an item is in
+      it twice, or it holds no reply at all.
+  """
+  try:
+    data = pathlib.Path(path).read_bytes()
+  except OSError as e:
+    raise errors.UserError(
+      f'{os.fspath(path)!r} cannot be read: {e.strerror}'
+    ) from e
+  try:
+    replies = from_lines(data)
+  except ValueError as e:
+    raise errors.UserError(f'{os.fspath(path)!r}, {e}') from e
+  if not replies:
+    raise errors.UserError(f'{os.fspath(path)!r} holds no reply')
   return replies

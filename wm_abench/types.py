@@ -79,6 +79,11 @@ class Item:
   factors: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   state: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
+  @property
+  def pictured(self) -> bool:
+    """Whether its options are pictures."""
+    return isinstance(self.options[0], bytes)
+
 
 # How a reply ended: with an option; with words that name none; with the
 # model's refusal; stopped by a filter of its service's; stopped by the limit of

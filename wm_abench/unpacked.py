@@ -25,8 +25,11 @@ from wm_abench import dataset, dimensions, release, types
 PICTURES = 'pictures'
 # How many items of a cell: as many as the split `mini` has, a hundred as the
 # paper asked its dearest models, or all that are there.
-SUBSETS: dict[str, int | None] = {'mini': dataset.MINI_ITEMS, '100': 100}
-SUBSETS['full'] = None
+SUBSETS: dict[str, int | None] = {
+  'mini': dataset.MINI_ITEMS,
+  '100': 100,
+  'full': None,
+}
 _ENDINGS = {b'\xff\xd8\xff': 'jpg', b'\x89PNG': 'png', b'RIFF': 'webp'}
 
 
@@ -56,6 +59,15 @@ class Question:
   def pictured(self) -> bool:
     return dimensions.CELLS[self.cell].of.form == dimensions.IMAGE
 
+  @property
+  def content(self) -> list[Any]:
+    """All that is asked, wherever its pictures are, as JSON's types."""
+    images = [pathlib.Path(path).name for path in self.images]
+    options = list(self.options)
+    if self.pictured:
+      options = [pathlib.Path(path).name for path in options]
+    return [self.name, self.prompt, images, options, self.answer]
+
 
 def cells_in(folder: str | os.PathLike[str]) -> tuple[str, ...]:
   """The cells that are there, generated or released.
@@ -83,6 +95,26 @@ def cells_in(folder: str | os.PathLike[str]) -> tuple[str, ...]:
     f' ({dataset.NAME}/CELL/{dataset.VERSION}) nor files of the release'
     ' (CONFIG/test-*.parquet)'
   )
+
+
+def select(folder: str | os.PathLike[str], names: str) -> list[str]:
+  """The cells that a list names and that are there, in the table's order.
+
+  Args:
+    folder: of a generation, or of the release.
+    names: as in dimensions.select.
+
+  Raises:
+    UserError: a name that is none, a cell that is not there, or none of all.
+  """
+  there = cells_in(folder)
+  for name in map(str.strip, names.split(',')):
+    if name in dimensions.CELLS and name not in there:
+      raise errors.unknown(f'cell in {os.fspath(folder)!r}', name, there)
+  cells = [c.name for c in dimensions.select(names) if c.name in there]
+  if not cells:
+    raise errors.unknown(f'cell in {os.fspath(folder)!r}', names, there)
+  return cells
 
 
 def read(
@@ -131,7 +163,7 @@ def question(item: types.Item, folder: pathlib.Path) -> Question:
     return tuple(_write(p, folder, broken) for p in pictures)
 
   options = item.options
-  if isinstance(options[0], bytes):
+  if item.pictured:
     options = named(options)
   return Question(
     **{

@@ -3,27 +3,10 @@ import json
 import numpy as np
 import pytest
 
-from wm_abench import analysis, types
+from tests.wm_abench import synthetic
+from wm_abench import analysis
 
-
-def _group(cell, group, levels, chosen, varies='level', **factors):
-  """A group whose i-th option is the answer at levels[i]."""
-  options = len(levels)
-  return [
-    types.Reply(
-      item=f'{cell}/{group}/{i}',
-      cell=cell,
-      group=f'{cell}/{group}',
-      order=tuple(range(options)),
-      turn=0,
-      answer=i,
-      chosen=chosen[i],
-      status=types.ANSWERED if chosen[i] is not None else types.UNPARSED,
-      varies=varies,
-      factors={varies: levels[i], **factors},
-    )
-    for i in range(options)
-  ]
+_group = synthetic.replies
 
 
 def _yes_no(rng, groups, p):

@@ -13,7 +13,7 @@ import pytest
 from commons import errors
 from configs import wm_abench_eval
 from tests.wm_abench import synthetic
-from wm_abench import dataset, evaluate
+from wm_abench import dataset, evaluate, tasks, trial
 
 ROOT = pathlib.Path(__file__).parents[2]
 CELLS = ('sr_tabletop', 'v_c_tabletop', 'm_nav_street')
@@ -230,3 +230,25 @@ def test_a_workdir_of_other_questions_is_refused(data, tmp_path):
   synthetic.write(other, CELLS, groups=4, seed=1)
   with pytest.raises(errors.UserError, match='digest='):
     evaluate.run(_config(other, 'oracle'), str(tmp_path))
+
+
+def test_what_people_answered_is_scored_beside_the_models(data, tmp_path):
+  asked, *_ = tasks.questions(tasks.Setup(data=str(data))).values()
+  path = tmp_path / 'ada.jsonl'
+  lines = [
+    trial.to_line(trial.answered(one, one.order.index(i % 4), 1.5))
+    for i, one in enumerate(trial.plan(asked, 0))
+  ]
+  path.write_text(''.join(lines))
+  run = tmp_path / 'run'
+  evaluate.run(_config(data, 'oracle', f',people={path}'), str(run))
+  results = json.loads((run / 'results.json').read_text())['models']
+  assert [*results] == ['oracle', 'human/ada']
+  replies = trial.read(path)
+  right = sum(r.right for r in replies) / len(replies)
+  assert results['human/ada']['all']['accuracy'] == pytest.approx(right)
+  assert 0 < right < 1
+
+  path.write_text(lines[0].replace('sr_tabletop/', 'sr_tabletop/9'))
+  with pytest.raises(errors.UserError, match='which is not asked here'):
+    evaluate.run(_config(data, 'oracle', f',people={path}'), str(run))

@@ -1,22 +1,18 @@
 """The page in a browser: answers hidden until asked for, and no network."""
 
-import contextlib
 import html.parser
 import io
 import itertools
 import json
-import os
-import shutil
-import subprocess
 
 import numpy as np
 from PIL import Image
 import pytest
 
+from tests import browser
 from wm_abench import audits, dimensions, gallery, types
 
 CELLS = ('m_nav_indoor', 'sr_tabletop', 'v_m_tabletop', 'mt_tabletop')
-BROWSER = shutil.which('chromium')
 
 
 def _picture(seed):
@@ -78,122 +74,12 @@ def _write(folder, names=CELLS, k=3):
   return gallery.write(folder, shown, results), shown
 
 
-class _Browser:
-  """Chromium without a window, spoken to over a pipe.
-
-  Attributes:
-    asked: addresses that were asked for so far.
-  """
-
-  def __init__(self, process, into, out):
-    self._process, self._into, self._out = process, into, out
-    self._numbers, self._session = itertools.count(1), None
-    self.asked = []
-
-  def open(self, address):
-    target = self.send('Target.createTarget', url='about:blank')['targetId']
-    attached = self.send('Target.attachToTarget', targetId=target, flatten=True)
-    self._session = attached['sessionId']
-    self.send('Page.enable')
-    self.send('Network.enable')
-    self.send('Page.navigate', url=address)
-    self._read_until(lambda m: m.get('method') == 'Page.loadEventFired')
-
-  def send(self, method, **arguments):
-    number = next(self._numbers)
-    message = {'id': number, 'method': method, 'params': arguments}
-    if self._session:
-      message['sessionId'] = self._session
-    os.write(self._into, json.dumps(message).encode() + b'\0')
-    reply = self._read_until(lambda m: m.get('id') == number)
-    assert 'result' in reply, reply
-    return reply['result']
-
-  def run(self, program):
-    """What a JavaScript expression gives, awaited."""
-    reply = self.send(
-      'Runtime.evaluate',
-      expression=program,
-      awaitPromise=True,
-      returnByValue=True,
-    )
-    assert 'exceptionDetails' not in reply, reply
-    return reply['result'].get('value')
-
-  def press(self, key, code):
-    for kind in ('keyDown', 'keyUp'):
-      self.send(
-        'Input.dispatchKeyEvent',
-        type=kind,
-        key=key,
-        code=key,
-        windowsVirtualKeyCode=code,
-        text='\r' if key == 'Enter' and kind == 'keyDown' else '',
-      )
-
-  def _read_until(self, wanted):
-    while True:
-      message = json.loads(self._line())
-      if message.get('method') == 'Network.requestWillBeSent':
-        self.asked.append(message['params']['request']['url'])
-      if wanted(message):
-        return message
-
-  def _line(self):
-    parts = []
-    while (byte := self._out.read(1)) != b'\0':
-      assert byte, 'the browser has gone'
-      parts.append(byte)
-    return b''.join(parts)
-
-
-@contextlib.contextmanager
-def _browser(folder):
-  to_read, to_write = os.pipe()
-  from_read, from_write = os.pipe()
-  arguments = [
-    BROWSER,
-    '--headless=new',
-    '--no-sandbox',
-    '--disable-gpu',
-    '--disable-dev-shm-usage',
-    '--window-size=1300,900',
-    f'--user-data-dir={folder}',
-    '--remote-debugging-pipe',
-  ]
-  # It reads commands from descriptor 3 and answers on 4.
-  process = subprocess.Popen(
-    [
-      'bash',
-      '-c',
-      f'exec "$@" 3<&{to_read} 4>&{from_write}',
-      'bash',
-      *arguments,
-    ],
-    pass_fds=(to_read, from_write),
-    stdout=subprocess.DEVNULL,
-    stderr=subprocess.DEVNULL,
-  )
-  os.close(to_read)
-  os.close(from_write)
-  out = os.fdopen(from_read, 'rb')
-  try:
-    yield _Browser(process, to_write, out)
-  finally:
-    process.terminate()
-    process.wait(timeout=20)
-    os.close(to_write)
-    out.close()
-
-
 @pytest.fixture(scope='module')
 def page(tmp_path_factory):
-  if not BROWSER:
-    pytest.skip('there is no chromium')
   path, _ = _write(tmp_path_factory.mktemp('gallery'))
-  with _browser(tmp_path_factory.mktemp('profile')) as browser:
-    browser.open(path.as_uri())
-    yield browser
+  with browser.started(tmp_path_factory.mktemp('profile')) as tab:
+    tab.open(path.as_uri())
+    yield tab
 
 
 def test_a_page_asks_for_nothing_but_itself(page):
@@ -244,9 +130,9 @@ def test_answers_are_hidden_until_a_click_or_a_key(page):
   page.run('document.querySelector(".answer > summary").click()')
   assert page.run(VISIBLE) == [True] + [False] * (3 * len(CELLS) - 1)
   page.run('document.querySelectorAll(".answer > summary")[1].focus()')
-  page.press('Enter', 13)
+  page.press('Enter')
   assert page.run(VISIBLE)[:3] == [True, True, False]
-  page.press('Enter', 13)
+  page.press('Enter')
   assert page.run(VISIBLE)[:3] == [True, False, False]
 
 

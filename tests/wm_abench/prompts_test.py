@@ -14,7 +14,7 @@ def _question(cell, tmp_path, member=0):
 
 
 def _pictures(parts):
-  return [p.path for p in parts if isinstance(p, prompts.Picture)]
+  return [p.source for p in parts if isinstance(p, prompts.Picture)]
 
 
 @pytest.mark.parametrize('protocol', prompts.PROTOCOLS)

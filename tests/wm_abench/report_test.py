@@ -1,15 +1,13 @@
 import re
-import shutil
-import subprocess
 
 import numpy as np
 import pytest
 
+from tests import browser
 from tests.wm_abench import synthetic
 from wm_abench import analysis, report, scoring, types, unpacked
 
 CELLS = ('sr_tabletop', 'cq_tabletop', 'm_nav_street')
-BROWSER = shutil.which('chromium')
 SAID = 'I <b>think</b> it is "B" & no more'
 
 
@@ -96,16 +94,15 @@ def test_what_a_model_said_is_text_and_no_markup(written):
   assert 'I &lt;b&gt;think&lt;/b&gt;' in written[-1].read_text()
 
 
-@pytest.mark.skipif(BROWSER is None, reason='there is no chromium')
 def test_a_browser_shows_the_page(written, tmp_path):
-  page = written[-1]
-  command = [
-    *(BROWSER, '--headless', '--no-sandbox', '--disable-gpu'),
-    f'--user-data-dir={tmp_path}',
-    *('--virtual-time-budget=5000', '--dump-dom', page.as_uri()),
-  ]
-  shown = subprocess.run(
-    command, capture_output=True, text=True, timeout=120, check=True
-  ).stdout
-  assert shown.count('<h2>') >= 8
-  assert 'good/model' in shown and 'Heat map' in shown
+  with browser.started(tmp_path) as tab:
+    tab.open(written[-1].as_uri())
+    asked = [a for a in tab.asked if not a.startswith('data:')]
+    assert asked == [written[-1].as_uri()] and not tab.said
+    heads = 'document.querySelectorAll("h2").length'
+    assert tab.run(heads) == 10
+    widths = tab.run(
+      'Promise.all([...document.images].map(i =>'
+      ' i.decode().then(() => i.naturalWidth)))'
+    )
+    assert len(widths) > 3 and min(widths) > 0

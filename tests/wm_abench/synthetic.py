@@ -68,3 +68,23 @@ def write(
     dataset.finish(folder, cell, 'mini', [len(own)])
     every += own
   return every
+
+
+def replies(cell, group, levels, chosen, varies='level', **factors):
+  """A group whose i-th option is the answer at levels[i]."""
+  options = len(levels)
+  return [
+    types.Reply(
+      item=f'{cell}/{group}/{i}',
+      cell=cell,
+      group=f'{cell}/{group}',
+      order=tuple(range(options)),
+      turn=0,
+      answer=i,
+      chosen=chosen[i],
+      status=types.ANSWERED if chosen[i] is not None else types.UNPARSED,
+      varies=varies,
+      factors={varies: levels[i], **factors},
+    )
+    for i in range(options)
+  ]

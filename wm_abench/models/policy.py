@@ -28,7 +28,6 @@ import safetensors.numpy
 from commons import errors
 from wm_abench.models import decoder, vision
 
-EMBEDDED = {'small': pathlib.Path(__file__).parent / 'embedded'}
 Conversation = Sequence[str | bytes]
 Params = Any
 
@@ -251,21 +250,15 @@ def save(folder: str | os.PathLike[str], policy: Policy) -> None:
   (folder / 'config.json').write_text(text + '\n', encoding='utf-8')
 
 
-def load(name: str | os.PathLike[str]) -> Policy:
-  """A policy that ships here, or one that `save` wrote.
-
-  Args:
-    name: 'small', or a folder.
+def load(folder: str | os.PathLike[str]) -> Policy:
+  """A policy that `save` wrote.
 
   Raises:
     UserError: there is no such folder, or it holds no such policy.
   """
-  folder = EMBEDDED.get(str(name), pathlib.Path(name))
+  folder = pathlib.Path(folder)
   if not folder.is_dir():
-    choices = ', '.join(sorted(EMBEDDED))
-    raise errors.UserError(
-      f'policy {os.fspath(name)!r} is no folder; those that ship: {choices}'
-    )
+    raise errors.UserError(f'policy {str(folder)!r} is no folder')
   try:
     text = (folder / 'config.json').read_text(encoding='utf-8')
     config = Config(**json.loads(text))

@@ -159,7 +159,7 @@ def test_a_limit_below_one_token_is_refused(learned):
 
 
 def test_a_name_that_is_no_policy_is_refused():
-  with pytest.raises(errors.UserError, match=r"'smal' is no folder.*small"):
+  with pytest.raises(errors.UserError, match="'smal' is no folder"):
     policy.load('smal')
 
 
