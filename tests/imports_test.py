@@ -20,7 +20,12 @@ COMMONS = 'commons'
 
 # Layer -> modules; a package stands for all its modules.
 LAYERS = {
-  0: ['coderl.execution', 'wm_abench.assets', 'wm_abench.dimensions'],
+  0: [
+    'coderl.execution',
+    'wm_abench.assets',
+    'wm_abench.deals',
+    'wm_abench.dimensions',
+  ],
   1: [
     'coderl.types',
     'coderl.sharding',
@@ -79,6 +84,7 @@ LAYERS = {
     'wm_abench.entanglement',
     'wm_abench.gallery',
     'wm_abench.generation',
+    'wm_abench.local',
     'wm_abench.pipelines',
     'wm_abench.psychometrics',
     'wm_abench.registry',

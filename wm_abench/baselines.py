@@ -8,7 +8,6 @@
 They read the prompt as it goes out to any provider.
 """
 
-import base64
 from collections.abc import Callable, Sequence
 import functools
 import hashlib
@@ -82,7 +81,7 @@ class Baseline(model.ModelAPI):
 
   async def generate(self, input, tools, tool_choice, config):
     del tools, tool_choice, config
-    parts = parts_of(input)
+    parts = tasks.parts_of(input)
     text = self._answer(parts, tasks.asked.get())
     output = model.ModelOutput.from_content(self.model_name, text)
     # Else Inspect would fetch a tokenizer to count them with.
@@ -90,21 +89,6 @@ class Baseline(model.ModelAPI):
       input_tokens=len(parts), output_tokens=1, total_tokens=len(parts) + 1
     )
     return output
-
-
-def parts_of(messages: Sequence[model.ChatMessage]) -> list[str | bytes]:
-  """The texts and encoded pictures of messages, in order."""
-  parts: list[str | bytes] = []
-  for message in messages:
-    if isinstance(message.content, str):
-      parts.append(message.content)
-      continue
-    for part in message.content:
-      if isinstance(part, model.ContentText):
-        parts.append(part.text)
-      elif isinstance(part, model.ContentImage):
-        parts.append(base64.b64decode(part.image.partition(',')[2]))
-  return parts
 
 
 def _options(parts: Sequence[str | bytes]) -> list[tuple[str, str | bytes]]:

@@ -8,8 +8,8 @@ user would.
 
 from collections.abc import Iterator, Sequence
 import functools
-import json
 import pathlib
+import re
 import time
 from typing import Any, NamedTuple
 
@@ -21,11 +21,21 @@ import numpy as np
 import optax
 import tqdm
 
-from commons import errors, estimates
-from wm_abench import dataset, dimensions, prompts, samples, types
+from commons import errors
+from wm_abench import dataset, dimensions, manifests, prompts, scoring, types
 from wm_abench.models import decoder, policy
 
 Array = jax.Array
+# Shares of the groups in a batch: seen in a mirror, and asked without the
+# pictures of the state, which is what the evaluation's `blind` is.
+_MIRROR, _BLIND = 0.5, 0.1
+_MIRRORED = {
+  'left': 'right',
+  'right': 'left',
+  'clockwise': 'anticlockwise',
+  'anticlockwise': 'clockwise',
+}
+_SIDES = re.compile(rf'\b({"|".join(_MIRRORED)})\b')
 
 
 class State(NamedTuple):
@@ -47,15 +57,26 @@ class Answers(NamedTuple):
   group_B: np.ndarray
 
 
-def conversation(item: types.Item, order: Sequence[int]) -> list[str | bytes]:
+def conversation(
+  item: types.Item, order: Sequence[int], blind: bool = False
+) -> list[str | bytes]:
   """An item as evaluation puts it, its options in an order.
 
   Args:
     item: to ask.
     order: indices into its options; order[0] is labelled A.
+    blind: whether the pictures of the state are left out.
   """
-  parts = prompts.parts(item, order, prompts.STRICT)
+  parts = prompts.parts(item, order, prompts.STRICT, blind)
   return [p.source if isinstance(p, prompts.Picture) else p for p in parts]
+
+
+def mirrored(text: str) -> str:
+  """What is said of a scene, said of its mirror image.
+
+  So with all pictures flipped an item is still true, and a new one.
+  """
+  return _SIDES.sub(lambda match: _MIRRORED[match[0]], text)
 
 
 def split(
@@ -95,7 +116,8 @@ def batches(
   """Batches of whole groups of one padded shape, without end.
 
   Each depends on the seed and on its number alone. A group's options are put
-  into a random order, which its members share.
+  into a random order, which its members share; so they do a mirror and the
+  lack of pictures.
 
   Args:
     groups: as `split` gives them.
@@ -104,13 +126,13 @@ def batches(
     seed: of the run.
     start: number of the first.
   """
-  encoded = {p for g in groups for i in g for p in i.images}
-  encoded |= {p for g in groups for p in g[0].options if isinstance(p, bytes)}
-  looks = {p: policy.small(p) for p in encoded}
+  # Each picture is decoded once, for all the times that it is shown.
+  look = functools.cache(policy.small)
+  flipped = lambda encoded: look(encoded)[:, ::-1]
   alike: dict[tuple[int, int], list[int]] = {}
   for i, members in enumerate(groups):
     order = range(len(members[0].options))
-    reading = policy.read(conversation(members[0], order), vocab_size)
+    reading = policy.read(conversation(members[0], order), vocab_size, look)
     alike.setdefault(policy.shape_of(reading), []).append(i)
   shapes = list(alike)
   weights = np.array([sum(len(groups[i]) for i in alike[s]) for s in shapes])
@@ -123,12 +145,16 @@ def batches(
       if len(readings) + len(members) > rows:
         break
       order = rng.permutation(len(members[0].options)).tolist()
+      mirror, blind = rng.random(2) < (_MIRROR, _BLIND)
       for item in members:
-        readings.append(policy.read(conversation(item, order), vocab_size))
+        shown = conversation(item, order, blind)
+        if mirror:
+          shown = [mirrored(p) if isinstance(p, str) else p for p in shown]
+        seen = flipped if mirror else look
+        readings.append(policy.read(shown, vocab_size, seen))
         right.append(order.index(item.answer))
         of.append(i)
-    shown = [[looks[p] for p in r.pictures] for r in readings]
-    batch = policy.pack(readings, shown, shape, rows)
+    batch = policy.pack(readings, shape, rows)
     unused = rows - len(of)
     yield (
       batch,
@@ -246,52 +272,35 @@ def fit(
   return policy.Policy(shape, jax.device_get(state.params))
 
 
-def measure(
+def answer(
   learned: policy.Policy, items: Sequence[types.Item], seed: int
-) -> dict[str, dict[str, Any]]:
-  """Accuracy by dimension, with its interval and its chance under chance.
-
-  Intervals resample groups; p-values deal the answers of each group anew
-  (samples.deal_p): members of a group are no independent trials.
-  """
-  rng = np.random.default_rng([seed, 1])
-  orders = [rng.permutation(len(i.options)).tolist() for i in items]
-  replies = learned.reply(
-    [conversation(*asked) for asked in zip(items, orders, strict=True)]
-  )
-  chosen = []
-  for item, order, reply in zip(items, orders, replies, strict=True):
-    labels = prompts.labels_of(item, prompts.STRICT)
-    chosen.append(item.options[order[labels.index(reply.text)]])
-  found = {}
-  for code, dimension in dimensions.DIMENSIONS.items():
-    of = [
-      i
-      for i, item in enumerate(items)
-      if dimensions.CELLS[item.cell].dimension == code
+) -> list[types.Reply]:
+  """The policy's replies to items, their options shuffled by the seed."""
+  orders = [prompts.order_of(item, seed) for item in items]
+  said = learned.reply(
+    [
+      learned.read(conversation(*asked))
+      for asked in zip(items, orders, strict=True)
     ]
-    if not of:
-      continue
-    sample = samples.Sample([items[i] for i in of])
-    credit_NK = np.array(
-      [
-        [option == chosen[i] for option in order]
-        for i, order in zip(of, sample.order, strict=True)
-      ],
-      float,
+  )
+  replies = []
+  for item, order, reply in zip(items, orders, said, strict=True):
+    labels = prompts.labels_of(item, prompts.STRICT)
+    replies.append(
+      types.Reply(
+        item=item.name,
+        cell=item.cell,
+        group=item.group,
+        order=order,
+        turn=0,
+        answer=item.answer,
+        chosen=order[labels.index(reply.text)],
+        status=types.ANSWERED,
+        varies=item.varies,
+        factors=item.factors,
+      )
     )
-    right = samples.right(credit_NK, sample.which)
-    low, high = estimates.bootstrap_interval(right, sample.groups, seed=0)
-    found[code] = {
-      'items': len(of),
-      'groups': len(set(sample.groups)),
-      'chance': dimension.chance,
-      'accuracy': float(right.mean()),
-      'low': low,
-      'high': high,
-      'p': samples.deal_p(sample, credit_NK),
-    }
-  return found
+  return replies
 
 
 def run(config: ml_collections.ConfigDict, workdir: str) -> None:
@@ -308,11 +317,7 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> None:
     )
   if not config.data:
     raise errors.UserError('data: the folder of items is missing')
-  text = json.dumps(config.to_dict(), indent=2, sort_keys=True)
-  of_run = folder / 'config.json'
-  if of_run.is_file() and of_run.read_text(encoding='utf-8') != text:
-    raise errors.UserError(f'{workdir!r} holds a run of another config')
-  of_run.write_text(text, encoding='utf-8')
+  manifests.keep(folder, {'config': config.to_dict()}, 'a policy')
   wanted = {cell.name for cell in dimensions.select(config.cells)}
   cells = [c for c in dataset.cells_in(config.data) if c in wanted]
   if not cells:
@@ -325,17 +330,18 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> None:
   policy.save(folder / 'policy', learned)
   # What is measured is what is shipped, at its stored precision.
   learned = policy.load(folder / 'policy')
-  found = measure(learned, held, config.seed)
+  scores = scoring.summarise(
+    {'policy': answer(learned, held, config.seed)}, config.seed
+  )
   results = {
     'seconds': time.monotonic() - begun,
     'groups': len(train),
-    'dimensions': found,
+    'models': scores,
   }
-  (folder / 'results.json').write_text(
-    json.dumps(results, indent=2) + '\n', encoding='utf-8'
-  )
-  for code, of in found.items():
+  manifests.save(folder / 'results.json', results)
+  print('held out  items chance  accuracy and its 95% interval, by dimension')
+  for code, of in scores['policy']['dimensions'].items():
     print(
-      f'{code:6} {of["items"]:4} {of["chance"]:.2f}  {of["accuracy"]:.3f}'
+      f'{code:8} {of["items"]:6} {of["chance"]:6.2f}  {of["accuracy"]:.3f}'
       f' [{of["low"]:.3f}, {of["high"]:.3f}]  p = {of["p"]:.2g}'
     )

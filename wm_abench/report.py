@@ -25,6 +25,7 @@ _SIZE_PX, _QUALITY = 224, 80
 _MOST_CHARS = 600  # Of a reply.
 _DPI = 110
 _STAGES = (dimensions.PERCEPTION, dimensions.PREDICTION)
+_SURE = 0.01  # A dimension is known where chance would do as well so seldom.
 _MOST_CURVES = 6  # Models whose curves fit into one figure.
 
 
@@ -41,7 +42,8 @@ def table(results: Mapping[str, Any]) -> str:
   width = max(len('model'), *map(len, results['models']))
   lines = [
     f'{"model":<{width}}  {"score":>6} {"95% interval":>16}  {"accuracy":>8}'
-    f'  {"perception":>10}  {"prediction":>10}  {"pairs":>5}  no option'
+    f'  {"perception":>10}  {"prediction":>10}  {"pairs":>5}  {"known":>9}'
+    '  no option'
   ]
   for name, model in results['models'].items():
     own = model['all']
@@ -50,9 +52,26 @@ def table(results: Mapping[str, Any]) -> str:
     lines.append(
       f'{name:<{width}}  {own["corrected"]:>6.3f} {ends:>16}'
       f'  {own["accuracy"]:>8.3f}  {stages[0]:>10}  {stages[1]:>10}'
-      f'  {_rounded(own, "pairs"):>5}  {_unanswered(model)}'
+      f'  {_rounded(own, "pairs"):>5}  {_known(model):>9}  {_unanswered(model)}'
     )
+  lines.append(
+    'known: dimensions of perception, and of prediction, above chance with'
+    f' p < {_SURE}'
+  )
   return '\n'.join(lines)
+
+
+def _known(model: Mapping[str, Any]) -> str:
+  """How many dimensions are surely above chance, of how many, by stage."""
+  counts = []
+  for stage in _STAGES:
+    own = [
+      score['p'] < _SURE and score['accuracy'] > score['chance']
+      for code, score in model['dimensions'].items()
+      if dimensions.DIMENSIONS[code].stage == stage
+    ]
+    counts.append(f'{sum(own)}/{len(own)}')
+  return ' '.join(counts)
 
 
 def _rounded(score: Mapping[str, Any], key: str) -> str:
@@ -100,11 +119,13 @@ def write(
     undefined=jinja2.StrictUndefined,
   )
   environment.filters['score'] = _score
+  environment.filters['known'] = _known
   environment.filters['rounded'] = lambda v: '–' if v is None else f'{v:.3f}'
   page = environment.from_string(_TEMPLATE.read_text(encoding='utf-8')).render(
     results=results,
     figures={k: _uri(v, 'png') for k, v in figures.items()},
     stages=_STAGES,
+    sure=_SURE,
     codes=_codes(results),
     dimensions=dimensions.DIMENSIONS,
     statuses=types.STATUSES,

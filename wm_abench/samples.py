@@ -5,12 +5,10 @@ the draw that a shortcut's hits are held against. A shortcut that leaves the
 varied factor unread gets exactly its share, and cannot be a finding.
 """
 
-import collections
 from collections.abc import Mapping, Sequence
 import dataclasses
 import functools
 import io
-import itertools
 import math
 import re
 
@@ -18,13 +16,12 @@ import numpy as np
 from PIL import Image
 
 from commons import estimates
-from wm_abench import types
+from wm_abench import deals, types
 
 SIZE_PX = 48  # Pictures are looked at this small.
 LEVELS = 4  # Of each channel in a colour histogram.
 REDEALS = 200
 _RESAMPLES = 400
-_SHARE = 12  # Credits are whole twelfths, as up to four options may be equal.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,13 +69,8 @@ class Sample:
         for i, o in zip(items, self.order, strict=True)
       ]
     )
-    lots, again = collections.defaultdict(list), collections.Counter()
-    for i, item in enumerate(items):
-      key = (item.group, self.order[i])
-      turn = (*key, self.which[i])
-      lots[*key, again[turn]].append(i)
-      again[turn] += 1
-    self.lots = [np.array(lot) for lot in lots.values()]
+    keys = list(zip((item.group for item in items), self.order, strict=True))
+    self.lots = deals.lots(keys, self.which)
     self.groups = [item.group for item in items]
 
   @functools.cached_property
@@ -143,55 +135,11 @@ def credit(scores: np.ndarray) -> np.ndarray:
   return best / best.sum(-1, keepdims=True)
 
 
-def right(credit: np.ndarray, which: np.ndarray) -> np.ndarray:
-  return np.take_along_axis(credit, which[:, None], 1)[:, 0]
-
-
 def outcome(sample: Sample, right: np.ndarray, p: float) -> Outcome:
   low, high = estimates.bootstrap_interval(
     right, sample.groups, seed=0, resamples=_RESAMPLES
   )
   return Outcome(float(right.mean()), low, high, float(p))
-
-
-def deal_p(sample: Sample, credit_NK: np.ndarray) -> float:
-  """Exact two-sided p-value of a rule's hits.
-
-  Within a lot the answers are dealt without replacement, which the lots do
-  independently: the distribution of the sum is a convolution.
-  """
-  whole = np.rint(credit_NK * _SHARE).astype(int)
-  step = math.gcd(*whole.ravel().tolist())
-  whole //= step
-  hits = int(right(whole, sample.which).sum())
-  alike: collections.Counter[tuple[int, ...]] = collections.Counter()
-  for lot in sample.lots:
-    deals = _deals(sample.options, len(lot))
-    sums = whole[lot][np.arange(len(lot)), deals].sum(-1)
-    alike[tuple(np.bincount(sums).tolist())] += 1
-  chances = np.ones(1)
-  for counts, times in alike.items():
-    one = np.array(counts) / sum(counts)
-    chances = np.convolve(chances, _power(one, times))
-  tails = chances[: hits + 1].sum(), chances[hits:].sum()
-  return min(1.0, 2 * min(tails))
-
-
-@functools.lru_cache
-def _deals(options: int, members: int) -> np.ndarray:
-  return np.array([*itertools.permutations(range(options), members)])
-
-
-def _power(chances: np.ndarray, times: int) -> np.ndarray:
-  """Distribution of a sum of so many independent draws."""
-  total = np.ones(1)
-  while times:
-    if times % 2:
-      total = np.convolve(total, chances)
-    times //= 2
-    if times:
-      chances = np.convolve(chances, chances)
-  return total
 
 
 def redeal(sample: Sample) -> np.ndarray:
@@ -200,6 +148,6 @@ def redeal(sample: Sample) -> np.ndarray:
   dealt = np.empty((1 + REDEALS, len(sample.items)), int)
   dealt[0] = sample.which
   for lot in sample.lots:
-    deals = _deals(sample.options, len(lot))
-    dealt[1:, lot] = deals[rng.integers(len(deals), size=REDEALS)]
+    every = deals.every(sample.options, len(lot))
+    dealt[1:, lot] = every[rng.integers(len(every), size=REDEALS)]
   return dealt

@@ -18,7 +18,7 @@ import numpy as np
 from scipy import stats
 
 from commons import estimates
-from wm_abench import dimensions, types
+from wm_abench import deals, dimensions, types
 
 RESAMPLES = 1000
 _TAILS = (0.025, 0.975)
@@ -33,12 +33,17 @@ class Table:
     right: of each item the share of its replies that are right, [N].
     always: whether all are, bool [N].
     group: index of its group, int [N]; groups count from 0.
+    chosen: of each item the share of its replies that chose each option, nan
+      where it has fewer, [N, MAX_OPTIONS].
+    answer: index of its right option, int [N].
     chance: accuracy of a guess.
   """
 
   right: np.ndarray
   always: np.ndarray
   group: np.ndarray
+  chosen: np.ndarray
+  answer: np.ndarray
   chance: float
 
   @property
@@ -48,19 +53,36 @@ class Table:
 
 def tabulate(replies: Sequence[types.Reply]) -> Table:
   """The table of a cell's replies, at least one; groups stand together."""
-  items: dict[str, dict[str, list[bool]]] = {}
+  groups: dict[str, dict[str, list[types.Reply]]] = {}
   for reply in replies:
-    own = items.setdefault(reply.group, {}).setdefault(reply.item, [])
-    own.append(reply.right)
-  rights = [own for group in items.values() for own in group.values()]
+    own = groups.setdefault(reply.group, {}).setdefault(reply.item, [])
+    own.append(reply)
+  items = [own for group in groups.values() for own in group.values()]
+  rights = [[reply.right for reply in own] for own in items]
+  chosen = np.full((len(items), len(_LABELS)), np.nan)
+  for i, own in enumerate(items):
+    chosen[i, : len(own[0].order)] = 0
+    for reply in own:
+      if reply.chosen is not None:
+        chosen[i, reply.chosen] += 1 / len(own)
   return Table(
     right=np.array([np.mean(own) for own in rights]),
     always=np.array([all(own) for own in rights]),
     group=np.repeat(
-      np.arange(len(items)), [len(group) for group in items.values()]
+      np.arange(len(groups)), [len(group) for group in groups.values()]
     ),
+    chosen=chosen,
+    answer=np.array([own[0].answer for own in items]),
     chance=replies[0].chance,
   )
+
+
+def above_chance(tables: Sequence[Table]) -> float:
+  """Two-sided p-value of all that is right; see the module `deals`."""
+  answer = np.concatenate([table.answer for table in tables])
+  chosen = np.concatenate([table.chosen for table in tables])
+  keys = [(i, g) for i, table in enumerate(tables) for g in table.group]
+  return deals.p_value(chosen, answer, deals.lots(keys, answer))
 
 
 def group_of(replies: Sequence[types.Reply]) -> np.ndarray:
@@ -109,6 +131,8 @@ def summarise(
       low, high        95% bootstrap interval, whole groups drawn in each cell
       corrected, corrected_low, corrected_high   of the chance-corrected score
       chance           mean over cells
+      p                of so much above or below it by chance, answers dealt
+                       anew in each group
       answered, answered_accuracy   those that name an option, and of them the
                        share that is right: the paper's rule
       pairs, pairs_chance   share of the minimal pairs whose members are both
@@ -125,10 +149,10 @@ def _model(replies: Sequence[types.Reply], seed: int) -> dict[str, Any]:
   by_cell: dict[str, list[types.Reply]] = {}
   for reply in replies:
     by_cell.setdefault(reply.cell, []).append(reply)
-  cells, draws = {}, {}
+  cells, tables, draws = {}, {}, {}
   for index, name in enumerate(dimensions.CELLS):
     if name in by_cell:
-      table = tabulate(by_cell[name])
+      table = tables[name] = tabulate(by_cell[name])
       rng = np.random.default_rng([seed, index])
       draws[name] = resample(table, rng)[1:]
       cells[name] = _cell(by_cell[name], table, draws[name])
@@ -139,10 +163,12 @@ def _model(replies: Sequence[types.Reply], seed: int) -> dict[str, Any]:
       cell = dimensions.CELLS[name]
       key = cell.dimension if kind == 'dimension' else getattr(cell.of, kind)
       groups.setdefault(key, []).append(name)
-    return {key: _average(own, cells, draws) for key, own in groups.items()}
+    return {
+      key: _average(own, cells, tables, draws) for key, own in groups.items()
+    }
 
   return {
-    'all': _average([*cells], cells, draws),
+    'all': _average([*cells], cells, tables, draws),
     'stages': averaged('stage'),
     'categories': averaged('category'),
     'dimensions': averaged('dimension'),
@@ -175,6 +201,7 @@ def _cell(
     'corrected_low': _corrected(float(low), chance),
     'corrected_high': _corrected(float(high), chance),
     'chance': chance,
+    'p': above_chance([table]),
     'answered': len(answered),
     'answered_accuracy': float(np.mean(answered)) if answered else None,
     'always': float(table.always.mean()),
@@ -218,6 +245,7 @@ _MEANS = (
 def _average(
   names: Sequence[str],
   cells: Mapping[str, Mapping[str, Any]],
+  tables: Mapping[str, Table],
   draws: Mapping[str, np.ndarray],
 ) -> dict[str, Any]:
   own = [cells[name] for name in names]
@@ -225,6 +253,7 @@ def _average(
     'cells': len(own),
     'items': sum(cell['items'] for cell in own),
     'answered': sum(cell['answered'] for cell in own),
+    'p': above_chance([tables[name] for name in names]),
   }
   for key in _MEANS:
     values = [cell[key] for cell in own if cell[key] is not None]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy import stats
 
-from wm_abench import samples, types
+from wm_abench import deals, samples, types
 from wm_abench.worlds import props
 
 _FOLDS = 5
@@ -235,9 +235,9 @@ def run(items: Sequence[types.Item]) -> dict[str, samples.Outcome]:
     scores = rule(sample)
     if scores is not None:
       credit = samples.credit(scores)
-      p = samples.deal_p(sample, credit)
+      p = deals.p_value(credit, sample.which, sample.lots)
       outcomes[name] = samples.outcome(
-        sample, samples.right(credit, sample.which), p
+        sample, deals.right(credit, sample.which), p
       )
   folds = _folds(sample.groups)
   if folds.max() > 0:

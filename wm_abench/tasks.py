@@ -9,7 +9,8 @@ are several. Its metadata hold all that scoring and the analyses go by, so that
 a log alone is enough: `replies_in` reads it.
 """
 
-from collections.abc import Iterator
+import base64
+from collections.abc import Iterator, Sequence
 import contextvars
 import dataclasses
 from typing import Any
@@ -136,6 +137,24 @@ def samples(
         'labels': list(labels),
       },
     )
+
+
+def parts_of(messages: Sequence[model.ChatMessage]) -> list[str | bytes]:
+  """The texts and encoded pictures of messages, in order.
+
+  What `samples` made and Inspect hands to a provider.
+  """
+  parts: list[str | bytes] = []
+  for message in messages:
+    if isinstance(message.content, str):
+      parts.append(message.content)
+      continue
+    for part in message.content:
+      if isinstance(part, model.ContentText):
+        parts.append(part.text)
+      elif isinstance(part, model.ContentImage):
+        parts.append(base64.b64decode(part.image.partition(',')[2]))
+  return parts
 
 
 @solver.solver

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from wm_abench import audits, dimensions, samples, shortcuts, types
+from wm_abench import audits, dimensions, shortcuts, types
 
 SIDE = 64
 PICTURED, WORDED, PAIRED = 'm_nav_indoor', 'v_s_tabletop', 'cq_tabletop'
@@ -284,16 +284,6 @@ def test_of_a_blind_rule_a_lawful_group_leaves_chance_alone():
     outcome = outcomes[name]
     assert outcome.accuracy == pytest.approx(0.25)
     assert outcome.p == 1.0
-
-
-def test_p_of_a_rule_is_that_of_all_deals():
-  """Worked out by hand: two options, three groups, all six right: 2 / 8."""
-  items = _worded(0, groups=3, words=WORDS[:2], cell=PAIRED)
-  sample = samples.Sample(items)
-  credit = np.eye(2)[sample.which]
-  assert samples.deal_p(sample, credit) == pytest.approx(0.25)
-  assert samples.deal_p(sample, 1 - credit) == pytest.approx(0.25)
-  assert samples.deal_p(sample, np.full((6, 2), 0.5)) == 1.0
 
 
 def test_a_ring_that_tells_by_its_size_is_found():

@@ -89,6 +89,17 @@ def test_numbers_on_the_page_are_those_of_the_results(written):
   )
 
 
+def test_known_dimensions_are_those_above_chance_and_not_below(written):
+  _, results, _, page = written
+  weak = results['models']['weak']['dimensions']['CQ']
+  assert weak['accuracy'] < weak['chance'] and weak['p'] < 0.01
+  good, bad = report.table(results).splitlines()[1:3]
+  # Of CQ's eighteen pairs 0.69 is right: that may be luck.
+  assert results['models']['good/model']['dimensions']['CQ']['p'] > 0.01
+  assert '1/2 1/1' in good and '0/2 0/1' in bad
+  assert '<td>1/2 1/1</td>' in page.read_text()
+
+
 def test_what_a_model_said_is_text_and_no_markup(written):
   assert SAID not in written[-1].read_text()
   assert 'I &lt;b&gt;think&lt;/b&gt;' in written[-1].read_text()

@@ -52,6 +52,21 @@ def test_scores_of_a_cell_by_hand():
   assert score['wilson'][0] < 7 / 12 < score['wilson'][1]
 
 
+def test_p_deals_the_answers_of_each_group_anew():
+  """A group of four that is all right: one deal of 24; of two: one of two."""
+  replies = [
+    *_group(FOUR, 0, (True,) * 4),
+    *_group(FOUR, 1, (True,) * 4),
+    *_group(TWO, 0, (True,) * 2),
+  ]
+  scores = scoring.summarise({'m': replies}, 0)['m']
+  assert scores['cells'][FOUR]['p'] == pytest.approx(2 / 24**2)
+  assert scores['dimensions']['SE-V']['p'] == pytest.approx(1.0)
+  assert scores['all']['p'] == pytest.approx(2 / (24**2 * 2))
+  same = [_reply(FOUR, g, m, 2) for g in range(9) for m in range(4)]
+  assert scoring.summarise({'m': same}, 0)['m']['all']['p'] == 1.0
+
+
 def test_averages_are_plain_means_over_cells_of_corrected_scores():
   replies = [
     *itertools.chain.from_iterable(

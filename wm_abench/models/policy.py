@@ -7,7 +7,7 @@ reply is the label of the one with the best score, and nothing where there are
 no labels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import dataclasses
 import functools
 import io
@@ -62,7 +62,7 @@ class Reading(NamedTuple):
   """A conversation as the policy reads it, in the words of decoder.Batch.
 
   words, word_at, word_of: of each word.
-  pictures: encoded.
+  pictures: as `small` gives them.
   picture_at, picture_of: of each picture.
   labels: of the options.
   """
@@ -70,7 +70,7 @@ class Reading(NamedTuple):
   words: tuple[int, ...]
   word_at: tuple[int, ...]
   word_of: tuple[int, ...]
-  pictures: tuple[bytes, ...]
+  pictures: tuple[np.ndarray, ...]
   picture_at: tuple[int, ...]
   picture_of: tuple[int, ...]
   labels: tuple[str, ...]
@@ -85,13 +85,41 @@ def bucket_of(word: str, vocab_size: int) -> int:
   return 1 + zlib.crc32(word.encode()) % (vocab_size - 1)
 
 
-def read(conversation: Conversation, vocab_size: int) -> Reading:
-  """Splits a conversation into words and pictures, each with its option."""
+def small(encoded: bytes) -> np.ndarray:
+  """A picture as the policy sees it, [SIZE_PX, SIZE_PX, 3] uint8.
+
+  Raises:
+    UserError: the bytes are no picture.
+  """
+  size = (vision.SIZE_PX, vision.SIZE_PX)
+  try:
+    with Image.open(io.BytesIO(encoded)) as image:
+      image = image.convert('RGB').resize(size, Image.Resampling.BOX)
+  except (OSError, SyntaxError) as e:
+    raise errors.UserError(f'{len(encoded)} bytes are no picture: {e}') from e
+  return np.asarray(image)
+
+
+def read(
+  conversation: Conversation,
+  vocab_size: int,
+  look: Callable[[bytes], np.ndarray] = small,
+) -> Reading:
+  """Splits a conversation into words and pictures, each with its option.
+
+  Args:
+    conversation: texts, and pictures as JPEG or PNG, in order.
+    vocab_size: of the policy.
+    look: `small`, or what remembers its results.
+
+  Raises:
+    UserError: bytes that are no picture.
+  """
   words, pictures, labels = [], [], []
   at, open_option = 0, False
   for part in conversation:
     if isinstance(part, bytes):
-      pictures.append((part, at, len(labels) - 1 if open_option else -1))
+      pictures.append((look(part), at, len(labels) - 1 if open_option else -1))
       at, open_option = at + 1, False
       continue
     for line in part.split('\n'):
@@ -110,21 +138,6 @@ def read(conversation: Conversation, vocab_size: int) -> Reading:
   )
 
 
-def small(encoded: bytes) -> np.ndarray:
-  """A picture as the policy sees it, [SIZE_PX, SIZE_PX, 3] uint8.
-
-  Raises:
-    UserError: the bytes are no picture.
-  """
-  size = (vision.SIZE_PX, vision.SIZE_PX)
-  try:
-    with Image.open(io.BytesIO(encoded)) as image:
-      image = image.convert('RGB').resize(size, Image.Resampling.BOX)
-  except (OSError, SyntaxError) as e:
-    raise errors.UserError(f'{len(encoded)} bytes are no picture: {e}') from e
-  return np.asarray(image)
-
-
 def _padded(count: int, shapes: Sequence[int]) -> int:
   """The least of the shapes that holds so many, or a multiple of the last."""
   fitting = [shape for shape in shapes if shape >= count]
@@ -140,16 +153,12 @@ def shape_of(reading: Reading) -> tuple[int, int]:
 
 
 def pack(
-  readings: Sequence[Reading],
-  looks: Sequence[Sequence[np.ndarray]],
-  shape: tuple[int, int],
-  rows: int,
+  readings: Sequence[Reading], shape: tuple[int, int], rows: int
 ) -> decoder.Batch:
   """Pads conversations to one shape.
 
   Args:
     readings: of them.
-    looks: their pictures, as `small` gives them.
     shape: (P, W).
     rows: B, at least as many as there are readings.
   """
@@ -158,10 +167,10 @@ def pack(
   words_3BW = np.zeros((3, rows, w), np.int32)
   pixels_BPYXC = np.zeros((rows, p, side, side, 3), np.uint8)
   picture_2BP = np.full((2, rows, p), -1, np.int32)
-  for b, (r, look) in enumerate(zip(readings, looks, strict=True)):
+  for b, r in enumerate(readings):
     words_3BW[:, b, : len(r.words)] = r.words, r.word_at, r.word_of
     picture_2BP[:, b, : len(r.pictures)] = r.picture_at, r.picture_of
-    for i, pixels in enumerate(look):
+    for i, pixels in enumerate(r.pictures):
       pixels_BPYXC[b, i] = pixels
   return decoder.Batch(*words_3BW, pixels_BPYXC, *picture_2BP)
 
@@ -173,7 +182,7 @@ def module(config: Config) -> decoder.Decoder:
 
 def init(key: jax.Array, config: Config) -> Params:
   """Random parameters; the key is consumed."""
-  blank = pack([], [], (1, _WORDS[0]), 1)
+  blank = pack([], (1, _WORDS[0]), 1)
   return jax.jit(module(config).init)(key, blank)['params']
 
 
@@ -190,17 +199,12 @@ class Policy:
     self.params = params
     self._score = jax.jit(functools.partial(_score, module(config)))
 
-  def scores(self, conversations: Sequence[Conversation]) -> np.ndarray:
-    """Log-probability of each option, [conversations, MAX_OPTIONS] float32.
+  def read(self, conversation: Conversation) -> Reading:
+    """`read` with this policy's vocabulary."""
+    return read(conversation, self.config.vocab_size)
 
-    Raises:
-      UserError: bytes that are no picture.
-    """
-    return self._scores(
-      [read(c, self.config.vocab_size) for c in conversations]
-    )
-
-  def _scores(self, readings: Sequence[Reading]) -> np.ndarray:
+  def scores(self, readings: Sequence[Reading]) -> np.ndarray:
+    """Log-probability of each option, [readings, MAX_OPTIONS] float32."""
     found = np.empty((len(readings), decoder.MAX_OPTIONS), np.float32)
     alike: dict[tuple[int, int], list[int]] = {}
     for i, reading in enumerate(readings):
@@ -209,29 +213,28 @@ class Policy:
       for start in range(0, len(every), _ROWS[-1]):
         some = every[start : start + _ROWS[-1]]
         chosen = [readings[i] for i in some]
-        looks = [[small(p) for p in r.pictures] for r in chosen]
-        batch = pack(chosen, looks, shape, _padded(len(some), _ROWS))
+        batch = pack(chosen, shape, _padded(len(some), _ROWS))
         found[some] = self._score(self.params, batch)[: len(some)]
     return found
 
   def reply(
-    self, conversations: Sequence[Conversation], max_tokens: int = 1
+    self, readings: Sequence[Reading], max_tokens: int = 1
   ) -> list[Reply]:
-    """The label of an option for each conversation; '' where there is none.
+    """The label of an option for each; '' where a conversation has none.
 
     Args:
-      conversations: texts, and pictures as JPEG or PNG, in order.
+      readings: of conversations, as `read` gives them for this vocabulary.
       max_tokens: of a reply, which is never longer than one.
 
     Raises:
-      UserError: bytes that are no picture, or max_tokens below 1.
+      UserError: max_tokens below 1.
     """
     if max_tokens < 1:
       raise errors.UserError(f'{max_tokens=}: a reply is a token; at least 1')
-    readings = [read(c, self.config.vocab_size) for c in conversations]
+    best = self.scores(readings).argmax(-1)
     return [
       Reply(r.labels[k] if r.labels else '', r.tokens, min(1, len(r.labels)))
-      for r, k in zip(readings, self._scores(readings).argmax(-1), strict=True)
+      for r, k in zip(readings, best, strict=True)
     ]
 
 

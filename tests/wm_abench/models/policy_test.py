@@ -34,6 +34,10 @@ def _pictured(shown, options):
   return [*parts, 'Answer with the letter.']
 
 
+def _read(*conversations):
+  return [policy.read(c, _CONFIG.vocab_size) for c in conversations]
+
+
 @pytest.fixture(scope='module')
 def learned():
   params = policy.init(jax.random.key(0), _CONFIG)
@@ -41,26 +45,26 @@ def learned():
 
 
 def test_options_are_the_labelled_lines_and_the_pictures_behind_labels():
-  worded = policy.read(_worded(b'shown'), 64)
+  worded = policy.read(_worded(b'shown'), 64, len)
   assert worded.labels == ('A', 'B')
   # Red; green one; not the question, nor how to answer.
   assert [of for of in worded.word_of if of >= 0] == [0, 1, 1]
   assert worded.picture_of == (-1,)
-  pictured = policy.read(_pictured(b'shown', [b'x', b'y', b'z']), 64)
+  pictured = policy.read(_pictured(b'shown', [b'x', b'y', b'z']), 64, len)
   assert pictured.labels == ('A', 'B', 'C')
   assert pictured.picture_of == (-1, 0, 1, 2)
   assert set(pictured.word_of) == {-1}
 
 
 def test_places_follow_the_order_of_the_conversation():
-  reading = policy.read(['two words', b'shown', 'one'], 64)
+  reading = policy.read(['two words', b'shown', 'one'], 64, len)
   assert reading.word_at == (0, 1, 3)
   assert reading.picture_at == (2,)
 
 
 def test_company_and_padding_do_not_change_scores(learned):
-  asked = [_worded(_picture(i)) for i in range(3)]
-  longer = _worded(*map(_picture, range(5)), question='and ' * 70)
+  asked = _read(*(_worded(_picture(i)) for i in range(3)))
+  (longer,) = _read(_worded(*map(_picture, range(5)), question='and ' * 70))
   alone = np.concatenate([learned.scores([one]) for one in asked])
   np.testing.assert_allclose(
     learned.scores([*asked, longer])[:3], alone, rtol=1e-4, atol=1e-5
@@ -68,11 +72,8 @@ def test_company_and_padding_do_not_change_scores(learned):
 
 
 def test_padding_is_not_looked_at(learned):
-  reading = policy.read(_worded(_picture(0)), 64)
-  look = [policy.small(_picture(0))]
-  batches = [
-    policy.pack([reading], [look], shape, 1) for shape in ((1, 64), (3, 128))
-  ]
+  readings = _read(_worded(_picture(0)))
+  batches = [policy.pack(readings, shape, 1) for shape in ((1, 64), (3, 128))]
   batches[1].pictures_BPYXC[:, 1:] = 200
   model = policy.module(_CONFIG)
   a, b = (model.apply({'params': learned.params}, batch) for batch in batches)
@@ -80,7 +81,8 @@ def test_padding_is_not_looked_at(learned):
 
 
 def test_only_the_options_there_are_get_a_chance(learned):
-  scores = learned.scores([_worded(_picture(0), options=('x', 'y', 'z'))])[0]
+  asked = _read(_worded(_picture(0), options=('x', 'y', 'z')))
+  scores = learned.scores(asked)[0]
   assert np.isfinite(scores[:3]).all()
   assert np.isneginf(scores[3:]).all()
   assert np.exp(scores[:3]).sum() == pytest.approx(1, abs=1e-5)
@@ -93,38 +95,39 @@ def test_labels_have_no_weight_of_their_own(learned):
     {'A.': '1.', 'B.': '2.'}.get(part, part) if isinstance(part, str) else part
     for part in lettered
   ]
-  a, b = learned.reply([lettered, numbered])
+  asked = _read(lettered, numbered)
+  a, b = learned.reply(asked)
   assert ('A', 'B').index(a.text) == ('1', '2').index(b.text)
-  np.testing.assert_array_equal(*learned.scores([lettered, numbered]))
+  np.testing.assert_array_equal(*learned.scores(asked))
 
 
 def test_order_of_pictures_matters(learned):
   one, two = _picture(0), _picture(1)
-  a, b = learned.scores([_worded(one, two), _worded(two, one)])
+  a, b = learned.scores(_read(_worded(one, two), _worded(two, one)))
   assert np.abs(a[:2] - b[:2]).max() > 1e-4
 
 
 def test_order_of_words_matters(learned):
   a, b = learned.scores(
-    [_worded(question='left of right'), _worded(question='right of left')]
+    _read(_worded(question='left of right'), _worded(question='right of left'))
   )
   assert np.abs(a[:2] - b[:2]).max() > 1e-6
 
 
 def test_words_never_seen_get_a_reply(learned):
-  replies = learned.reply([_worded(question='Qwyjibo ñandú 漢字 \x00?')])
+  replies = learned.reply(_read(_worded(question='Qwyjibo ñandú 漢字 \x00?')))
   assert replies[0].text in ('A', 'B')
   assert replies[0].output_tokens == 1
 
 
 def test_a_question_without_labels_gets_no_reply(learned):
-  said = learned.reply([['What do you see?', _picture(0)]])[0]
+  said = learned.reply(_read(['What do you see?', _picture(0)]))[0]
   assert said.text == ''
   assert said.output_tokens == 0
 
 
 def test_tokens_are_words_and_parts_of_pictures(learned):
-  said = learned.reply([['three small words', _picture(0), 'A. x']])[0]
+  said = learned.reply(_read(['three small words', _picture(0), 'A. x']))[0]
   assert said.input_tokens == 3 + 16 + 1
 
 
@@ -134,7 +137,7 @@ def test_saved_and_loaded_it_says_the_same(learned, tmp_path):
   again = policy.load(tmp_path)
   policy.save(tmp_path / 'twice', loaded)
   twice = policy.load(tmp_path / 'twice')
-  asked = [_worded(_picture(0))]
+  asked = _read(_worded(_picture(0)))
   assert loaded.config == _CONFIG
   np.testing.assert_array_equal(loaded.scores(asked), again.scores(asked))
   np.testing.assert_array_equal(loaded.scores(asked), twice.scores(asked))
@@ -148,14 +151,14 @@ def test_jpeg_and_png_are_read():
     assert policy.small(_picture(0, kind)).shape == (64, 64, 3)
 
 
-def test_what_is_no_picture_is_refused(learned):
+def test_what_is_no_picture_is_refused():
   with pytest.raises(errors.UserError, match='3 bytes are no picture'):
-    learned.reply([[b'no!', 'A. x']])
+    _read([b'no!', 'A. x'])
 
 
 def test_a_limit_below_one_token_is_refused(learned):
   with pytest.raises(errors.UserError, match='max_tokens=0'):
-    learned.reply([['A. x']], max_tokens=0)
+    learned.reply(_read(['A. x']), max_tokens=0)
 
 
 def test_a_name_that_is_no_policy_is_refused():
