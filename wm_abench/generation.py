@@ -25,7 +25,9 @@ from wm_abench.render import names
 
 JPEG = 'jpeg'
 _QUALITY = 92
-_DRAWS = 20  # Of a group, before it is taken for impossible.
+# Of a group, before it is taken for impossible: the members of some, of two
+# materials that are alike, hardly ever look different in small pictures.
+_DRAWS = 200
 
 # Of the paper's simulators, those that make cells themselves, under the same
 # law: by cell the maker of its groups. The others can be stepped and rendered.
