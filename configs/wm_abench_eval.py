@@ -5,15 +5,17 @@
 
 asks a model of any provider that Inspect has, with its key in the environment
 (OPENAI_API_KEY, ...), and writes results.json, report.html and Inspect's logs.
-Several models are joined by '+'. Those that need no key: random, nearest and
-oracle. Arguments, after the colon: model, data=FOLDER of
-configs/wm_abench_generate.py or of the published release, cells=NAME+NAME,
-subset=mini|100|full, protocol=strict|paper, seed of the options' order,
-circular (all rotations of the options), blind (the pictures of the state are
-left out), people=FILE+FILE that `python -m wm_abench.play` wrote, each scored
-as a model human/NAME beside the others, base_url of a compatible service,
-runlocal for the first few items of each cell, and dry_run, which prints items,
-pictures and tokens and asks nothing.
+Several models are joined by '+'. Those that need no key: random; nearest, the
+picture most like the last one; small, the policy in this repository, or
+jax/FOLDER, one of configs/wm_abench_policy.py; blind, which is small without
+the pictures of the state; and oracle, which knows. Arguments, after the colon:
+model, data=FOLDER of configs/wm_abench_generate.py or of the published release,
+cells=NAME+NAME, subset=mini|100|full, protocol=strict|paper, seed of the
+options' order, circular (all rotations of the options), blind (the pictures of
+the state are left out), people=FILE+FILE that `python -m wm_abench.play` wrote,
+each scored as a model human/NAME beside the others, base_url of a compatible
+service, runlocal for the first few items of each cell, and dry_run, which
+prints items, pictures and tokens and asks nothing.
 """
 
 import ml_collections
@@ -26,7 +28,7 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   arg = common.parse_arg(
     arg,
     runlocal=False,
-    model='random+nearest+oracle',
+    model='random+blind+nearest+small+oracle',
     data='runs/mini',
     cells='all',
     subset='full',

@@ -44,9 +44,13 @@ from wm_abench import (
 # Models that need no key, by the names that they go by here.
 SHORT = {
   'random': 'baseline/random',
+  'blind': 'jax/embedded',
   'nearest': 'baseline/nearest',
+  'small': 'jax/embedded',
   'oracle': 'baseline/oracle',
 }
+# That of them which is never shown the pictures of the state.
+_BLIND = 'blind'
 # Inspect's best known; each says itself which key or package it lacks.
 PROVIDERS = (
   'anthropic',
@@ -88,10 +92,12 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> None:
   models = {name: _model(name, config) for name in names}
   asked = tasks.questions(setup)
   manifest = _keep_settings(asked, setup, folder)
-  replies = {
-    name: _ask(config, name, one, asked, setup, folder)
-    for name, one in models.items()
-  }
+  replies, logged = {}, {}
+  for name, one in models.items():
+    by_log = _ask(config, name, one, asked, setup, folder)
+    replies[name] = _in_order(by_log, asked)
+    logged[name] = {r.sample: log for log, own in by_log.items() for r in own}
+    _keep_replies(name, replies[name], folder)
   for path in people:
     replies[f'human/{pathlib.Path(path).stem}'] = _person(path, asked)
   results = {
@@ -100,7 +106,7 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> None:
     'analyses': analysis.analyse(replies, config.seed),
   }
   manifests.save(folder / 'results.json', results)
-  page = report.write(folder, results, _shown(replies, asked))
+  page = report.write(folder, results, _shown(replies, asked, logged))
   print(report.table(results))
   print(f'{page}; the logs: inspect view --log-dir {folder / "logs"}')
 
@@ -158,15 +164,16 @@ def _ask(
   asked: Mapping[str, Sequence[unpacked.Question]],
   setup: tasks.Setup,
   folder: pathlib.Path,
-) -> list[types.Reply]:
-  """A model's replies to all questions, in their order."""
+) -> dict[str, list[types.Reply]]:
+  """A model's replies by log, its path in logs/."""
   # Where Inspect looks for replies that came before.
   os.environ['INSPECT_CACHE_DIR'] = os.fspath(folder / 'cache')
-  plain = re.sub(r'[^\w.-]', '_', name)
+  if name == _BLIND:
+    setup = dataclasses.replace(setup, blind=True)
   _, logs = inspect_ai.eval_set(
     [tasks.dimension_task(c, own, setup) for c, own in asked.items()],
     model=one,
-    log_dir=os.fspath(folder / 'logs' / plain),
+    log_dir=os.fspath(place := folder / 'logs' / _plain(name)),
     display=config.display,
     log_images=False,
     # A sample that fails is counted, and the log is marked as not finished, so
@@ -181,19 +188,47 @@ def _ask(
     attempt_timeout=config.try_s,
     timeout=config.all_tries_s,
   )
-  place = {
-    (q.name, turn): (i, turn)
-    for i, q in enumerate(q for own in asked.values() for q in own)
-    for turn in range(len(q.options))
+  return {
+    f'{place.name}/{pathlib.Path(log.location).name}': [
+      *tasks.replies_in(log.location)
+    ]
+    for log in logs
   }
-  found = [r for log in logs for r in tasks.replies_in(log.location)]
-  found.sort(key=lambda r: place[r.item, r.turn])
-  path = folder / 'replies' / f'{plain}.jsonl'
+
+
+def _in_order(
+  by_log: Mapping[str, Sequence[types.Reply]],
+  asked: Mapping[str, Sequence[unpacked.Question]],
+) -> list[types.Reply]:
+  """All replies, in the order of the questions."""
+  questions = (q for own in asked.values() for q in own)
+  place = {q.name: i for i, q in enumerate(questions)}
+  found = [reply for own in by_log.values() for reply in own]
+  return sorted(found, key=lambda reply: (place[reply.item], reply.turn))
+
+
+def _keep_replies(
+  name: str, found: Sequence[types.Reply], folder: pathlib.Path
+) -> None:
+  """Writes a model's replies, and says on stderr which did not come."""
+  path = folder / 'replies' / f'{_plain(name)}.jsonl'
   path.parent.mkdir(exist_ok=True)
   lines = [json.dumps(dataclasses.asdict(reply)) + '\n' for reply in found]
   path.write_text(''.join(lines), encoding='utf-8')
-  _say_what_failed(name, found)
-  return found
+  failed = [reply for reply in found if reply.status == types.FAILED]
+  for reply in failed[:_WORST]:
+    print(f'{name}: {reply.item}: {reply.text}', file=sys.stderr)
+  if failed:
+    print(
+      f'{name}: {len(failed)} of {len(found)} items have no reply and count as'
+      ' wrong; the same command asks them again',
+      file=sys.stderr,
+    )
+
+
+def _plain(name: str) -> str:
+  """A model's name as that of a file."""
+  return re.sub(r'[^\w.-]', '_', name)
 
 
 def _person(
@@ -217,6 +252,7 @@ def _person(
 def _shown(
   replies: Mapping[str, Sequence[types.Reply]],
   asked: Mapping[str, Sequence[unpacked.Question]],
+  logged: Mapping[str, Mapping[str, str]],
 ) -> dict[str, list[report.Shown]]:
   """Of each model some items that it got wrong and others got right."""
   questions = {q.name: q for own in asked.values() for q in own}
@@ -230,17 +266,8 @@ def _shown(
     # Of different cells, as far as there are.
     first = {r.cell: r for r in reversed(wrong)}
     chosen = sorted(first.values(), key=wrong.index)[:_WORST]
-    shown[name] = [report.Shown(questions[r.item], r) for r in chosen]
+    logs = logged.get(name, {})  # Of people there are none.
+    shown[name] = [
+      report.Shown(questions[r.item], r, logs.get(r.sample, '')) for r in chosen
+    ]
   return shown
-
-
-def _say_what_failed(name: str, found: Sequence[types.Reply]) -> None:
-  failed = [reply for reply in found if reply.status == types.FAILED]
-  for reply in failed[:_WORST]:
-    print(f'{name}: {reply.item}: {reply.text}', file=sys.stderr)
-  if failed:
-    print(
-      f'{name}: {len(failed)} of {len(found)} items have no reply and count as'
-      ' wrong; the same command asks them again',
-      file=sys.stderr,
-    )

@@ -12,6 +12,7 @@ import io
 import json
 import pathlib
 from typing import Any
+import urllib.parse
 
 import jinja2
 from matplotlib import figure
@@ -26,15 +27,23 @@ _MOST_CHARS = 600  # Of a reply.
 _DPI = 110
 _STAGES = (dimensions.PERCEPTION, dimensions.PREDICTION)
 _SURE = 0.01  # A dimension is known where chance would do as well so seldom.
+_VIEW = 'http://127.0.0.1:7575/'  # Where `inspect view` is, if nothing is said.
 _MOST_CURVES = 6  # Models whose curves fit into one figure.
 
 
 @dataclasses.dataclass(frozen=True)
 class Shown:
-  """An item for the page, with what one model said to it."""
+  """An item for the page, with what one model said to it.
+
+  Attributes:
+    question: that was asked.
+    reply: to it.
+    log: of Inspect's that holds it, its path in logs/; '' where there is none.
+  """
 
   question: unpacked.Question
   reply: types.Reply
+  log: str = ''
 
 
 def table(results: Mapping[str, Any]) -> str:
@@ -166,8 +175,12 @@ def _item(shown: Shown) -> dict[str, Any]:
   options = [
     _thumbnail(o) if question.pictured else o for o in question.options
   ]
+  # As Inspect's view names a sample, the only one of its epochs.
+  sample = urllib.parse.quote(reply.sample, safe='')
+  link = f'{_VIEW}#/logs/{shown.log}/samples/sample/{sample}/1/'
   return {
     'name': question.name,
+    'link': link if shown.log else '',
     'prompt': question.prompt,
     'images': [_thumbnail(path) for path in question.images],
     'pictured': question.pictured,

@@ -125,7 +125,7 @@ def samples(
       for part in prompts.parts(question, order, setup.protocol, setup.blind)
     ]
     yield inspect_dataset.Sample(
-      id=question.name if turns == 1 else f'{question.name}@{turn}',
+      id=types.sample_id(question.name, turn),
       input=[model.ChatMessageUser(content=content)],
       target=labels[order.index(question.answer)],
       metadata={

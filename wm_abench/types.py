@@ -98,6 +98,11 @@ ANSWERED, UNPARSED, REFUSED, BLOCKED, CUT, FAILED = STATUSES = (
 )
 
 
+def sample_id(item: str, turn: int) -> str:
+  """What logs call an item in one of the orders of its options."""
+  return f'{item}@{turn}' if turn else item
+
+
 @dataclasses.dataclass(frozen=True)
 class Reply:
   """What a model made of one item.
@@ -139,6 +144,11 @@ class Reply:
   @property
   def right(self) -> bool:
     return self.chosen == self.answer
+
+  @property
+  def sample(self) -> str:
+    """What it is called in a log."""
+    return sample_id(self.item, self.turn)
 
   @property
   def chance(self) -> float:

@@ -1,8 +1,11 @@
+import contextlib
 import dataclasses
 import json
 import os
 import pathlib
+import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,6 +15,7 @@ import pytest
 
 from commons import errors
 from configs import wm_abench_eval
+from tests import browser
 from tests.wm_abench import synthetic
 from wm_abench import dataset, evaluate, tasks, trial
 
@@ -92,6 +96,43 @@ def test_a_run_leaves_scores_a_page_and_logs(data, tmp_path, capsys):
   assert all(r['chosen'] == r['answer'] for r in replies['oracle'])
   assert [*(tmp_path / 'logs' / 'oracle').glob('*.eval')]
   assert 'oracle' in capsys.readouterr().out
+
+
+def test_a_name_on_the_page_opens_its_sample_in_inspects_view(data, tmp_path):
+  run = tmp_path / 'run'
+  evaluate.run(_config(data, 'random'), str(run))
+  page = (run / 'report.html').read_text()
+  link, name = re.search(r'<a href="(http://[^"]+)">([^<]+)</a>', page).groups()
+  with socket.create_server(('127.0.0.1', 0)) as listener:
+    port = listener.getsockname()[1]
+  view = subprocess.Popen(
+    [
+      *(sys.executable, '-m', 'inspect_ai', 'view', 'start'),
+      *('--log-dir', run / 'logs', '--port', str(port)),
+    ],
+    stdout=subprocess.DEVNULL,
+    stderr=subprocess.DEVNULL,
+  )
+  try:
+    _wait_for(port)
+    with browser.started(tmp_path / 'profile') as tab:
+      tab.open(link.replace('7575', str(port)))
+      asked = f'number {name.split("/")[1]}?'
+      tab.wait(f'document.body.innerText.includes({json.dumps(asked)})')
+      assert tab.run(f'document.body.innerText.includes({json.dumps(name)})')
+  finally:
+    view.kill()
+    view.wait()
+
+
+def _wait_for(port):
+  deadline = time.monotonic() + 60
+  while time.monotonic() < deadline:
+    with contextlib.suppress(OSError):
+      socket.create_connection(('127.0.0.1', port)).close()
+      return
+    time.sleep(0.1)
+  pytest.fail('inspect view did not start')
 
 
 def test_faults_of_a_service_change_nothing(data, tmp_path, serve):
@@ -205,12 +246,13 @@ def test_a_dry_run_asks_nothing_and_leaves_nothing(data, tmp_path, capsys):
 @pytest.mark.parametrize(
   'model, said',
   [
-    ('gpt', 'choices: PROVIDER/MODEL, nearest, oracle, random'),
+    ('gpt', 'choices: PROVIDER/MODEL, blind, nearest, oracle, random, small'),
     ('opnai/gpt-4o', "did you mean 'openai'"),
     ('openai/gpt-4o', 'OPENAI_API_KEY'),
     ('openai-api/acme/m', 'ACME_API_KEY'),
     ('anthropic/claude', 'pip install anthropic'),
     ('baseline/none', 'choices: nearest, oracle, random'),
+    ('jax/none', "policy 'none' is no folder"),
     ('', 'names no model'),
   ],
 )
