@@ -37,7 +37,11 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   )
   # Rows of a batch, a multiple of 12: whole groups of 2, 3 or 4.
   config.train = dict(
-    steps=arg.steps, rows=48, shift_px=3, save_every_steps=500
+    steps=arg.steps,
+    rows=48,
+    shift_px=3,
+    naming_weight=0.1,
+    save_every_steps=500,
   )
   config.optimizer = dict(
     learning_rate=3e-3, warmup_steps=100, weight_decay=0.1, max_grad_norm=1.0

@@ -22,13 +22,22 @@ import optax
 import tqdm
 
 from commons import errors
-from wm_abench import dataset, dimensions, manifests, prompts, scoring, types
-from wm_abench.models import decoder, policy
+from wm_abench import (
+  dataset,
+  dimensions,
+  manifests,
+  prompts,
+  scoring,
+  sightings,
+  types,
+)
+from wm_abench.models import decoder, policy, vision
 
 Array = jax.Array
 # Shares of the groups in a batch: seen in a mirror, and asked without the
 # pictures of the state, which is what the evaluation's `blind` is.
 _MIRROR, _BLIND = 0.5, 0.1
+_THINGS = 5  # At most, in a picture where they are known.
 _MIRRORED = {
   'left': 'right',
   'right': 'left',
@@ -46,15 +55,21 @@ class State(NamedTuple):
   step: Array
 
 
-class Answers(NamedTuple):
-  """Of a batch's rows.
+class Targets(NamedTuple):
+  """What a batch's rows are to give.
 
   right_B: int32 label of the right option, from 0.
-  group_B: int32; equal for the members of a group.
+  group_B: int32; equal for the members of a group, -1 for padding.
+  thing_at_BPT2: float32, x and y of the things in each picture, as sightings
+    have them.
+  thing_is_BPTN: float32, 1 for each of vision.NAMES that a thing has; all 0
+    where there is none.
   """
 
   right_B: np.ndarray
   group_B: np.ndarray
+  thing_at_BPT2: np.ndarray
+  thing_is_BPTN: np.ndarray
 
 
 def conversation(
@@ -112,7 +127,7 @@ def batches(
   vocab_size: int,
   seed: int,
   start: int = 0,
-) -> Iterator[tuple[decoder.Batch, Answers]]:
+) -> Iterator[tuple[decoder.Batch, Targets]]:
   """Batches of whole groups of one padded shape, without end.
 
   Each depends on the seed and on its number alone. A group's options are put
@@ -128,6 +143,9 @@ def batches(
   """
   # Each picture is decoded once, for all the times that it is shown.
   look = functools.cache(policy.small)
+  known = {
+    item.name: sightings.of(item) for members in groups for item in members
+  }
   flipped = lambda encoded: look(encoded)[:, ::-1]
   alike: dict[tuple[int, int], list[int]] = {}
   for i, members in enumerate(groups):
@@ -140,6 +158,8 @@ def batches(
     rng = np.random.default_rng([seed, start])
     shape = shapes[rng.choice(len(shapes), p=weights / weights.sum())]
     readings, right, of = [], [], []
+    at_BPT2 = np.zeros((rows, shape[0], _THINGS, 2), np.float32)
+    is_BPTN = np.zeros((rows, shape[0], _THINGS, len(vision.NAMES)), np.float32)
     for i in rng.permutation(alike[shape]):
       members = groups[i]
       if len(readings) + len(members) > rows:
@@ -151,19 +171,36 @@ def batches(
         if mirror:
           shown = [mirrored(p) if isinstance(p, str) else p for p in shown]
         seen = flipped if mirror else look
-        readings.append(policy.read(shown, vocab_size, seen))
+        reading = policy.read(shown, vocab_size, seen)
+        row, there = len(readings), () if blind else known[item.name]
+        for (p, t), thing in _each(there):
+          at_BPT2[row, p, t] = 1 - thing.x if mirror else thing.x, thing.y
+          for name in (thing.color, thing.shape):
+            is_BPTN[row, p, t, vision.NAMES.index(name)] = 1
+        readings.append(reading)
         right.append(order.index(item.answer))
         of.append(i)
     batch = policy.pack(readings, shape, rows)
     unused = rows - len(of)
     yield (
       batch,
-      Answers(np.array(right + [0] * unused), np.array(of + [-1] * unused)),
+      Targets(
+        np.array(right + [0] * unused),
+        np.array(of + [-1] * unused),
+        at_BPT2,
+        is_BPTN,
+      ),
     )
     start += 1
 
 
-def loss(logits_BO: Array, right_B: Array, group_B: Array) -> Array:
+def _each(there: Sequence[Sequence[sightings.Sighting]]):
+  for p, things in enumerate(there):
+    for t, thing in enumerate(things):
+      yield (p, t), thing
+
+
+def choice_loss(logits_BO: Array, right_B: Array, group_B: Array) -> Array:
   """Cross-entropy of options given items and of items given options.
 
   The second asks which member of the group an option belongs to, as CLIP does
@@ -189,8 +226,45 @@ def loss(logits_BO: Array, right_B: Array, group_B: Array) -> Array:
   return jnp.where(there_B, total, 0.0).sum() / jnp.maximum(there_B.sum(), 1)
 
 
-def shift(key: Array, pictures_BPYXC: Array, most_px: int) -> Array:
-  """Moves all pictures of a row by the same few pixels; the key is consumed."""
+def naming_loss(
+  named_BPYXN: Array, thing_at_BPT2: Array, thing_is_BPTN: Array
+) -> Array:
+  """Cross-entropy of what stands where, over a picture's grid, for each thing.
+
+  A thing is in the square that its centre is in; what the squares around are
+  called is not asked.
+
+  Args:
+    named_BPYXN: logits.
+    thing_at_BPT2: as Targets has them.
+    thing_is_BPTN: likewise.
+  """
+  side = named_BPYXN.shape[2]
+  square_BPT2 = jnp.floor(thing_at_BPT2 * side)
+  gap_BPT2S = jnp.abs(square_BPT2[..., None] - jnp.arange(side))
+  there_BPT = thing_is_BPTN.any(-1)
+
+  def within(squares):
+    x_BPTS, y_BPTS = jnp.unstack(gap_BPT2S <= squares, axis=3)
+    return (
+      y_BPTS[..., :, None] & x_BPTS[..., None, :] & there_BPT[..., None, None]
+    )
+
+  target_BPYXN = jnp.einsum('bptyx,bptn->bpyxn', within(0), thing_is_BPTN) > 0
+  near_BPYX = within(1).any(2) & ~within(0).any(2)
+  asked_BPYX = there_BPT.any(2)[..., None, None] & ~near_BPYX
+  loss_BPYXN = optax.sigmoid_binary_cross_entropy(named_BPYXN, target_BPYXN)
+  total = (loss_BPYXN * asked_BPYX[..., None]).sum()
+  return total / jnp.maximum(there_BPT.sum(), 1)
+
+
+def shift(
+  key: Array, pictures_BPYXC: Array, thing_at_BPT2: Array, most_px: int
+) -> tuple[Array, Array]:
+  """Moves all pictures of a row, and what is in them, by the same few pixels.
+
+  The key is consumed.
+  """
   edge = [(0, 0), (most_px, most_px), (most_px, most_px), (0, 0)]
   by_B2 = jax.random.randint(key, (len(pictures_BPYXC), 2), 0, 2 * most_px + 1)
 
@@ -198,29 +272,41 @@ def shift(key: Array, pictures_BPYXC: Array, most_px: int) -> Array:
     padded = jnp.pad(x_PYXC, edge, mode='edge')
     return jax.lax.dynamic_slice(padded, (0, *by_2, 0), x_PYXC.shape)
 
-  return jax.vmap(one)(pictures_BPYXC, by_B2)
+  moved_B2 = (most_px - by_B2[:, ::-1]) / pictures_BPYXC.shape[2]
+  return (
+    jax.vmap(one)(pictures_BPYXC, by_B2),
+    thing_at_BPT2 + moved_B2[:, None, None],
+  )
 
 
 def train_step(
   state: State,
   batch: decoder.Batch,
-  answers: Answers,
+  targets: Targets,
   *,
   model: decoder.Decoder,
   optimizer: optax.GradientTransformation,
   seed: int,
   shift_px: int,
+  naming_weight: float,
 ) -> tuple[State, Array]:
-  """One update; gives the loss before it."""
+  """One update; gives the loss of the choices before it."""
   key = jax.random.fold_in(jax.random.key(seed), state.step)
-  batch = batch._replace(
-    pictures_BPYXC=shift(key, batch.pictures_BPYXC, shift_px)
+  pictures_BPYXC, at_BPT2 = shift(
+    key, batch.pictures_BPYXC, targets.thing_at_BPT2, shift_px
   )
-  of = lambda params: loss(model.apply({'params': params}, batch), *answers)
-  value, gradient = jax.value_and_grad(of)(state.params)
+  batch = batch._replace(pictures_BPYXC=pictures_BPYXC)
+
+  def of(params):
+    logits_BO, named_BPYXN = model.apply({'params': params}, batch)
+    choice = choice_loss(logits_BO, targets.right_B, targets.group_B)
+    naming = naming_loss(named_BPYXN, at_BPT2, targets.thing_is_BPTN)
+    return choice + naming_weight * naming, (choice, naming)
+
+  (_, terms), gradient = jax.value_and_grad(of, has_aux=True)(state.params)
   updates, moments = optimizer.update(gradient, state.moments, state.params)
   params = optax.apply_updates(state.params, updates)
-  return State(params, moments, state.step + 1), value
+  return State(params, moments, state.step + 1), jnp.stack(terms)
 
 
 def fit(
@@ -247,6 +333,7 @@ def fit(
       optimizer=optimizer,
       seed=config.seed,
       shift_px=config.train.shift_px,
+      naming_weight=config.train.naming_weight,
     ),
     donate_argnums=0,
   )
@@ -260,10 +347,11 @@ def fit(
   )
   progress = tqdm.tqdm(total=config.train.steps, initial=done)
   for at in range(done + 1, config.train.steps + 1):
-    state, value = step(state, *next(stream))
+    state, terms = step(state, *next(stream))
     progress.update()
     if at % 50 == 0:
-      progress.set_postfix(loss=f'{float(value):.3f}')
+      choice, naming = terms.tolist()
+      progress.set_postfix(choice=f'{choice:.3f}', naming=f'{naming:.3f}')
     if at % config.train.save_every_steps == 0 or at == config.train.steps:
       unfinished = saved.with_name(f'unfinished.{saved.name}')
       unfinished.write_bytes(flax.serialization.to_bytes(state))

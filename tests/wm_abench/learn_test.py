@@ -1,5 +1,7 @@
 """Laws of the training of the small policy, and that it learns."""
 
+import collections
+import dataclasses
 import io
 import json
 
@@ -13,7 +15,7 @@ import pytest
 from commons import errors
 from configs import wm_abench_policy
 from tests.wm_abench import synthetic
-from wm_abench import dataset, learn, types
+from wm_abench import dataset, learn, sightings, types
 from wm_abench.models import policy
 
 COLORS = {
@@ -49,6 +51,45 @@ def _colors(groups):
         options=names,
         answer=answer,
         varies='color',
+      )
+
+
+def _films(groups):
+  """Items of MI with a red thing where the state says, on blue."""
+  rng = np.random.default_rng(0)
+  for group in range(groups):
+    x, y = rng.uniform(-0.3, 0.3, 2).tolist()
+    thing = {'red': {'position_m': [x, y, 0.1]}}
+    item = types.Item(
+      name='',
+      cell='mi_tabletop',
+      group=f'mi_tabletop/{group}',
+      prompt='Which object is moving?',
+      images=(b'',) * 4,
+      options=('w', 'x', 'y', 'z'),
+      answer=0,
+      varies='mover',
+      factors={
+        'view': 'top',
+        'side': 'front',
+        'background': 'study',
+        'colors': ['red'],
+        'shapes': ['cube'],
+      },
+      state={'images': [{'bodies': thing}] * 4},
+    )
+    ((seen, *_), *_) = sightings.of(item)
+    pixels = np.full((64, 64, 3), (40, 60, 200), np.uint8)
+    row, column = int(seen.y * 64), int(seen.x * 64)
+    pixels[row - 3 : row + 4, column - 3 : column + 4] = COLORS['red']
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, 'png')
+    for answer in range(4):
+      yield dataclasses.replace(
+        item,
+        name=f'{item.group}/{answer}',
+        images=(stream.getvalue(),) * 4,
+        answer=answer,
       )
 
 
@@ -136,28 +177,85 @@ def test_loss_by_hand():
   rows = [np.log1p(np.exp(-g)) for g in (2.0, 2.0)]
   columns = [np.log1p(np.exp(-g)) for g in (1.0, 3.0)]
   expected = (sum(rows) + sum(columns)) / 2 / 2
-  assert learn.loss(logits, right, group) == pytest.approx(expected, rel=1e-6)
+  assert learn.choice_loss(logits, right, group) == pytest.approx(
+    expected, rel=1e-6
+  )
 
 
 def test_gradient_of_the_loss_is_finite_with_padding_and_missing_options():
   logits = jnp.array([[0.0, 1.0, -jnp.inf], [0.0, 2.0, -jnp.inf], [0.0] * 3])
   right, group = jnp.array([0, 1, 0]), jnp.array([0, 0, -1])
-  of = lambda x: learn.loss(
+  of = lambda x: learn.choice_loss(
     jnp.where(jnp.isinf(logits), logits, x), right, group
   )
   gradient = jax.grad(of)(jnp.where(jnp.isinf(logits), 0.0, logits))
   assert np.isfinite(gradient).all() and not gradient[2].any()
 
 
-def test_a_shift_moves_all_pictures_of_a_row_alike():
-  rng = np.random.default_rng(0)
-  one = jnp.asarray(rng.integers(0, 256, (4, 1, 16, 16, 3), np.uint8))
-  moved = learn.shift(jax.random.key(0), jnp.tile(one, (1, 3, 1, 1, 1)), 3)
-  np.testing.assert_array_equal(moved[:, 0], moved[:, 1])
-  np.testing.assert_array_equal(moved[:, 0], moved[:, 2])
-  assert not np.array_equal(moved[0, 0], one[0, 0])
-  still = learn.shift(jax.random.key(0), one, 0)
-  np.testing.assert_array_equal(still, one)
+def test_a_shift_moves_pictures_and_things_of_a_row_alike():
+  """A thing is a white pixel; its place stays on it."""
+  side, at = 16, [(3, 5), (8, 8), (12, 4)]
+  pictures = np.zeros((3, 2, side, side, 3), np.uint8)
+  places = np.zeros((3, 2, 1, 2), np.float32)
+  for row, (x, y) in enumerate(at):
+    pictures[row, :, y, x] = 255
+    places[row, :, 0] = (x + 0.5) / side, (y + 0.5) / side
+  moved, where = learn.shift(jax.random.key(2), pictures, places, 3)
+  for row in range(3):
+    for picture, place in zip(moved[row], where[row, :, 0], strict=True):
+      (found,) = np.argwhere(picture[..., 0] == 255)
+      np.testing.assert_allclose((found[::-1] + 0.5) / side, place, atol=1e-6)
+  by = np.round(np.asarray(where - places)[:, 0, 0] * side, 3)
+  assert len({tuple(row) for row in by.tolist()}) == 3  # Each its own way.
+  still, same = learn.shift(jax.random.key(2), pictures, places, 0)
+  np.testing.assert_array_equal(still, pictures)
+  np.testing.assert_array_equal(same, places)
+
+
+def _sighted():
+  """One picture of 4 x 4 squares: a thing of names 0 and 2 in x = 1, y = 2."""
+  at = np.zeros((1, 2, 3, 2), np.float32)
+  names = np.zeros((1, 2, 3, 4), np.float32)
+  at[0, 0, 0] = 0.3, 0.6
+  names[0, 0, 0, [0, 2]] = 1
+  return at, names
+
+
+def test_naming_by_hand():
+  """At logits of 0 each name of each square asked costs ln 2."""
+  at, names = _sighted()
+  flat = jnp.zeros((1, 2, 4, 4, 4))
+  # Sixteen squares but for the eight around; the other picture has no thing.
+  expected = (16 - 8) * 4 * np.log(2)
+  assert learn.naming_loss(flat, at, names) == pytest.approx(expected, rel=1e-6)
+
+
+def test_naming_pulls_at_the_square_of_the_thing_alone():
+  at, names = _sighted()
+  flat = jnp.zeros((1, 2, 4, 4, 4))
+  pull = -np.asarray(jax.grad(learn.naming_loss)(flat, at, names))
+  np.testing.assert_allclose(pull[0, 0, 2, 1], [0.5, -0.5, 0.5, -0.5])
+  around = pull[0, 0, 1:4, 0:3].copy()
+  around[1, 1] = 0
+  assert not around.any() and not pull[0, 1].any()
+  assert (pull[0, 0, 0] < 0).all() and (pull[0, 0, :, 3] < 0).all()
+
+
+def test_a_batch_tells_where_things_are_mirrored_or_not():
+  films = [*_films(40)]
+  stream = learn.batches(_groups(films), 24, 64, seed=0)
+  seen = collections.Counter()
+  for _, (batch, targets) in zip(range(4), stream, strict=False):
+    for row in range(24):
+      for p in range(batch.picture_at_BP.shape[1]):
+        if not targets.thing_is_BPTN[row, p].any():
+          seen['blind'] += 1
+          continue
+        x, y = targets.thing_at_BPT2[row, p, 0]
+        pixel = batch.pictures_BPYXC[row, p, int(y * 64), int(x * 64)]
+        assert pixel[0] > 150 > pixel[2], 'the red thing is not there'
+        seen['left' if x < 0.5 else 'right'] += 1
+  assert seen['blind'] and seen['left'] and seen['right']
 
 
 class _Interrupted(list):

@@ -55,12 +55,15 @@ class Decoder(nn.Module):
   heads: int
 
   @nn.compact
-  def __call__(self, batch: Batch) -> Array:
-    """logits_BO, O = MAX_OPTIONS; of options that are not there, -inf."""
+  def __call__(self, batch: Batch) -> tuple[Array, Array]:
+    """logits_BO, O = MAX_OPTIONS, and named_BPYXN, as vision.Vision gives them.
+
+    Those of options that are not there are -inf.
+    """
     tower = vision.Vision(
       self.width, self.vision_layers, self.heads, name='vision'
     )
-    seen_BPKD = tower(batch.pictures_BPYXC)
+    seen_BPKD, named_BPYXN = tower(batch.pictures_BPYXC)
     b, p, k, d = seen_BPKD.shape
     of_token = lambda x_BP: jnp.repeat(x_BP, k, axis=1)
     embed = nn.Embed(self.vocab_size, d, name='words')
@@ -82,4 +85,5 @@ class Decoder(nn.Module):
     own_BSO = jax.nn.one_hot(of_BS, MAX_OPTIONS) * there_BS[..., None]
     count_BO = own_BSO.sum(1)
     sum_BO = jnp.einsum('bs,bso->bo', score_BS, own_BSO)
-    return jnp.where(count_BO > 0, sum_BO / jnp.maximum(count_BO, 1), -jnp.inf)
+    mean_BO = sum_BO / jnp.maximum(count_BO, 1)
+    return jnp.where(count_BO > 0, mean_BO, -jnp.inf), named_BPYXN

@@ -239,7 +239,8 @@ class Policy:
 
 
 def _score(model: decoder.Decoder, params: Params, batch: decoder.Batch):
-  return jax.nn.log_softmax(model.apply({'params': params}, batch))
+  logits_BO, _ = model.apply({'params': params}, batch)
+  return jax.nn.log_softmax(logits_BO)
 
 
 def save(folder: str | os.PathLike[str], policy: Policy) -> None:

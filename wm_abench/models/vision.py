@@ -9,15 +9,20 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from wm_abench.models import blocks
+from wm_abench.worlds import props
 
 Array = blocks.Array
 SIZE_PX = 64
 SIDE = SIZE_PX // 8  # Of the grid that the ViT sees.
+NAMES = (*props.COLORS, *props.SHAPES)
 _COLOURS = 16
 
 
 class Vision(nn.Module):
   """Conversations' pictures, each to K = SIDE^2 / 4 tokens.
+
+  It also says what stands where, which it is told in training: names of the
+  things whose centre is in a square of the grid.
 
   Attributes:
     width: D.
@@ -30,8 +35,12 @@ class Vision(nn.Module):
   heads: int
 
   @nn.compact
-  def __call__(self, pictures_BPYXC: Array) -> Array:
-    """Tokens_BPKD of pictures [B, P, SIZE_PX, SIZE_PX, 3], uint8."""
+  def __call__(self, pictures_BPYXC: Array) -> tuple[Array, Array]:
+    """Tokens_BPKD, and logits of NAMES_BPYXN over the grid.
+
+    Args:
+      pictures_BPYXC: uint8, Y = X = SIZE_PX.
+    """
     x = pictures_BPYXC.astype(jnp.float32) / 127.5 - 1
     # The first is compared with itself.
     before = jnp.concatenate([x[:, :1], x[:, :-1]], axis=1)
@@ -50,10 +59,16 @@ class Vision(nn.Module):
     for i in range(self.layers):
       block = blocks.Block(self.heads, name=f'layer_{i}')
       x = block(x, still, jnp.ones(x.shape[:2], bool))
+    x = x.reshape(b * p, SIDE, SIDE, self.width)
+    # Nearly all squares are empty.
+    few = nn.initializers.constant(-4.0)
+    named = nn.Dense(len(NAMES), bias_init=few, name='names')(x)
     # Four neighbours make a token.
-    x = _blocks(x.reshape(b * p, SIDE, SIDE, self.width), 2)
-    x = nn.Dense(self.width, name='merge')(x)
-    return x.reshape(b, p, -1, self.width)
+    x = nn.Dense(self.width, name='merge')(_blocks(x, 2))
+    return (
+      x.reshape(b, p, -1, self.width),
+      named.reshape(b, p, SIDE, SIDE, len(NAMES)),
+    )
 
 
 def _blocks(x_BYXC: Array, side: int) -> Array:

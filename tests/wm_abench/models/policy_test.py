@@ -76,7 +76,9 @@ def test_padding_is_not_looked_at(learned):
   batches = [policy.pack(readings, shape, 1) for shape in ((1, 64), (3, 128))]
   batches[1].pictures_BPYXC[:, 1:] = 200
   model = policy.module(_CONFIG)
-  a, b = (model.apply({'params': learned.params}, batch) for batch in batches)
+  a, b = (
+    model.apply({'params': learned.params}, batch)[0] for batch in batches
+  )
   np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 

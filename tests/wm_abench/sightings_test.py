@@ -1,0 +1,70 @@
+"""What is said to be in a picture is seen there, in pictures as rendered."""
+
+import collections
+import io
+
+import numpy as np
+from PIL import Image
+import pytest
+
+from tests.wm_abench import synthetic
+from wm_abench import dimensions, generation, sightings
+from wm_abench.worlds import props
+
+SETTINGS = generation.Settings(seed=3, size_px=128, renderer='mujoco')
+CELLS = (
+  *('sr_tabletop', 'v_c_apartment_table', 'v_s_tabletop', 'tp_tabletop'),
+  *('te_apartment_table', 'mi_tabletop', 'ms_tabletop', 'md_apartment_table'),
+  'mt_tabletop',
+)
+
+
+@pytest.fixture(scope='module')
+def made():
+  generator = generation.Generator(SETTINGS)
+  yield {
+    name: generator.group(dimensions.CELLS[name], 0)
+    + generator.group(dimensions.CELLS[name], 1)
+    for name in sorted(CELLS, key=lambda n: dimensions.CELLS[n].environment)
+  }
+  generator.close()
+
+
+def _nearest_color(pixels):
+  """Of the colours by name, as the hue of most pixels has it."""
+  known = np.array([*props.COLORS.values()])
+  lit = np.concatenate([known, 0.6 * known])
+  gaps = np.square(pixels[:, None] - lit).sum(-1)
+  names = [*props.COLORS] * 2
+  votes = collections.Counter(names[i] for i in gaps.argmin(-1))
+  return votes
+
+
+@pytest.mark.parametrize('cell', CELLS)
+def test_a_thing_has_its_colour_where_it_is_said_to_be(made, cell):
+  right = []
+  for item in made[cell]:
+    found = sightings.of(item)
+    assert len(found) == len(item.images)
+    for encoded, things in zip(item.images, found, strict=True):
+      image = np.asarray(Image.open(io.BytesIO(encoded)).convert('RGB')) / 255
+      assert things
+      for thing in things:
+        x, y = int(thing.x * 128), int(thing.y * 128)
+        patch = image[y - 2 : y + 3, x - 2 : x + 3].reshape(-1, 3)
+        right.append(_nearest_color(patch)[thing.color] >= 4)
+  # Lamps tint, and one may stand before another.
+  assert np.mean(right) > 0.75
+
+
+def test_shapes_are_those_of_the_state(made):
+  item = made['v_s_tabletop'][0]
+  first = sightings.of(item)[0][0]
+  assert item.options[item.answer].endswith(
+    first.shape.replace('torus', 'ring')
+  )
+
+
+def test_what_is_not_known_is_not_said():
+  (item, *_) = synthetic.items('cq_tabletop', 1)
+  assert sightings.of(item) == [[]]

@@ -1,0 +1,65 @@
+"""Where things stand in the pictures of an item, read off its state.
+
+What a policy in training is told beside the answers: the simulator knows it, a
+picture shows it, and no answer gives it away.
+"""
+
+from typing import NamedTuple
+
+from wm_abench import dimensions, types
+from wm_abench.questions import placing
+
+# From where a scene at rest is shown; a film's view is among its factors.
+_VIEWS = {
+  'SR': ('front', 'top'),
+  'V-C': ('front', 'left', 'top'),
+  'V-S': ('front', 'left', 'top'),
+}
+
+
+class Sighting(NamedTuple):
+  """A thing in a picture.
+
+  Attributes:
+    x: of its centre, from 0 on the left to 1 on the right.
+    y: likewise from the top down.
+    color: one of props.COLORS.
+    shape: one of props.SHAPES.
+  """
+
+  x: float
+  y: float
+  color: str
+  shape: str
+
+
+def of(item: types.Item) -> list[list[Sighting]]:
+  """The things in each of the item's images; none where they are not known."""
+  factors, cell = item.factors, dimensions.CELLS[item.cell]
+  views = _VIEWS.get(cell.dimension, ())
+  if 'view' in factors:
+    views = (factors['view'],) * len(item.images)
+  if not views or not item.state:
+    return [[] for _ in item.images]
+  stage = placing.Stage(
+    cell.environment, factors['background'], factors['side'], seed=0
+  )
+  looks = _looks(item)
+  found = []
+  for state, view in zip(item.state['images'], views, strict=True):
+    own = []
+    for body, look in zip(state['bodies'].values(), looks, strict=True):
+      right, up = placing.project(stage.camera(view), body['position_m'])
+      own.append(Sighting((1 + right) / 2, (1 - up) / 2, *look))
+    found.append(own)
+  return found
+
+
+def _looks(item: types.Item) -> list[tuple[str, str]]:
+  """Colour and shape of each thing, in the state's order."""
+  factors = item.factors
+  colors = factors.get('colors') or [factors['color'], *factors['other_colors']]
+  shapes = factors['shapes']
+  if 'shape' in factors:
+    shapes = [factors['shape'], *shapes]
+  return list(zip(colors, shapes, strict=True))
