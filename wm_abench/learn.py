@@ -175,7 +175,8 @@ def batches(
         row, there = len(readings), () if blind else known[item.name]
         for (p, t), thing in _each(there):
           at_BPT2[row, p, t] = 1 - thing.x if mirror else thing.x, thing.y
-          for name in (thing.color, thing.shape):
+          moved = mirrored(thing.moved) if mirror else thing.moved
+          for name in filter(None, (thing.color, thing.shape, moved)):
             is_BPTN[row, p, t, vision.NAMES.index(name)] = 1
         readings.append(reading)
         right.append(order.index(item.answer))

@@ -4,6 +4,7 @@ What a policy in training is told beside the answers: the simulator knows it, a
 picture shows it, and no answer gives it away.
 """
 
+import math
 from typing import NamedTuple
 
 from wm_abench import dimensions, types
@@ -15,6 +16,7 @@ _VIEWS = {
   'V-C': ('front', 'left', 'top'),
   'V-S': ('front', 'left', 'top'),
 }
+_LEAST = 0.002  # Of the picture's width; to move less is to stand still.
 
 
 class Sighting(NamedTuple):
@@ -25,12 +27,15 @@ class Sighting(NamedTuple):
     y: likewise from the top down.
     color: one of props.COLORS.
     shape: one of props.SHAPES.
+    moved: the way it went in the picture since the one before, if in a film:
+      'left', 'right', 'up', 'down', or '' where it stood still.
   """
 
   x: float
   y: float
   color: str
   shape: str
+  moved: str = ''
 
 
 def of(item: types.Item) -> list[list[Sighting]]:
@@ -45,14 +50,28 @@ def of(item: types.Item) -> list[list[Sighting]]:
     cell.environment, factors['background'], factors['side'], seed=0
   )
   looks = _looks(item)
-  found = []
+  found: list[list[Sighting]] = []
   for state, view in zip(item.state['images'], views, strict=True):
     own = []
     for body, look in zip(state['bodies'].values(), looks, strict=True):
       right, up = placing.project(stage.camera(view), body['position_m'])
       own.append(Sighting((1 + right) / 2, (1 - up) / 2, *look))
+    if found and 'view' in factors:
+      own = [
+        after._replace(moved=_moved(before, after))
+        for before, after in zip(found[-1], own, strict=True)
+      ]
     found.append(own)
   return found
+
+
+def _moved(before: Sighting, after: Sighting) -> str:
+  right, down = after.x - before.x, after.y - before.y
+  if math.hypot(right, down) < _LEAST:
+    return ''
+  if abs(right) > abs(down):
+    return 'right' if right > 0 else 'left'
+  return 'down' if down > 0 else 'up'
 
 
 def _looks(item: types.Item) -> list[tuple[str, str]]:

@@ -68,3 +68,21 @@ def test_shapes_are_those_of_the_state(made):
 def test_what_is_not_known_is_not_said():
   (item, *_) = synthetic.items('cq_tabletop', 1)
   assert sightings.of(item) == [[]]
+
+
+def test_a_thing_moves_the_way_that_its_film_shows(made):
+  """MD: the first alone moves, towards its target."""
+  for item in made['md_apartment_table']:
+    films = sightings.of(item)
+    first, last = films[0], films[-1]
+    named = [f'the {t.color} {t.shape}'.replace('torus', 'ring') for t in last]
+    target = named.index(item.options[item.answer])
+    way = np.subtract(last[0][:2], first[0][:2])
+    to = np.subtract(first[target][:2], first[0][:2])
+    assert way @ to > 0.9 * np.linalg.norm(way) * np.linalg.norm(to)
+    horizontal = abs(way[0]) > abs(way[1])
+    names = ('left', 'right') if horizontal else ('up', 'down')
+    moved = {things[0].moved for things in films} - {''}
+    assert moved == {names[int(way[0 if horizontal else 1] > 0)]}
+    assert not any(t.moved for things in films for t in things[1:])
+    assert not any(t.moved for t in first)

@@ -14,7 +14,8 @@ from wm_abench.worlds import props
 Array = blocks.Array
 SIZE_PX = 64
 SIDE = SIZE_PX // 8  # Of the grid that the ViT sees.
-NAMES = (*props.COLORS, *props.SHAPES)
+# What is said of a thing: how it looks, and which way it moved.
+NAMES = (*props.COLORS, *props.SHAPES, 'left', 'right', 'up', 'down')
 _COLOURS = 16
 
 
