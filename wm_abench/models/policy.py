@@ -187,7 +187,10 @@ def init(key: jax.Array, config: Config) -> Params:
 
 
 class Policy:
-  """A model and its parameters.
+  """A model and its parameters, over all of JAX's devices.
+
+  Each device holds the parameters, and as many rows of a batch as any other,
+  where the rows can be shared out so.
 
   Args:
     config: its shape.
@@ -196,7 +199,10 @@ class Policy:
 
   def __init__(self, config: Config, params: Params):
     self.config = config
-    self.params = params
+    mesh = jax.sharding.Mesh(np.array(jax.devices()), ('data',))
+    place = functools.partial(jax.sharding.NamedSharding, mesh)
+    self._rows = place(jax.sharding.PartitionSpec('data'))
+    self.params = jax.device_put(params, place(jax.sharding.PartitionSpec()))
     self._score = jax.jit(functools.partial(_score, module(config)))
 
   def read(self, conversation: Conversation) -> Reading:
@@ -213,8 +219,12 @@ class Policy:
       for start in range(0, len(every), _ROWS[-1]):
         some = every[start : start + _ROWS[-1]]
         chosen = [readings[i] for i in some]
-        batch = pack(chosen, shape, _padded(len(some), _ROWS))
-        found[some] = self._score(self.params, batch)[: len(some)]
+        rows = _padded(len(some), _ROWS)
+        batch = pack(chosen, shape, rows)
+        if rows % self._rows.mesh.size == 0:
+          batch = jax.device_put(batch, self._rows)
+        scores = self._score(self.params, batch)
+        found[some] = np.asarray(scores)[: len(some)]
     return found
 
   def reply(

@@ -1,6 +1,9 @@
 """Laws of the small policy: what its replies depend on and what not."""
 
 import io
+import json
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -10,7 +13,7 @@ import pytest
 from commons import errors
 from wm_abench.models import policy
 
-_CONFIG = policy.Config(
+CONFIG = policy.Config(
   vocab_size=64, width=16, vision_layers=1, layers=2, heads=2
 )
 
@@ -35,13 +38,17 @@ def _pictured(shown, options):
 
 
 def _read(*conversations):
-  return [policy.read(c, _CONFIG.vocab_size) for c in conversations]
+  return [policy.read(c, CONFIG.vocab_size) for c in conversations]
+
+
+def questions(count):
+  return _read(*(_worded(_picture(i)) for i in range(count)))
 
 
 @pytest.fixture(scope='module')
 def learned():
-  params = policy.init(jax.random.key(0), _CONFIG)
-  return policy.Policy(_CONFIG, params)
+  params = policy.init(jax.random.key(0), CONFIG)
+  return policy.Policy(CONFIG, params)
 
 
 def test_options_are_the_labelled_lines_and_the_pictures_behind_labels():
@@ -75,7 +82,7 @@ def test_padding_is_not_looked_at(learned):
   readings = _read(_worded(_picture(0)))
   batches = [policy.pack(readings, shape, 1) for shape in ((1, 64), (3, 128))]
   batches[1].pictures_BPYXC[:, 1:] = 200
-  model = policy.module(_CONFIG)
+  model = policy.module(CONFIG)
   a, b = (
     model.apply({'params': learned.params}, batch)[0] for batch in batches
   )
@@ -140,7 +147,7 @@ def test_saved_and_loaded_it_says_the_same(learned, tmp_path):
   policy.save(tmp_path / 'twice', loaded)
   twice = policy.load(tmp_path / 'twice')
   asked = _read(_worded(_picture(0)))
-  assert loaded.config == _CONFIG
+  assert loaded.config == CONFIG
   np.testing.assert_array_equal(loaded.scores(asked), again.scores(asked))
   np.testing.assert_array_equal(loaded.scores(asked), twice.scores(asked))
   np.testing.assert_allclose(  # Stored in half precision.
@@ -182,3 +189,19 @@ def test_a_damaged_folder_is_refused(learned, tmp_path, change):
   change(tmp_path)
   with pytest.raises(errors.UserError, match=str(tmp_path)):
     policy.load(tmp_path)
+
+
+def test_several_devices_say_what_one_says():
+  said = []
+  script = 'tests.wm_abench.models.policy_mesh_script'
+  for devices in ('1', '4'):
+    done = subprocess.run(
+      [sys.executable, '-m', script, devices],
+      capture_output=True,
+      text=True,
+      check=True,
+    )
+    said.append(json.loads(done.stdout))
+  assert [s['devices'] for s in said] == [1, 4]
+  for one, four in zip(*(s['scores'] for s in said), strict=True):
+    np.testing.assert_allclose(four, one, rtol=1e-4, atol=1e-5)
