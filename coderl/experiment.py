@@ -26,7 +26,7 @@ from coderl import (
 from coderl import replay as replay_lib
 from coderl.data import tasks
 from coderl.execution import client, interface, remote, sandbox
-from coderl.models import decoding
+from coderl.models import decoding, transformer
 from commons import errors
 
 # Of an evaluation to its problems; see evaluate.
@@ -142,14 +142,14 @@ def open_sandbox(
 
 
 def make_objective(
-  config: ml_collections.ConfigDict, policy: policies.Policy
+  config: ml_collections.ConfigDict, model: transformer.ModelConfig
 ) -> train_step.Objective:
   """The loss that the config's sections describe."""
   settings = config.algorithm.to_dict()
   name = settings.pop('name')
   settings.pop('oversampling')
   return train_step.Objective(
-    model=policy.model,
+    model=model,
     algorithm=algorithms.make(
       name, max_len_tokens=config.sampling.max_len_tokens, **settings
     ),
@@ -266,7 +266,7 @@ def make(
     problems={problem.id: problem for problem in problems},
     box=box,
     mesh=mesh,
-    objective=make_objective(config, policy),
+    objective=make_objective(config, policy.model),
     optimizer=make_optimizer(config),
     layout=rollout.Layout(
       bucket_len=config.data.bucket_len_tokens,

@@ -15,6 +15,7 @@ import optax
 from commons import errors
 
 AXES = ('data', 'fsdp', 'tensor')
+KINDS = (AxisType.Auto,) * len(AXES)
 
 # The embedding's model axis has a name of its own, mapped to nothing: sharded
 # over fsdp, XLA rematerialises the whole table at the lookup.
@@ -38,12 +39,25 @@ def make_mesh(shape: Sequence[int]) -> Mesh:
   """A (data, fsdp, tensor) mesh over all devices.
 
   Args:
-    shape: sizes of the three axes; one may be -1, meaning what is left.
+    shape: as `sizes` takes it.
 
   Raises:
     UserError: the shape does not multiply to the number of devices.
   """
-  devices = jax.device_count()
+  shape = sizes(shape, jax.device_count())
+  return jax.make_mesh(shape, AXES, axis_types=KINDS)
+
+
+def sizes(shape: Sequence[int], devices: int) -> tuple[int, ...]:
+  """Sizes of the axes of a mesh over so many devices.
+
+  Args:
+    shape: sizes of the three axes; one may be -1, meaning what is left.
+    devices: how many there are.
+
+  Raises:
+    UserError: the shape does not multiply to their number.
+  """
   shape = list(shape)
   if (
     len(shape) != 3
@@ -60,7 +74,7 @@ def make_mesh(shape: Sequence[int]) -> Mesh:
       f'mesh.shape={tuple(shape)} does not divide the {devices} devices here;'
       f' each axis must be one of {divisors} and their product {devices}'
     )
-  return jax.make_mesh(shape, AXES, axis_types=(AxisType.Auto,) * 3)
+  return tuple(shape)
 
 
 def check_batch(rows: int, name: str, mesh: Mesh, microbatches: int) -> None:

@@ -25,7 +25,7 @@ from coderl.models import heads, transformer
 Array = types.Array
 
 # Tokens unembedded at a time on a device. Accelerators want large matmuls.
-_CHUNK_TOKENS = 2048
+CHUNK_TOKENS = 2048
 # On CPU their logits stay in the caches, and below the 32 MiB from which on
 # malloc asks the kernel for zeroed memory every time.
 _CPU_CHUNK_TOKENS = (128, 512)
@@ -71,7 +71,7 @@ def chunk_len(rows: int, objective: Objective) -> int:
   """Positions of `rows` rows to unembed at a time."""
   if objective.chunk_len_tokens:
     return objective.chunk_len_tokens
-  tokens = _CHUNK_TOKENS
+  tokens = CHUNK_TOKENS
   if jax.default_backend() == 'cpu':
     least, most = _CPU_CHUNK_TOKENS
     fitting = _CPU_CHUNK_LOGITS // objective.model.vocab_size
@@ -327,16 +327,28 @@ def init_state(
   mesh: jax.sharding.Mesh,
 ) -> tuple[types.TrainState, types.TrainState]:
   """A fresh state laid out on the mesh, and the tree of its shardings."""
-
-  def init(key):
-    params = init_params(key, objective)
-    return types.TrainState(
-      jnp.zeros((), jnp.int32), params, optimizer.init(params)
-    )
-
-  layout = sharding.shardings(jax.eval_shape(init, key), mesh)
+  init = partial(_boxed_state, objective=objective, optimizer=optimizer)
+  _, layout = state_shapes(objective, optimizer, mesh)
   state = jax.jit(lambda k: nn.unbox(init(k)), out_shardings=layout)(key)
   return state, layout
+
+
+def state_shapes(
+  objective: Objective,
+  optimizer: optax.GradientTransformation,
+  mesh: jax.sharding.Mesh,
+) -> tuple[types.TrainState, types.TrainState]:
+  """Shapes of the state, of which nothing is made, and their shardings."""
+  init = partial(_boxed_state, objective=objective, optimizer=optimizer)
+  boxed = jax.eval_shape(init, jax.random.key(0))
+  return nn.unbox(boxed), sharding.shardings(boxed, mesh)
+
+
+def _boxed_state(key, objective, optimizer) -> types.TrainState:
+  params = init_params(key, objective)
+  return types.TrainState(
+    jnp.zeros((), jnp.int32), params, optimizer.init(params)
+  )
 
 
 def compile_step(

@@ -1,0 +1,46 @@
+"""Operations counted by hand."""
+
+import jax
+import jax.numpy as jnp
+
+from coderl import flops
+
+X = jax.ShapeDtypeStruct((8, 16), jnp.float32)
+W_L = jax.ShapeDtypeStruct((4, 16, 16), jnp.float32)
+ONE = 2 * 8 * 16 * 16
+
+
+def _layer(x, w):
+  return jnp.tanh(x @ w), None
+
+
+def _layers(block):
+  return lambda x, w: jax.lax.scan(block, x, w)[0].sum()
+
+
+def test_a_scan_counts_each_of_its_turns():
+  assert flops.of(_layers(_layer), X, W_L) == 4 * ONE
+
+
+def test_a_gradient_costs_two_more_and_recomputing_a_third():
+  assert flops.of(jax.grad(_layers(_layer), (0, 1)), X, W_L) == 4 * 3 * ONE
+  again = _layers(jax.checkpoint(_layer))
+  assert flops.of(jax.grad(again, (0, 1)), X, W_L) == 4 * 4 * ONE
+
+
+def test_batched_products_count_every_batch():
+  a = jax.ShapeDtypeStruct((3, 5, 7), jnp.float32)
+  b = jax.ShapeDtypeStruct((3, 7, 2), jnp.float32)
+  assert flops.of(jnp.matmul, a, b) == 2 * 3 * 5 * 7 * 2
+
+
+def test_an_open_loop_turns_as_often_as_is_said_and_the_dearest_branch_counts():
+  def loop(x, w):
+    go_on = lambda x: x.sum() > 0
+    return jax.lax.while_loop(go_on, lambda x: jnp.tanh(x @ w[0]), x)
+
+  assert flops.of(loop, X, W_L) == ONE
+  assert flops.of(loop, X, W_L, open_turns=9) == 9 * ONE
+  twice = lambda x, w: x @ w[0] @ w[1]
+  either = lambda x, w: jax.lax.cond(x.sum() > 0, twice, lambda x, w: x, x, w)
+  assert flops.of(either, X, W_L) == 2 * ONE
