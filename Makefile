@@ -1,6 +1,7 @@
 # make run    trains the embedded default and reports into runs/coderl
 # make mini   generates WM-ABench's small set and its gallery into runs/mini
 # make eval   asks WM-ABench's models that need no key; report in runs/eval
+# make plan   compiles large steps for pods that are not here; into runs/plan
 # make test   lints and tests
 # Each installs what is missing into .venv, and what the worlds are made of into
 # the user's cache. PYTHON=python3.12 picks another Python.
@@ -10,7 +11,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet \
   --disable-pip-version-check -c constraints.txt
 
-.PHONY: run mini eval test lint
+.PHONY: run mini eval plan test lint
 .DELETE_ON_ERROR:
 
 run: .venv/run.stamp
@@ -25,6 +26,17 @@ eval: .venv/eval.stamp
 	test -f runs/mini/results.json || $(MAKE) mini
 	$(BIN)/python -m main --config=configs/wm_abench_eval.py \
 	  --workdir=runs/eval
+
+# 8,192 tokens a row, as the paper has; what fits is said by each.
+PLANS := qwen2.5-coder-7b@v5p:4x4x4 qwen2.5-coder-7b@h100-80gb:8 \
+  qwen2.5-coder-32b@v5p:4x4x8
+
+plan: .venv/plan.stamp
+	set -e; for plan in $(PLANS); do \
+	  $(BIN)/python -m main --workdir=runs/plan/$$plan \
+	    --config=configs/coderl_plan.py:model=$${plan%@*},topology=$${plan#*@} \
+	    --config.sampling.max_len_tokens=7168; \
+	done
 
 # The longest file first, so that no core waits for it at the end. What XLA
 # compiled in one test or run is kept for the others.
@@ -63,6 +75,10 @@ $(BIN)/python:
 .venv/eval.stamp: .venv/worlds.stamp
 	$(INSTALL) -e '.[wm,eval]'
 	@touch $@ .venv/run.stamp .venv/worlds.stamp
+
+.venv/plan.stamp: .venv/run.stamp
+	$(INSTALL) -e '.[plan]'
+	@touch $@ .venv/run.stamp
 
 .venv/assets.stamp: .venv/dev.stamp
 	$(BIN)/python -m wm_abench.assets

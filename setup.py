@@ -54,6 +54,8 @@ setuptools.setup(
   extras_require={
     'cuda': ['jax[cuda13]'],
     'tpu': ['jax[tpu]'],
+    # XLA's compiler for TPUs, which needs none.
+    'plan': ['jax[tpu]'],
     # WM-ABench's environments: physics and pixels differ between versions of
     # MuJoCo. Its assets come by `python -m wm_abench.assets`.
     'wm': _WORLDS,

@@ -27,6 +27,9 @@ LAYERS = {
     'wm_abench.dimensions',
   ],
   1: [
+    'coderl.chips',
+    'coderl.flops',
+    'coderl.hlo',
     'coderl.types',
     'coderl.sharding',
     'wm_abench.environments.base',
@@ -72,6 +75,7 @@ LAYERS = {
   4: [
     'coderl.checkpoint',
     'coderl.records',
+    'coderl.planning',
     'coderl.report',
     'coderl.rollout',
     'coderl.train_step',
@@ -92,6 +96,7 @@ LAYERS = {
     'wm_abench.samples',
     'wm_abench.shards',
     'wm_abench.shortcuts',
+    'wm_abench.sightings',
     'wm_abench.sitting',
     'wm_abench.trial',
     'wm_abench.tasks',
@@ -100,6 +105,7 @@ LAYERS = {
   5: [
     'coderl.evaluate',
     'coderl.experiment',
+    'coderl.plan',
     'coderl.train',
     'coderl.warm_start',
     'wm_abench.evaluate',

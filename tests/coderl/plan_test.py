@@ -5,7 +5,7 @@ import json
 import jax
 import pytest
 
-from coderl import plan, train_step
+from coderl import plan, planning, train_step
 from coderl.models import presets
 from commons import errors
 from configs import coderl_plan
@@ -54,7 +54,7 @@ def test_operations_are_those_of_a_transformer():
   forward = 2 * rows * (p + r) * m.num_layers * layer
   forward += 4 * rows * (p + r) ** 2 * m.num_layers * m.num_heads * m.head_dim
   unembedding = 2 * rows * r * m.d_model * m.vocab_size
-  found = plan.step_flops(work, work.objective)
+  found = planning.step_flops(work, work.objective)
   assert found == pytest.approx(3 * (forward + unembedding), rel=0.01)
 
 
@@ -65,7 +65,7 @@ def test_twice_the_devices_do_half_each():
   assert flops[0] == pytest.approx(2 * flops[1], rel=0.1)
   low = [f['train']['seconds'][0] for f in (two, four)]
   assert low[0] == pytest.approx(2 * low[1], rel=0.1)
-  assert two['train']['mfu'][0] == pytest.approx(plan.MATMUL_SHARE, rel=0.5)
+  assert two['train']['mfu'][0] == pytest.approx(planning.MATMUL_SHARE, rel=0.5)
 
 
 def test_what_it_advises_fits():
@@ -86,7 +86,7 @@ def test_a_state_that_is_too_large_is_told_with_how_many_devices_it_wants():
     )
   )
   resident = {'parameters': 8 * 10**10}
-  phase = plan.Phase(0, 0, {})
+  phase = planning.Phase(0, 0, {})
   assert 'more than 16 devices' in plan._advice(work, resident, phase, phase)[0]
 
 

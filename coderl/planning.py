@@ -1,0 +1,249 @@
+"""What a step needs, by arithmetic: bytes, operations, what devices send.
+
+Of each device. A Work says what is planned; a Phase is one of its programs.
+"""
+
+from collections.abc import Mapping
+import dataclasses
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import optax
+
+from coderl import chips, flops, train_step, types
+from coderl.models import transformer
+
+MATMUL_SHARE = 0.6  # Of the peak, that large matrix products reach.
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+  """What is planned.
+
+  Attributes:
+    config: of coderl_plan.
+    objective: its loss, chunks as on accelerators.
+    optimizer: its optimizer.
+    mesh: over the pod's devices, or over as many that nothing is compiled for.
+    pod: the chips.
+  """
+
+  config: ml_collections.ConfigDict
+  objective: train_step.Objective
+  optimizer: optax.GradientTransformation
+  mesh: Any
+  pod: chips.Pod
+
+  @property
+  def model(self) -> transformer.ModelConfig:
+    return self.objective.model
+
+  @property
+  def parts(self) -> int:
+    """Of the rows."""
+    return self.mesh.shape['data'] * self.mesh.shape['fsdp']
+
+  @property
+  def rows(self) -> int:
+    """Of an update."""
+    c = self.config
+    rows = c.train.prompts_per_step * c.sampling.group_size
+    return rows // c.train.minibatches
+
+  @property
+  def lengths(self) -> tuple[int, int]:
+    """Tokens of a prompt and of a response, at most."""
+    c = self.config
+    return c.data.max_prompt_len_tokens, c.sampling.max_len_tokens
+
+
+@dataclasses.dataclass(frozen=True)
+class Phase:
+  """One program, by device.
+
+  Attributes:
+    temporaries: bytes, beside its arguments.
+    flops: of one run.
+    sent: bytes by kind of collective, of one run.
+    memory: bytes read and written in one run, where that is what limits it.
+    compile_s: how long the compilation took; None where none was.
+  """
+
+  temporaries: float
+  flops: float
+  sent: Mapping[str, float]
+  memory: float = 0.0
+  compile_s: float | None = None
+
+  def seconds(self, pod: chips.Pod) -> tuple[float, float]:
+    """Of one run: all overlapped, and nothing."""
+    each = (
+      self.flops / (MATMUL_SHARE * pod.chip.flops),
+      self.memory / pod.chip.memory_rate,
+      sum(self.sent.values()) / pod.link_rate,
+    )
+    return max(each), sum(each)
+
+
+def batch_shapes(work: Work) -> types.RolloutBatch:
+  """Of one update, every row as long as may be."""
+  p, r = work.lengths
+  b, m = work.rows, work.config.alignment.bounds.max_variables
+  c = work.config.trajectory.max_value_tokens
+  array = jax.ShapeDtypeStruct
+  of_response = array((b, r), jnp.float32)
+  return types.RolloutBatch(
+    tokens_BT=array((b, p + r), jnp.int32),
+    valid_BT=array((b, p + r), bool),
+    mask_BR=array((b, r), bool),
+    logprobs_BR=of_response,
+    advantages_BR=of_response,
+    returns_BR=of_response,
+    values_BR=of_response,
+    ref_logprobs_BR=of_response,
+    queries_BM=array((b, m), jnp.int32),
+    values_BMC=array((b, m, c), jnp.int32),
+    values_mask_BMC=array((b, m, c), bool),
+  )
+
+
+def bytes_of(shapes: Any, layout: Any) -> int:
+  """Of a tree of arrays, on each device."""
+  leaves = jax.tree.leaves(shapes)
+  places = jax.tree.leaves(
+    layout, is_leaf=lambda x: isinstance(x, jax.sharding.Sharding)
+  )
+  return sum(
+    math.prod(place.shard_shape(x.shape)) * x.dtype.itemsize
+    for x, place in zip(leaves, places, strict=True)
+  )
+
+
+def step_flops(work: Work, objective: train_step.Objective) -> int:
+  """Of one update on all devices."""
+  state, _ = train_step.state_shapes(objective, work.optimizer, work.mesh)
+  return flops.of(
+    lambda state, batch: train_step.train_step(
+      state,
+      batch,
+      objective=objective,
+      optimizer=work.optimizer,
+      num_microbatches=work.config.train.microbatches,
+    ),
+    state,
+    batch_shapes(work),
+  )
+
+
+def params_shapes(work: Work) -> tuple[Any, Any]:
+  """Shapes and layout of the policy's parameters."""
+  state, layout = train_step.state_shapes(
+    work.objective, work.optimizer, work.mesh
+  )
+  return state.params['policy'], layout.params['policy']
+
+
+def _width(work: Work) -> int:
+  """Bytes of an activation."""
+  return jnp.dtype(work.model.dtype).itemsize
+
+
+def train_temporaries(work: Work) -> float:
+  """Bytes on a device beside the state, by arithmetic.
+
+  The input of each layer that is kept for the backward pass, one layer's
+  activations and attention scores, its weights and the unembedding gathered,
+  logits of a chunk, and gradients twice: summed, and of a microbatch.
+  """
+  m, c = work.model, work.config.train
+  tensor, wide = work.mesh.shape['tensor'], _width(work)
+  rows = max(1, work.rows // c.microbatches // work.parts)
+  tokens = rows * sum(work.lengths)
+  kept = m.num_layers * tokens * m.d_model * wide
+  heads = m.num_heads / tensor
+  # Scores and their gradient in float32, probabilities as activations are.
+  scores = heads * tokens * sum(work.lengths) * (4 + 4 + wide)
+  mlp = 4 * tokens * m.mlp_dim / tensor * wide
+  vocab = m.vocab_size / tensor
+  gathered = _layer_size(m) / tensor * wide * 2 + vocab * m.d_model * (wide + 4)
+  logits = train_step.CHUNK_TOKENS * vocab * 4 * 3
+  gradients = 2 * bytes_of(*params_shapes(work))
+  return kept + scores + mlp + gathered + logits + gradients
+
+
+def _layer_size(m: transformer.ModelConfig) -> int:
+  """Weights of one layer."""
+  heads = m.num_heads + m.num_kv_heads
+  return m.d_model * (2 * heads * m.head_dim + 3 * m.mlp_dim)
+
+
+def train_sent(work: Work) -> dict[str, float]:
+  """Bytes that a device sends in one update, by arithmetic.
+
+  Weights are gathered for each microbatch forward and again backward, and
+  gradients are scattered, in the activations' type; over `tensor`, activations
+  are summed twice a layer either way.
+  """
+  m, mesh = work.model, work.mesh
+  others = lambda axis: (mesh.shape[axis] - 1) / mesh.shape[axis]
+  turns = work.config.train.microbatches
+  size = (m.num_layers * _layer_size(m) + 2 * m.vocab_size * m.d_model) / (
+    mesh.shape['tensor']
+  )
+  whole = size * _width(work)
+  tokens = work.rows // turns // work.parts * sum(work.lengths)
+  summed = 2 * others('tensor') * tokens * m.d_model * _width(work)
+  return {
+    'all-gather': 2 * turns * others('fsdp') * whole,
+    'reduce-scatter': turns * others('fsdp') * whole,
+    'all-reduce': turns * 6 * m.num_layers * summed
+    + 2 * others('data') * size / mesh.shape['fsdp'] * 4,
+  }
+
+
+def decode(work: Work) -> Phase:
+  """Sampling a step's responses, every one as long as may be.
+
+  The weights are held twice, stacked and layer by layer. A step reads them all
+  and, on average, what half of each response fills of the cache.
+  """
+  m = work.model
+  p, r = work.lengths
+  slots, tensor = slots_of(work), work.mesh.shape['tensor']
+  steps = -(-_rows_to_decode(work) // slots) * r
+  weights = m.num_layers * _layer_size(m) + m.vocab_size * m.d_model
+  weights, cache = weights / tensor, _cache(work, slots)
+  filled = (p + r / 2) / (p + r)
+  context = 4 * m.num_layers * m.num_heads * m.head_dim * (p + r / 2) / tensor
+  summed = 2 * (tensor - 1) / tensor * slots * m.d_model * _width(work)
+  return Phase(
+    temporaries=2 * weights * _width(work) + cache,
+    flops=steps * slots * (2 * weights + context),
+    sent={'all-reduce': steps * 2 * m.num_layers * summed},
+    memory=steps * (weights * _width(work) + cache * filled),
+  )
+
+
+def slots_of(work: Work) -> int:
+  """Rows that a device's part decodes at once."""
+  slots = -(-work.config.sampling.slots // work.parts)
+  return min(_rows_to_decode(work), slots or _rows_to_decode(work))
+
+
+def _rows_to_decode(work: Work) -> int:
+  """Of a device's part, in a step."""
+  c = work.config
+  return -(-c.train.prompts_per_step // work.parts) * c.sampling.group_size
+
+
+def _cache(work: Work, slots: int) -> float:
+  """Bytes of keys and values of so many rows on a device."""
+  m = work.model
+  kind = work.config.sampling.cache_dtype or m.dtype
+  tensor = work.mesh.shape['tensor']
+  heads = m.num_kv_heads / (tensor if m.num_kv_heads % tensor == 0 else 1)
+  token = 2 * m.num_layers * heads * m.head_dim * jnp.dtype(kind).itemsize
+  return slots * sum(work.lengths) * token
