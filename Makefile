@@ -22,10 +22,18 @@ mini: .venv/worlds.stamp
 	$(BIN)/python -m main --config=configs/wm_abench_generate.py \
 	  --workdir=runs/mini
 
+# More items of perception than mini has, of scenes that the small policy was not
+# trained on: enough to tell what it sees.
+SEEN := cells=perception,items=48,seed=1,size_px=192
+
 eval: .venv/eval.stamp
 	test -f runs/mini/results.json || $(MAKE) mini
 	$(BIN)/python -m main --config=configs/wm_abench_eval.py \
 	  --workdir=runs/eval
+	test -f runs/seen/results.json || $(BIN)/python -m main \
+	  --config=configs/wm_abench_generate.py:$(SEEN) --workdir=runs/seen
+	$(BIN)/python -m main --workdir=runs/eval_seen \
+	  --config=configs/wm_abench_eval.py:model=small+blind,data=runs/seen
 
 # 8,192 tokens a row, as the paper has; what fits is said by each.
 PLANS := qwen2.5-coder-7b@v5p:4x4x4 qwen2.5-coder-7b@h100-80gb:8 \

@@ -26,6 +26,7 @@ setuptools.setup(
     'coderl': ['report_template.html'],
     'coderl.models': ['embedded/*'],
     'wm_abench': ['*_template.html'],
+    'wm_abench.models': ['embedded/*'],
   },
   install_requires=[
     'absl-py>=2.1',

@@ -1,7 +1,8 @@
 """Trains a small vision-language policy on generated items.
 
+  ITEMS=cells=perception,items=400,seed=2,size_px=192
   python -m main --workdir=runs/items \\
-      --config=configs/wm_abench_generate.py:cells=perception,items=800,seed=2
+      --config=configs/wm_abench_generate.py:$ITEMS
   python -m main --workdir=runs/policy \\
       --config=configs/wm_abench_policy.py:data=runs/items
 
@@ -24,7 +25,7 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
     data='',
     cells='perception',
     seed=0,
-    steps=3000,
+    steps=4000,
   )
   config = ml_collections.ConfigDict()
   config.program = 'wm_abench.learn'

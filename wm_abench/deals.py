@@ -40,7 +40,14 @@ def right(credit_NK: np.ndarray, which: np.ndarray) -> np.ndarray:
 def p_value(
   credit_NK: np.ndarray, which: np.ndarray, lots: Sequence[np.ndarray]
 ) -> float:
-  """Exact two-sided p-value of the credit that the answers got.
+  """Exact two-sided p-value, of `tails`."""
+  return min(1.0, 2 * min(tails(credit_NK, which, lots)))
+
+
+def tails(
+  credit_NK: np.ndarray, which: np.ndarray, lots: Sequence[np.ndarray]
+) -> tuple[float, float]:
+  """Chance of at most, and of at least, the credit that the answers got.
 
   Lots are dealt independently: the distribution of the sum is a convolution.
 
@@ -63,8 +70,7 @@ def p_value(
   for counts, times in alike.items():
     one = np.array(counts) / sum(counts)
     chances = np.convolve(chances, _power(one, times))
-  tails = chances[: hits + 1].sum(), chances[hits:].sum()
-  return min(1.0, 2 * float(min(tails)))
+  return float(chances[: hits + 1].sum()), float(chances[hits:].sum())
 
 
 @functools.lru_cache

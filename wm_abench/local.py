@@ -15,7 +15,7 @@ from wm_abench import tasks
 from wm_abench.models import policy
 
 EMBEDDED = 'embedded'
-_FOLDER = pathlib.Path(policy.__file__).parent / EMBEDDED
+FOLDER = pathlib.Path(policy.__file__).parent / EMBEDDED
 _BATCH = 64
 
 
@@ -44,7 +44,7 @@ class Local(model.ModelAPI):
   ):
     config = config or model.GenerateConfig()
     super().__init__(model_name, base_url, api_key, [], config)
-    folder = _FOLDER if model_name == EMBEDDED else pathlib.Path(model_name)
+    folder = FOLDER if model_name == EMBEDDED else pathlib.Path(model_name)
     self._policy = policy.load(folder)
     self._waiting: list[_Request] = []
     self._device = anyio.Lock()

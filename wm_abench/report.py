@@ -75,7 +75,7 @@ def _known(model: Mapping[str, Any]) -> str:
   counts = []
   for stage in _STAGES:
     own = [
-      score['p'] < _SURE and score['accuracy'] > score['chance']
+      score['p'] < _SURE
       for code, score in model['dimensions'].items()
       if dimensions.DIMENSIONS[code].stage == stage
     ]

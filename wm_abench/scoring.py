@@ -78,11 +78,11 @@ def tabulate(replies: Sequence[types.Reply]) -> Table:
 
 
 def above_chance(tables: Sequence[Table]) -> float:
-  """Two-sided p-value of all that is right; see the module `deals`."""
+  """Chance of so much or more that is right; see the module `deals`."""
   answer = np.concatenate([table.answer for table in tables])
   chosen = np.concatenate([table.chosen for table in tables])
   keys = [(i, g) for i, table in enumerate(tables) for g in table.group]
-  return deals.p_value(chosen, answer, deals.lots(keys, answer))
+  return deals.tails(chosen, answer, deals.lots(keys, answer))[1]
 
 
 def group_of(replies: Sequence[types.Reply]) -> np.ndarray:
@@ -131,7 +131,7 @@ def summarise(
       low, high        95% bootstrap interval, whole groups drawn in each cell
       corrected, corrected_low, corrected_high   of the chance-corrected score
       chance           mean over cells
-      p                of so much above or below it by chance, answers dealt
+      p                of so much accuracy or more by chance, answers dealt
                        anew in each group
       answered, answered_accuracy   those that name an option, and of them the
                        share that is right: the paper's rule

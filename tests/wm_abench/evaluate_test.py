@@ -98,6 +98,19 @@ def test_a_run_leaves_scores_a_page_and_logs(data, tmp_path, capsys):
   assert 'oracle' in capsys.readouterr().out
 
 
+def test_blind_is_the_small_policy_without_the_pictures(data, tmp_path):
+  evaluate.run(_config(data, 'small+blind'), str(tmp_path))
+  results = json.loads((tmp_path / 'results.json').read_text())['models']
+  small, blind = (results[name]['tokens']['input'] for name in results)
+  assert 0 < blind < small
+  chosen = {}
+  for reply in _replies(tmp_path)['blind']:
+    chosen.setdefault(reply['group'], set()).add(reply['chosen'])
+  # All that members of a group differ in is a picture of the state.
+  assert {len(own) for own in chosen.values()} == {1}
+  assert results['blind']['all']['corrected'] == pytest.approx(0)
+
+
 def test_a_name_on_the_page_opens_its_sample_in_inspects_view(data, tmp_path):
   run = tmp_path / 'run'
   evaluate.run(_config(data, 'random'), str(run))

@@ -92,7 +92,7 @@ def test_numbers_on_the_page_are_those_of_the_results(written):
 def test_known_dimensions_are_those_above_chance_and_not_below(written):
   _, results, _, page = written
   weak = results['models']['weak']['dimensions']['CQ']
-  assert weak['accuracy'] < weak['chance'] and weak['p'] < 0.01
+  assert weak['accuracy'] < weak['chance'] and weak['p'] > 0.99
   good, bad = report.table(results).splitlines()[1:3]
   # Of CQ's eighteen pairs 0.69 is right: that may be luck.
   assert results['models']['good/model']['dimensions']['CQ']['p'] > 0.01

@@ -60,9 +60,9 @@ def test_p_deals_the_answers_of_each_group_anew():
     *_group(TWO, 0, (True,) * 2),
   ]
   scores = scoring.summarise({'m': replies}, 0)['m']
-  assert scores['cells'][FOUR]['p'] == pytest.approx(2 / 24**2)
-  assert scores['dimensions']['SE-V']['p'] == pytest.approx(1.0)
-  assert scores['all']['p'] == pytest.approx(2 / (24**2 * 2))
+  assert scores['cells'][FOUR]['p'] == pytest.approx(1 / 24**2)
+  assert scores['dimensions']['SE-V']['p'] == pytest.approx(1 / 2)
+  assert scores['all']['p'] == pytest.approx(1 / (24**2 * 2))
   same = [_reply(FOUR, g, m, 2) for g in range(9) for m in range(4)]
   assert scoring.summarise({'m': same}, 0)['m']['all']['p'] == 1.0
 
