@@ -242,11 +242,13 @@ def _dimensions(results: Mapping[str, Any]) -> figure.Figure:
         values[i, j] = model['dimensions'][code]['corrected']
   drawn = figure.Figure((3 + 0.46 * len(codes), 1.2 + 0.42 * len(models)))
   axes = drawn.add_subplot()
-  image = axes.imshow(values, cmap='RdYlGn', vmin=-0.3, vmax=1, aspect='auto')
+  # White is a guess; told apart by those too who confuse red and green.
+  image = axes.imshow(values, cmap='RdBu', vmin=-1, vmax=1, aspect='auto')
   for (i, j), value in np.ndenumerate(values):
     if not np.isnan(value):
       said = f'{100 * value:.0f}'
-      axes.text(j, i, said, ha='center', va='center', fontsize=7)
+      color = 'white' if abs(value) > 0.6 else 'black'
+      axes.text(j, i, said, ha='center', va='center', fontsize=7, color=color)
   axes.set_xticks(range(len(codes)), codes, rotation=60, ha='right', fontsize=8)
   axes.set_yticks(range(len(models)), list(models), fontsize=8)
   first = sum(
