@@ -111,6 +111,7 @@ LAYERS = {
     'wm_abench.evaluate',
     'wm_abench.generate',
     'wm_abench.learn',
+    'wm_abench.lessons',
     'wm_abench.play',
   ],
 }

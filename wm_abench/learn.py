@@ -1,15 +1,12 @@
 """Trains a small policy on generated items and measures it on held-out groups.
 
-In order: read items, their pictures decoded once; hold every n-th group of a
-cell out; train on whole groups, so that members that share all but one factor
-stand side by side; save the policy; answer the held-out items with it as any
-user would.
+In order: read items; hold every n-th group of a cell out; train on the others;
+save the policy; answer the held-out items with it as any user would.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 import functools
 import pathlib
-import re
 import time
 from typing import Any, NamedTuple
 
@@ -17,7 +14,6 @@ import flax.serialization
 import jax
 import jax.numpy as jnp
 import ml_collections
-import numpy as np
 import optax
 import tqdm
 
@@ -25,26 +21,15 @@ from commons import errors
 from wm_abench import (
   dataset,
   dimensions,
+  lessons,
   manifests,
   prompts,
   scoring,
-  sightings,
   types,
 )
-from wm_abench.models import decoder, policy, vision
+from wm_abench.models import decoder, policy
 
 Array = jax.Array
-# Shares of the groups in a batch: seen in a mirror, and asked without the
-# pictures of the state, which is what the evaluation's `blind` is.
-_MIRROR, _BLIND = 0.5, 0.1
-_THINGS = 5  # At most, in a picture where they are known.
-_MIRRORED = {
-  'left': 'right',
-  'right': 'left',
-  'clockwise': 'anticlockwise',
-  'anticlockwise': 'clockwise',
-}
-_SIDES = re.compile(rf'\b({"|".join(_MIRRORED)})\b')
 
 
 class State(NamedTuple):
@@ -53,152 +38,6 @@ class State(NamedTuple):
   params: Any
   moments: Any
   step: Array
-
-
-class Targets(NamedTuple):
-  """What a batch's rows are to give.
-
-  right_B: int32 label of the right option, from 0.
-  group_B: int32; equal for the members of a group, -1 for padding.
-  thing_at_BPT2: float32, x and y of the things in each picture, as sightings
-    have them.
-  thing_is_BPTN: float32, 1 for each of vision.NAMES that a thing has; all 0
-    where there is none.
-  """
-
-  right_B: np.ndarray
-  group_B: np.ndarray
-  thing_at_BPT2: np.ndarray
-  thing_is_BPTN: np.ndarray
-
-
-def conversation(
-  item: types.Item, order: Sequence[int], blind: bool = False
-) -> list[str | bytes]:
-  """An item as evaluation puts it, its options in an order.
-
-  Args:
-    item: to ask.
-    order: indices into its options; order[0] is labelled A.
-    blind: whether the pictures of the state are left out.
-  """
-  parts = prompts.parts(item, order, prompts.STRICT, blind)
-  return [p.source if isinstance(p, prompts.Picture) else p for p in parts]
-
-
-def mirrored(text: str) -> str:
-  """What is said of a scene, said of its mirror image.
-
-  So with all pictures flipped an item is still true, and a new one.
-  """
-  return _SIDES.sub(lambda match: _MIRRORED[match[0]], text)
-
-
-def split(
-  items: Sequence[types.Item], hold_out: int
-) -> tuple[list[list[types.Item]], list[types.Item]]:
-  """Whole groups to train on, and the items of every n-th group of a cell.
-
-  Raises:
-    UserError: hold_out below 2, or nothing is left to train on.
-  """
-  if hold_out < 2:
-    raise errors.UserError(f'{hold_out=}: every how many groups; at least 2')
-  groups: dict[str, dict[str, list[types.Item]]] = {}
-  for item in items:
-    groups.setdefault(item.cell, {}).setdefault(item.group, []).append(item)
-  train, held = [], []
-  for of_cell in groups.values():
-    for i, members in enumerate(of_cell.values()):
-      if i % hold_out == hold_out - 1:
-        held += members
-      elif len(members) == len(members[0].options):
-        train.append(members)
-  if not train or not held:
-    raise errors.UserError(
-      f'{len(items)} items are too few for {hold_out=}: no group is left'
-    )
-  return train, held
-
-
-def batches(
-  groups: Sequence[Sequence[types.Item]],
-  rows: int,
-  vocab_size: int,
-  seed: int,
-  start: int = 0,
-) -> Iterator[tuple[decoder.Batch, Targets]]:
-  """Batches of whole groups of one padded shape, without end.
-
-  Each depends on the seed and on its number alone. A group's options are put
-  into a random order, which its members share; so they do a mirror and the
-  lack of pictures.
-
-  Args:
-    groups: as `split` gives them.
-    rows: of a batch.
-    vocab_size: of the policy.
-    seed: of the run.
-    start: number of the first.
-  """
-  # Each picture is decoded once, for all the times that it is shown.
-  look = functools.cache(policy.small)
-  known = {
-    item.name: sightings.of(item) for members in groups for item in members
-  }
-  flipped = lambda encoded: look(encoded)[:, ::-1]
-  alike: dict[tuple[int, int], list[int]] = {}
-  for i, members in enumerate(groups):
-    order = range(len(members[0].options))
-    reading = policy.read(conversation(members[0], order), vocab_size, look)
-    alike.setdefault(policy.shape_of(reading), []).append(i)
-  shapes = list(alike)
-  weights = np.array([sum(len(groups[i]) for i in alike[s]) for s in shapes])
-  while True:
-    rng = np.random.default_rng([seed, start])
-    shape = shapes[rng.choice(len(shapes), p=weights / weights.sum())]
-    readings, right, of = [], [], []
-    at_BPT2 = np.zeros((rows, shape[0], _THINGS, 2), np.float32)
-    is_BPTN = np.zeros((rows, shape[0], _THINGS, len(vision.NAMES)), np.float32)
-    for i in rng.permutation(alike[shape]):
-      members = groups[i]
-      if len(readings) + len(members) > rows:
-        break
-      order = rng.permutation(len(members[0].options)).tolist()
-      mirror, blind = rng.random(2) < (_MIRROR, _BLIND)
-      for item in members:
-        shown = conversation(item, order, blind)
-        if mirror:
-          shown = [mirrored(p) if isinstance(p, str) else p for p in shown]
-        seen = flipped if mirror else look
-        reading = policy.read(shown, vocab_size, seen)
-        row, there = len(readings), () if blind else known[item.name]
-        for (p, t), thing in _each(there):
-          at_BPT2[row, p, t] = 1 - thing.x if mirror else thing.x, thing.y
-          moved = mirrored(thing.moved) if mirror else thing.moved
-          for name in filter(None, (thing.color, thing.shape, moved)):
-            is_BPTN[row, p, t, vision.NAMES.index(name)] = 1
-        readings.append(reading)
-        right.append(order.index(item.answer))
-        of.append(i)
-    batch = policy.pack(readings, shape, rows)
-    unused = rows - len(of)
-    yield (
-      batch,
-      Targets(
-        np.array(right + [0] * unused),
-        np.array(of + [-1] * unused),
-        at_BPT2,
-        is_BPTN,
-      ),
-    )
-    start += 1
-
-
-def _each(there: Sequence[Sequence[sightings.Sighting]]):
-  for p, things in enumerate(there):
-    for t, thing in enumerate(things):
-      yield (p, t), thing
 
 
 def choice_loss(logits_BO: Array, right_B: Array, group_B: Array) -> Array:
@@ -237,7 +76,7 @@ def naming_loss(
 
   Args:
     named_BPYXN: logits.
-    thing_at_BPT2: as Targets has them.
+    thing_at_BPT2: as lessons.Targets has them.
     thing_is_BPTN: likewise.
   """
   side = named_BPYXN.shape[2]
@@ -283,7 +122,7 @@ def shift(
 def train_step(
   state: State,
   batch: decoder.Batch,
-  targets: Targets,
+  targets: lessons.Targets,
   *,
   model: decoder.Decoder,
   optimizer: optax.GradientTransformation,
@@ -343,7 +182,7 @@ def fit(
   if saved.is_file():
     state = flax.serialization.from_bytes(state, saved.read_bytes())
   done = int(state.step)
-  stream = batches(
+  stream = lessons.batches(
     groups, config.train.rows, shape.vocab_size, config.seed, done
   )
   progress = tqdm.tqdm(total=config.train.steps, initial=done)
@@ -368,7 +207,7 @@ def answer(
   orders = [prompts.order_of(item, seed) for item in items]
   said = learned.reply(
     [
-      learned.read(conversation(*asked))
+      learned.read(lessons.conversation(*asked))
       for asked in zip(items, orders, strict=True)
     ]
   )
@@ -413,7 +252,9 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> None:
     raise errors.UserError(
       f'{config.data!r} holds no finished cell of {config.cells!r}'
     )
-  train, held = split(list(dataset.read(config.data, cells)), config.hold_out)
+  train, held = lessons.split(
+    list(dataset.read(config.data, cells)), config.hold_out
+  )
   begun = time.monotonic()
   learned = fit(config, train, folder / 'state.msgpack')
   policy.save(folder / 'policy', learned)

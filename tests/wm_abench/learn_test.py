@@ -1,96 +1,18 @@
 """Laws of the training of the small policy, and that it learns."""
 
-import collections
-import dataclasses
-import io
 import json
 
 import flax.serialization
 import jax
 import jax.numpy as jnp
 import numpy as np
-from PIL import Image
 import pytest
 
 from commons import errors
 from configs import wm_abench_policy
 from tests.wm_abench import synthetic
-from wm_abench import dataset, learn, sightings, types
+from wm_abench import dataset, learn, lessons
 from wm_abench.models import policy
-
-COLORS = {
-  'red': (200, 30, 30),
-  'green': (30, 170, 40),
-  'blue': (40, 60, 200),
-  'yellow': (210, 200, 40),
-}
-
-
-def _picture(rng, color):
-  """A square of a colour somewhere on a background of random grey."""
-  pixels = np.full((64, 64, 3), rng.integers(80, 180), np.uint8)
-  y, x = rng.integers(0, 40, 2)
-  pixels[y : y + 24, x : x + 24] = color
-  stream = io.BytesIO()
-  Image.fromarray(pixels).save(stream, 'png')
-  return stream.getvalue()
-
-
-def _colors(groups):
-  """Items of V-C that eyes can answer."""
-  rng = np.random.default_rng(0)
-  for group in range(groups):
-    names = tuple(rng.permutation([*COLORS]).tolist())
-    for answer, name in enumerate(names):
-      yield types.Item(
-        name=f'v_c_tabletop/{group}/{answer}',
-        cell='v_c_tabletop',
-        group=f'v_c_tabletop/{group}',
-        prompt='What colour is it?',
-        images=tuple(_picture(rng, COLORS[name]) for _ in range(3)),
-        options=names,
-        answer=answer,
-        varies='color',
-      )
-
-
-def _films(groups):
-  """Items of MI with a red thing where the state says, on blue."""
-  rng = np.random.default_rng(0)
-  for group in range(groups):
-    x, y = rng.uniform(-0.3, 0.3, 2).tolist()
-    thing = {'red': {'position_m': [x, y, 0.1]}}
-    item = types.Item(
-      name='',
-      cell='mi_tabletop',
-      group=f'mi_tabletop/{group}',
-      prompt='Which object is moving?',
-      images=(b'',) * 4,
-      options=('w', 'x', 'y', 'z'),
-      answer=0,
-      varies='mover',
-      factors={
-        'view': 'top',
-        'side': 'front',
-        'background': 'study',
-        'colors': ['red'],
-        'shapes': ['cube'],
-      },
-      state={'images': [{'bodies': thing}] * 4},
-    )
-    ((seen, *_), *_) = sightings.of(item)
-    pixels = np.full((64, 64, 3), (40, 60, 200), np.uint8)
-    row, column = int(seen.y * 64), int(seen.x * 64)
-    pixels[row - 3 : row + 4, column - 3 : column + 4] = COLORS['red']
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, 'png')
-    for answer in range(4):
-      yield dataclasses.replace(
-        item,
-        name=f'{item.group}/{answer}',
-        images=(stream.getvalue(),) * 4,
-        answer=answer,
-      )
 
 
 def _config(data='', steps=40, **train):
@@ -101,72 +23,6 @@ def _config(data='', steps=40, **train):
   config.optimizer.warmup_steps = 5
   config.train.update(rows=24, **train)
   return config
-
-
-def _groups(items):
-  groups = {}
-  for item in items:
-    groups.setdefault(item.group, []).append(item)
-  return [*groups.values()]
-
-
-def test_held_out_groups_are_whole_and_never_trained_on():
-  items = [
-    *synthetic.items('sr_tabletop', 7),
-    *synthetic.items('cq_tabletop', 5),
-  ]
-  train, held = learn.split(items, 3)
-  assert {i.group for i in held} == {
-    f'{cell}/{g}'
-    for cell, every in (('sr_tabletop', (2, 5)), ('cq_tabletop', (2,)))
-    for g in every
-  }
-  assert len(held) == 4 + 4 + 2
-  trained = {i.group for members in train for i in members}
-  assert not trained & {i.group for i in held} and len(train) == 5 + 4
-  assert all(len(m) == len(m[0].options) for m in train)
-
-
-@pytest.mark.parametrize('hold_out', [1, 8])
-def test_a_split_that_leaves_nothing_is_refused(hold_out):
-  with pytest.raises(errors.UserError, match=f'hold_out={hold_out}'):
-    learn.split(synthetic.items('sr_tabletop', 7), hold_out)
-
-
-def test_a_batch_depends_on_the_seed_and_its_number_alone():
-  groups = _groups(_colors(6))
-  stream = learn.batches(groups, 24, 64, seed=3)
-  first = [next(stream) for _ in range(4)]
-  later = learn.batches(groups, 24, 64, seed=3, start=2)
-  other = learn.batches(groups, 24, 64, seed=4)
-  for a, b in zip(first[2:], later, strict=False):
-    jax.tree.map(np.testing.assert_array_equal, a, b)
-  assert not np.array_equal(first[0][1].right_B, next(other)[1].right_B)
-
-
-def test_a_batch_holds_whole_groups_and_each_answer_once():
-  groups = _groups(_colors(6))
-  # Ten rows have room for two groups of four.
-  batch, answers = next(learn.batches(groups, 10, 64, seed=0))
-  assert batch.words_BW.shape[0] == 10
-  assert [*np.unique(answers.group_B, return_counts=True)[1]] == [2, 4, 4]
-  assert (answers.group_B[8:] == -1).all()
-  for group in (0, 4):
-    rows = slice(group, group + 4)
-    assert sorted(answers.right_B[rows]) == [0, 1, 2, 3]
-    # One order of the options, one mirror and one lack of pictures for all.
-    assert len(np.unique(batch.words_BW[rows], axis=0)) == 1
-    assert len(np.unique(batch.picture_at_BP[rows], axis=0)) == 1
-
-
-def test_a_mirror_of_a_mirror_says_the_same():
-  said = 'to the left of the cup, on its right side: clockwise or anticlockwise'
-  turned = (
-    'to the right of the cup, on its left side: anticlockwise or clockwise'
-  )
-  assert learn.mirrored(said) == turned
-  assert learn.mirrored(turned) == said
-  assert learn.mirrored('nothing is leftover') == 'nothing is leftover'
 
 
 def test_loss_by_hand():
@@ -241,23 +97,6 @@ def test_naming_pulls_at_the_square_of_the_thing_alone():
   assert (pull[0, 0, 0] < 0).all() and (pull[0, 0, :, 3] < 0).all()
 
 
-def test_a_batch_tells_where_things_are_mirrored_or_not():
-  films = [*_films(40)]
-  stream = learn.batches(_groups(films), 24, 64, seed=0)
-  seen = collections.Counter()
-  for _, (batch, targets) in zip(range(4), stream, strict=False):
-    for row in range(24):
-      for p in range(batch.picture_at_BP.shape[1]):
-        if not targets.thing_is_BPTN[row, p].any():
-          seen['blind'] += 1
-          continue
-        x, y = targets.thing_at_BPT2[row, p, 0]
-        pixel = batch.pictures_BPYXC[row, p, int(y * 64), int(x * 64)]
-        assert pixel[0] > 150 > pixel[2], 'the red thing is not there'
-        seen['left' if x < 0.5 else 'right'] += 1
-  assert seen['blind'] and seen['left'] and seen['right']
-
-
 class _Interrupted(list):
   """Groups during whose reading the user presses Ctrl-C."""
 
@@ -271,7 +110,7 @@ class _Interrupted(list):
 
 
 def test_a_run_that_was_stopped_ends_like_one_that_was_not(tmp_path):
-  groups = _groups(_colors(6))
+  groups = synthetic.grouped(synthetic.colored(6))
   config = _config(steps=16, save_every_steps=6)
   whole = learn.fit(config, groups, tmp_path / 'whole')
   kept = tmp_path / 'kept'
@@ -285,7 +124,7 @@ def test_a_run_that_was_stopped_ends_like_one_that_was_not(tmp_path):
 
 def test_it_learns_what_eyes_can_tell_and_says_how_well(tmp_path, capsys):
   data = tmp_path / 'data'
-  items = [*_colors(40)]
+  items = [*synthetic.colored(40)]
   path = dataset.shard_path(data, 'v_c_tabletop', 'mini', 0, 1)
   dataset.write_shard(path, items)
   dataset.finish(data, 'v_c_tabletop', 'mini', [len(items)])
@@ -298,7 +137,7 @@ def test_it_learns_what_eyes_can_tell_and_says_how_well(tmp_path, capsys):
   assert f'{score["accuracy"]:.3f}' in capsys.readouterr().out
   # What is measured is what is written.
   learned = policy.load(run / 'policy')
-  held = learn.split(items, 5)[1]
+  held = lessons.split(items, 5)[1]
   replies = learn.answer(learned, held, seed=0)
   right = sum(r.right for r in replies) / len(replies)
   assert right == pytest.approx(score['accuracy'])

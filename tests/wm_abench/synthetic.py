@@ -88,3 +88,47 @@ def replies(cell, group, levels, chosen, varies='level', **factors):
     )
     for i in range(options)
   ]
+
+
+COLORS = {
+  'red': (200, 30, 30),
+  'green': (30, 170, 40),
+  'blue': (40, 60, 200),
+  'yellow': (210, 200, 40),
+}
+
+
+def square(rng, color):
+  """A square of a colour somewhere on a background of random grey."""
+  pixels = np.full((64, 64, 3), rng.integers(80, 180), np.uint8)
+  y, x = rng.integers(0, 40, 2)
+  pixels[y : y + 24, x : x + 24] = color
+  stream = io.BytesIO()
+  Image.fromarray(pixels).save(stream, 'png')
+  return stream.getvalue()
+
+
+def colored(groups):
+  """Items of V-C that eyes can answer."""
+  rng = np.random.default_rng(0)
+  for group in range(groups):
+    names = tuple(rng.permutation([*COLORS]).tolist())
+    for answer, name in enumerate(names):
+      yield types.Item(
+        name=f'v_c_tabletop/{group}/{answer}',
+        cell='v_c_tabletop',
+        group=f'v_c_tabletop/{group}',
+        prompt='What colour is it?',
+        images=tuple(square(rng, COLORS[name]) for _ in range(3)),
+        options=names,
+        answer=answer,
+        varies='color',
+      )
+
+
+def grouped(items):
+  """Items by group."""
+  groups = {}
+  for item in items:
+    groups.setdefault(item.group, []).append(item)
+  return [*groups.values()]

@@ -227,20 +227,12 @@ class Policy:
         found[some] = np.asarray(scores)[: len(some)]
     return found
 
-  def reply(
-    self, readings: Sequence[Reading], max_tokens: int = 1
-  ) -> list[Reply]:
+  def reply(self, readings: Sequence[Reading]) -> list[Reply]:
     """The label of an option for each; '' where a conversation has none.
 
     Args:
       readings: of conversations, as `read` gives them for this vocabulary.
-      max_tokens: of a reply, which is never longer than one.
-
-    Raises:
-      UserError: max_tokens below 1.
     """
-    if max_tokens < 1:
-      raise errors.UserError(f'{max_tokens=}: a reply is a token; at least 1')
     best = self.scores(readings).argmax(-1)
     return [
       Reply(r.labels[k] if r.labels else '', r.tokens, min(1, len(r.labels)))

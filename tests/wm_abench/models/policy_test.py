@@ -165,11 +165,6 @@ def test_what_is_no_picture_is_refused():
     _read([b'no!', 'A. x'])
 
 
-def test_a_limit_below_one_token_is_refused(learned):
-  with pytest.raises(errors.UserError, match='max_tokens=0'):
-    learned.reply(_read(['A. x']), max_tokens=0)
-
-
 def test_a_name_that_is_no_policy_is_refused():
   with pytest.raises(errors.UserError, match="'smal' is no folder"):
     policy.load('smal')
