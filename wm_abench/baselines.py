@@ -14,6 +14,7 @@ import hashlib
 import io
 import pathlib
 import re
+from typing import Any
 
 from inspect_ai import model
 import numpy as np
@@ -66,15 +67,8 @@ BASELINES: dict[
 class Baseline(model.ModelAPI):
   """`baseline/NAME`, NAME one of BASELINES."""
 
-  def __init__(
-    self,
-    model_name: str,
-    base_url: str | None = None,
-    api_key: str | None = None,
-    config: model.GenerateConfig | None = None,
-  ):
-    config = config or model.GenerateConfig()
-    super().__init__(model_name, base_url, api_key, [], config)
+  def __init__(self, model_name: str, **settings: Any):
+    super().__init__(model_name, **settings)
     if model_name not in BASELINES:
       raise errors.unknown('baseline', model_name, BASELINES)
     self._answer = BASELINES[model_name]

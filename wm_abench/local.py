@@ -7,6 +7,7 @@ together, as one batch of the device's.
 
 from collections.abc import Sequence
 import pathlib
+from typing import Any
 
 import anyio
 from inspect_ai import model
@@ -35,15 +36,8 @@ class Local(model.ModelAPI):
     UserError: the name is of no policy.
   """
 
-  def __init__(
-    self,
-    model_name: str,
-    base_url: str | None = None,
-    api_key: str | None = None,
-    config: model.GenerateConfig | None = None,
-  ):
-    config = config or model.GenerateConfig()
-    super().__init__(model_name, base_url, api_key, [], config)
+  def __init__(self, model_name: str, **settings: Any):
+    super().__init__(model_name, **settings)
     folder = FOLDER if model_name == EMBEDDED else pathlib.Path(model_name)
     self._policy = policy.load(folder)
     self._waiting: list[_Request] = []
