@@ -56,9 +56,9 @@ def make(config: ml_collections.ConfigDict) -> planning.Work:
     UserError: no such preset, chip or shape; a mesh that does not divide the
       devices, the rows or the heads.
   """
-  pod = chips.pod(config.plan.topology)
   if config.model.preset not in presets.PRESETS:
     raise errors.unknown('model', config.model.preset, presets.PRESETS)
+  pod = chips.pod(config.plan.topology)
   mesh = _mesh(config, pod)
   t = config.train
   rows = t.prompts_per_step * config.sampling.group_size

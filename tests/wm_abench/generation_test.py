@@ -145,9 +145,9 @@ def test_a_maker_that_gives_up_each_time_is_an_error(monkeypatch):
 
   monkeypatch.setattr(generation.makers, 'draft', give_up)
   generator = generation.Generator(SETTINGS)
-  with pytest.raises(RuntimeError, match=r'm_nav_street/3.*attempt 19'):
+  with pytest.raises(RuntimeError, match=r'm_nav_street/3.*attempt 199'):
     generator.group(IMAGES, 3)
-  assert generator.work['rejected'] == 20
+  assert generator.work['rejected'] == 200
   generator.close()
 
 
