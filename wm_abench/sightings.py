@@ -1,7 +1,7 @@
 """Where things stand in the pictures of an item, read off its state.
 
-What a policy in training is told beside the answers: the simulator knows it, a
-picture shows it, and no answer gives it away.
+What a policy in training is told beside the answers: the simulator knows it and
+the pictures show it. Who is evaluated is told none of it.
 """
 
 import math
