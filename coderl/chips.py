@@ -7,6 +7,7 @@ chip's links in one direction.
 from collections.abc import Mapping
 import dataclasses
 import math
+import os
 import re
 from typing import Any
 
@@ -16,6 +17,12 @@ from commons import errors
 
 TPU, GPU = 'tpu', 'gpu'
 _NODE = 8  # GPUs that NVLink joins.
+# Else libtpu looks for the host of a TPU, for minutes, and then complains.
+_NO_TPU_HERE = {
+  'TPU_SKIP_MDS_QUERY': '1',
+  'TPU_WORKER_HOSTNAMES': 'localhost',
+  'TPU_ACCELERATOR_TYPE': 'v5e-4',
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,6 +101,8 @@ def pod(topology: str) -> Pod:
   sizes = [int(size) for size in shape.split('x')]
   if chip.kind == GPU:
     return Pod(topology, chip, math.prod(sizes))
+  for variable, value in _NO_TPU_HERE.items():
+    os.environ.setdefault(variable, value)
   try:
     described = topologies.get_topology_desc(topology, platform=TPU)
   except Exception as e:  # XLA has a class of its own for each version.

@@ -1,8 +1,8 @@
 """Floating point operations of a program, counted before it is compiled.
 
 Matrix products alone, two operations a multiplication and addition: those that
-a chip's peak is quoted for. Loops count as often as they turn, recomputed
-blocks as often as they are computed.
+a chip's peak is quoted for. Scans count as often as they turn, recomputed
+blocks as often as they are computed; a loop whose turns depend on data, once.
 """
 
 from collections.abc import Iterator
@@ -13,31 +13,24 @@ import jax
 from jax.extend import core
 
 
-def matmuls(jaxpr: Any, open_turns: int = 1) -> int:
+def matmuls(jaxpr: Any) -> int:
   """Operations of all devices together.
 
   Args:
     jaxpr: of `jax.make_jaxpr` or `jax.jit(...).trace(...)`.
-    open_turns: of a loop whose turns depend on data.
   """
   if isinstance(jaxpr, core.ClosedJaxpr):
     jaxpr = jaxpr.jaxpr
   total = 0
   for eqn in jaxpr.eqns:
     name, params = eqn.primitive.name, eqn.params
-    inner = [matmuls(each, open_turns) for each in _inner(params)]
+    inner = [matmuls(each) for each in _inner(params)]
     if name == 'dot_general':
       total += _product(eqn)
     elif name == 'scan':
       total += params['length'] * sum(inner)
-    elif name == 'while':
-      total += open_turns * sum(inner)
     elif name == 'cond':
       total += max(inner, default=0)
-    elif name == 'shard_map':
-      # Inside, shapes are those of a part over the axes that it splits.
-      mesh, split = params['mesh'], params['manual_axes']
-      total += math.prod(mesh.shape[axis] for axis in split) * sum(inner)
     else:
       total += sum(inner)
   return total
@@ -57,6 +50,6 @@ def _product(eqn) -> int:
   return 2 * math.prod(out) * math.prod(left[axis] for axis in contracted)
 
 
-def of(function, *arguments: Any, open_turns: int = 1) -> int:
+def of(function, *arguments: Any) -> int:
   """Of a jitted function on arrays, or on their shapes."""
-  return matmuls(jax.jit(function).trace(*arguments).jaxpr, open_turns)
+  return matmuls(jax.jit(function).trace(*arguments).jaxpr)

@@ -1,8 +1,7 @@
 """What devices say to each other, read off a compiled program.
 
 XLA's own cost analysis counts the body of a loop once; here it counts as often
-as the loop turns. A loop whose turns depend on data turns as often as the
-caller says.
+as the loop turns. A loop whose turns depend on data counts once.
 """
 
 from collections.abc import Sequence
@@ -62,12 +61,11 @@ class Collective:
     return each * self.times
 
 
-def collectives(text: str, open_turns: int = 1) -> list[Collective]:
+def collectives(text: str) -> list[Collective]:
   """All of a program's, those in loops multiplied.
 
   Args:
     text: of the optimised program, as `compiled.as_text()` gives it.
-    open_turns: of a loop that does not say how often it turns.
   """
   bodies, entry = _computations(text)
 
@@ -84,10 +82,7 @@ def collectives(text: str, open_turns: int = 1) -> list[Collective]:
         group = _group(line)
         if group > 1:
           found.append(Collective(kind, _size(shape, operation), group, 1))
-      turns = 1
-      if operation == 'while':
-        turns = _turns(line, bodies)
-        turns = open_turns if turns is None else turns
+      turns = _turns(line, bodies) if operation == 'while' else 1
       for called in _called(line):
         found += [
           dataclasses.replace(c, times=c.times * turns) for c in within(called)
@@ -117,15 +112,15 @@ def _called(line: str) -> list[str]:
   return names
 
 
-def _turns(line: str, bodies: dict[str, list[str]]) -> int | None:
-  """Of a while loop; None where they depend on data."""
+def _turns(line: str, bodies: dict[str, list[str]]) -> int:
+  """Of a while loop; 1 where they depend on data."""
   if match := re.search(r'known_trip_count":\{"n":"(\d+)"', line):
     return int(match[1])
   condition = bodies[re.search(r'condition=%?([\w.-]+)', line)[1]]
   root = next(each for each in condition if each.startswith('ROOT'))
   compared = re.search(r' compare\(([^)]*)\).*direction=LT', root)
   if not compared:
-    return None
+    return 1
   bound = compared[1].split(',')[1].split()[-1].lstrip('%')
   for each in condition:
     match = re.match(
@@ -133,7 +128,7 @@ def _turns(line: str, bodies: dict[str, list[str]]) -> int | None:
     )
     if match:
       return int(match[1])
-  return None
+  return 1
 
 
 def _size(shape: str, operation: str) -> int:
@@ -151,7 +146,7 @@ def _size(shape: str, operation: str) -> int:
 
 def _group(line: str) -> int:
   """How many devices take part together; 1 where none is named."""
-  if '{source_target_pairs' in line or 'source_target_pairs=' in line:
+  if 'source_target_pairs=' in line:
     return 2
   if match := re.search(r'replica_groups=\{\{([\d,]*)\}', line):
     return len(match[1].split(','))

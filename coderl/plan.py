@@ -14,7 +14,6 @@ from collections.abc import Mapping
 import dataclasses
 import json
 import math
-import os
 import pathlib
 import time
 from typing import Any
@@ -38,11 +37,6 @@ from coderl.models import presets
 from commons import errors
 
 _GB = 1e9
-_NO_TPU_HERE = {
-  'TPU_SKIP_MDS_QUERY': '1',
-  'TPU_WORKER_HOSTNAMES': 'localhost',
-  'TPU_ACCELERATOR_TYPE': 'v5e-4',
-}
 
 
 def make(config: ml_collections.ConfigDict) -> planning.Work:
@@ -338,9 +332,6 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> None:
   Raises:
     UserError: as `make` does.
   """
-  # Else libtpu looks for the host of a TPU, and complains that there is none.
-  for name, value in _NO_TPU_HERE.items():
-    os.environ.setdefault(name, value)
   found = plan(make(config))
   path = pathlib.Path(workdir) / 'results.json'
   path.write_text(json.dumps(found, indent=2) + '\n', encoding='utf-8')

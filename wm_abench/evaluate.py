@@ -170,10 +170,11 @@ def _ask(
   os.environ['INSPECT_CACHE_DIR'] = os.fspath(folder / 'cache')
   if name == _BLIND:
     setup = dataclasses.replace(setup, blind=True)
+  place = folder / 'logs' / _plain(name)
   _, logs = inspect_ai.eval_set(
     [tasks.dimension_task(c, own, setup) for c, own in asked.items()],
     model=one,
-    log_dir=os.fspath(place := folder / 'logs' / _plain(name)),
+    log_dir=os.fspath(place),
     display=config.display,
     log_images=False,
     # A sample that fails is counted, and the log is marked as not finished, so

@@ -130,7 +130,7 @@ def train_step(
   shift_px: int,
   naming_weight: float,
 ) -> tuple[State, Array]:
-  """One update; gives the loss of the choices before it."""
+  """One update; gives the losses before it: of choices, and of naming."""
   key = jax.random.fold_in(jax.random.key(seed), state.step)
   pictures_BPYXC, at_BPT2 = shift(
     key, batch.pictures_BPYXC, targets.thing_at_BPT2, shift_px

@@ -157,8 +157,8 @@ def _blank(rows: int, pictures: int) -> Targets:
   """Of padding alone."""
   things = rows, pictures, _THINGS
   return Targets(
-    np.zeros(rows, np.int64),
-    np.full(rows, -1, np.int64),
+    np.zeros(rows, np.int32),
+    np.full(rows, -1, np.int32),
     np.zeros((*things, 2), np.float32),
     np.zeros((*things, len(vision.NAMES)), np.float32),
   )

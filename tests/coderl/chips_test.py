@@ -26,7 +26,7 @@ def test_what_is_no_pod_is_told(topology, said):
 
 
 def test_tpus_are_those_that_xla_knows():
-  pytest.importorskip('libtpu')
+  pytest.importorskip('libtpu', reason="needs pip install -e '.[plan]'")
   pod = chips.pod('v5e:2x2')
   assert pod.count == len(pod.devices) == 4
   with pytest.raises(errors.UserError, match="topology='v5p:9x9' is none"):

@@ -58,11 +58,11 @@ def test_loops_multiply_and_groups_are_read_in_each_notation():
   text = LOOP
   for name, groups in GROUPS.items():
     text = text.replace(name, groups)
-  found = hlo.collectives(text, open_turns=5)
+  found = hlo.collectives(text)
   gather = dict(kind='all-gather', group=4)
   assert found == [
     hlo.Collective(bytes=8 * 128 * 2, times=28, **gather),
-    hlo.Collective(bytes=8 * 128 * 2, times=5, **gather),
+    hlo.Collective(bytes=8 * 128 * 2, times=1, **gather),
     # Begun: of its two ends the gathered one.
     hlo.Collective(bytes=16 * 4, times=1, **gather),
   ]

@@ -114,7 +114,7 @@ def test_a_run_leaves_what_it_prints(tmp_path, capsys):
 
 
 def test_a_tpu_step_is_compiled_and_arithmetic_is_near():
-  pytest.importorskip('libtpu')
+  pytest.importorskip('libtpu', reason="needs pip install -e '.[plan]'")
   found = plan.plan(plan.make(_small('v5p:2x2x1', train__prompts_per_step=8)))
   train = found['train']
   assert train['compile_s'] > 0 and found['decode']['compile_s'] > 0

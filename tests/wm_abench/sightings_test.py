@@ -30,14 +30,13 @@ def made():
   generator.close()
 
 
-def _nearest_color(pixels):
-  """Of the colours by name, as the hue of most pixels has it."""
+def _votes(pixels):
+  """How many of the pixels are nearest to each colour, in light or shade."""
   known = np.array([*props.COLORS.values()])
   lit = np.concatenate([known, 0.6 * known])
   gaps = np.square(pixels[:, None] - lit).sum(-1)
   names = [*props.COLORS] * 2
-  votes = collections.Counter(names[i] for i in gaps.argmin(-1))
-  return votes
+  return collections.Counter(names[i] for i in gaps.argmin(-1))
 
 
 @pytest.mark.parametrize('cell', CELLS)
@@ -52,7 +51,7 @@ def test_a_thing_has_its_colour_where_it_is_said_to_be(made, cell):
       for thing in things:
         x, y = int(thing.x * 128), int(thing.y * 128)
         patch = image[y - 2 : y + 3, x - 2 : x + 3].reshape(-1, 3)
-        right.append(_nearest_color(patch)[thing.color] >= 4)
+        right.append(_votes(patch)[thing.color] >= 4)
   # Lamps tint, and one may stand before another.
   assert np.mean(right) > 0.75
 
