@@ -116,23 +116,31 @@ def train_flops(s: Sizes) -> float:
   return 3 * s.train_rows * forward
 
 
-def random_batch(s: Sizes) -> types.RolloutBatch:
+def random_batch(s: Sizes) -> types.PackedBatch:
+  """A row at a time: what is measured is a long context, not a large batch."""
   rng = np.random.default_rng(0)
-  b, r = s.train_rows, s.response_len
-  tokens = rng.integers(0, s.model.vocab_size, (b, s.prompt_len + r))
-  normal = lambda: rng.normal(size=(b, r)).astype(np.float32)
-  return types.RolloutBatch(
-    tokens_BT=tokens.astype(np.int32),
-    valid_BT=np.ones(tokens.shape, bool),
-    mask_BR=np.ones((b, r), bool),
+  n, p, r = s.train_rows, s.prompt_len, s.response_len
+  tokens = rng.integers(0, s.model.vocab_size, (n, 1, p + r)).astype(np.int32)
+  normal = lambda: rng.normal(size=(n, 1, r)).astype(np.float32)
+  weights = np.full((n, 1, r), 1 / (n * r), np.float32)
+  before = np.broadcast_to(
+    np.arange(p - 1, p + r - 1, dtype=np.int32), (n, 1, r)
+  )
+  return types.PackedBatch(
+    tokens_BT=tokens,
+    segments_BT=np.ones_like(tokens),
+    before_BR=before,
+    targets_BR=tokens[..., p:],
     logprobs_BR=-abs(normal()),
     advantages_BR=normal(),
     returns_BR=normal(),
     values_BR=normal(),
     ref_logprobs_BR=-abs(normal()),
-    queries_BM=np.zeros((b, 0), np.int32),
-    values_BMC=np.zeros((b, 0, 1), np.int32),
-    values_mask_BMC=np.zeros((b, 0, 1), bool),
+    policy_weights_BR=weights,
+    token_weights_BR=weights,
+    queries_BM=np.zeros((n, 1, 0), np.int32),
+    values_BMC=np.zeros((n, 1, 0, 1), np.int32),
+    value_weights_BMC=np.zeros((n, 1, 0, 1), np.float32),
   )
 
 
@@ -146,11 +154,8 @@ def training(
     state, layout = train_step.init_state(
       jax.random.key(0), objective, optimizer, mesh
     )
-    # A row at a time: what is measured is a long context, not a large batch.
-    update = train_step.compile_step(
-      objective, optimizer, s.train_rows, layout, mesh
-    )
-    batch = sharding.put_batch(random_batch(s), mesh)
+    update = train_step.compile_step(objective, optimizer, layout, mesh)
+    batch = sharding.put(random_batch(s), mesh, sharding.MICROBATCHES)
     losses = []
 
     def run():

@@ -22,7 +22,15 @@ import numpy as np
 import optax
 import rl_step_work
 
-from coderl import algorithms, rollout, sampling, sharding, train_step, types
+from coderl import (
+  algorithms,
+  packing,
+  rollout,
+  sampling,
+  sharding,
+  train_step,
+  types,
+)
 from coderl.models import transformer
 
 _REPEATS = 10
@@ -66,7 +74,7 @@ def sampled(
   )
   samples, _ = sampling.generate(
     params,
-    *sharding.put_batch(arrays, mesh),
+    *sharding.put(arrays, mesh),
     jax.random.key(step),
     model=model,
     config=sampling.SamplingConfig(
@@ -77,7 +85,7 @@ def sampled(
   return prompts_UP, jax.device_get(samples)
 
 
-def pack(
+def padded(
   prompts_UP: np.ndarray, samples: sampling.Samples, work: rl_step_work.Work
 ) -> types.RolloutBatch:
   """A batch whose advantages and reference are still zero."""
@@ -100,6 +108,17 @@ def pack(
   )
 
 
+def packed(
+  batch: types.RolloutBatch,
+  objective: train_step.Objective,
+  mesh: jax.sharding.Mesh,
+) -> tuple[types.PackedBatch, packing.Places]:
+  arrays, places = rollout.pack(
+    batch, rollout.Layout(8, 0, 1), objective.algorithm, _MICROBATCHES
+  )
+  return sharding.put(arrays, mesh, sharding.MICROBATCHES), places
+
+
 def steps(work: rl_step_work.Work, mesh: jax.sharding.Mesh) -> None:
   objective = make_objective(work)
   optimizer = optax.chain(
@@ -108,14 +127,8 @@ def steps(work: rl_step_work.Work, mesh: jax.sharding.Mesh) -> None:
   state, layout = train_step.init_state(
     jax.random.key(0), objective, optimizer, mesh
   )
-  update = train_step.compile_step(
-    objective, optimizer, _MICROBATCHES, layout, mesh
-  )
-  score = jax.jit(
-    partial(
-      train_step.score, objective=objective, num_microbatches=_MICROBATCHES
-    )
-  )
+  update = train_step.compile_step(objective, optimizer, layout, mesh)
+  score = jax.jit(partial(train_step.score, objective=objective))
   # The update takes the memory of the state that it is given.
   reference = jax.tree.map(jnp.copy, state.params) if work.kl_weight else None
   meter, finite = rl_step_work.Meter(), True
@@ -130,10 +143,15 @@ def steps(work: rl_step_work.Work, mesh: jax.sharding.Mesh) -> None:
     ]
     rewards = [rl_step_work.reward(response) for response in responses]
     meter.rewarded(responses, rewards)
-    batch = pack(prompts_UP, samples, work)
+    batch = padded(prompts_UP, samples, work)
     if work.kl_weight:
-      logprobs_BR, _ = score(reference, sharding.put_batch(batch, mesh))
-      batch = batch._replace(ref_logprobs_BR=np.asarray(logprobs_BR))
+      arrays, places = packed(batch, objective, mesh)
+      logprobs_NBR, _ = score(reference, arrays)
+      batch = batch._replace(
+        ref_logprobs_BR=packing.unpack(
+          np.asarray(logprobs_NBR), places, batch.mask_BR.shape
+        )
+      )
     batch = rollout.with_advantages(
       batch,
       np.array(rewards, np.float32),
@@ -141,7 +159,8 @@ def steps(work: rl_step_work.Work, mesh: jax.sharding.Mesh) -> None:
       objective.algorithm,
       work.group,
     )
-    state, metrics = update(state, sharding.put_batch(batch, mesh))
+    arrays, _ = packed(batch, objective, mesh)
+    state, metrics = update(state, arrays)
     finite &= bool(np.isfinite(samples.logprobs_NR).all())
     finite &= all(np.isfinite(jax.device_get(list(metrics.values()))))
   leaves = jax.tree.leaves(state.params)
@@ -158,11 +177,13 @@ def gap(work: rl_step_work.Work, mesh: jax.sharding.Mesh) -> None:
     samples = sampled(
       state.params['policy'], work, objective.model, mesh, step=0
     )
-    batch = sharding.put_batch(pack(*samples, work), mesh)
-    trained_BR, _ = train_step.score(
-      state.params, batch, objective=objective, num_microbatches=_MICROBATCHES
+    batch = padded(*samples, work)
+    arrays, places = packed(batch, objective, mesh)
+    trained_NBR, _ = train_step.score(state.params, arrays, objective=objective)
+    trained_BR = packing.unpack(
+      np.asarray(trained_NBR), places, batch.mask_BR.shape
     )
-    apart_BR = np.abs(np.asarray(trained_BR) - samples[1].logprobs_NR)
+    apart_BR = np.abs(trained_BR - samples[1].logprobs_NR)
     found[dtype] = {
       'mean': float(apart_BR.mean()),
       'max': float(apart_BR.max()),

@@ -29,6 +29,7 @@ from coderl import (
   experiment,
   hlo,
   planning,
+  policies,
   sampling,
   sharding,
   train_step,
@@ -64,8 +65,7 @@ def make(config: ml_collections.ConfigDict) -> planning.Work:
   experiment.check_values(config)
   model = dataclasses.replace(
     presets.PRESETS[config.model.preset],
-    dtype=config.model.dtype,
-    remat=config.model.remat,
+    **policies.numerics(config.model, 'tpu' if pod.devices else 'gpu'),
   )
   tensor = mesh.shape['tensor']
   if model.num_heads % tensor:
@@ -108,11 +108,7 @@ def train_phase(work: planning.Work) -> planning.Phase:
   )
   batch = planning.batch_shapes(work)
   step = train_step.compile_step(
-    work.objective,
-    work.optimizer,
-    work.config.train.microbatches,
-    layout,
-    work.mesh,
+    work.objective, work.optimizer, layout, work.mesh
   )
   total = planning.step_flops(work, work.objective)
   each = total / work.pod.count
@@ -203,7 +199,7 @@ def plan(work: planning.Work) -> dict[str, Any]:
   train, decode = train_phase(work), decode_phase(work)
   most = sum(resident.values()) + max(train.temporaries, decode.temporaries)
   stored = dataclasses.replace(
-    work.objective, model=dataclasses.replace(work.model, remat=False)
+    work.objective, model=dataclasses.replace(work.model, remat='off')
   )
   model_flops = planning.step_flops(work, stored)
   updates = c.train.minibatches
@@ -272,8 +268,8 @@ def _advice(
       advice.append(
         'mesh.shape with more parts over tensor: one row is already too long'
       )
-    if not work.model.remat:
-      advice.append('model.remat=True')
+    if work.model.remat != 'full':
+      advice.append("model.remat='full'")
   if room < decode.temporaries:
     fitting = max(1, int(planning.slots_of(work) * room / decode.temporaries))
     advice.append(

@@ -14,7 +14,7 @@ import ml_collections
 import optax
 
 from coderl import chips, flops, train_step, types
-from coderl.models import transformer
+from coderl.models import attention, transformer
 
 MATMUL_SHARE = 0.6  # Of the peak, that large matrix products reach.
 
@@ -88,25 +88,29 @@ class Phase:
     return max(each), sum(each)
 
 
-def batch_shapes(work: Work) -> types.RolloutBatch:
+def batch_shapes(work: Work) -> types.PackedBatch:
   """Of one update, every row as long as may be."""
   p, r = work.lengths
-  b, m = work.rows, work.config.alignment.bounds.max_variables
+  n = work.config.train.microbatches
+  b, m = work.rows // n, work.config.alignment.bounds.max_variables
   c = work.config.trajectory.max_value_tokens
-  array = jax.ShapeDtypeStruct
-  of_response = array((b, r), jnp.float32)
-  return types.RolloutBatch(
-    tokens_BT=array((b, p + r), jnp.int32),
-    valid_BT=array((b, p + r), bool),
-    mask_BR=array((b, r), bool),
-    logprobs_BR=of_response,
-    advantages_BR=of_response,
-    returns_BR=of_response,
-    values_BR=of_response,
-    ref_logprobs_BR=of_response,
-    queries_BM=array((b, m), jnp.int32),
-    values_BMC=array((b, m, c), jnp.int32),
-    values_mask_BMC=array((b, m, c), bool),
+  ints = lambda *shape: jax.ShapeDtypeStruct((n, b, *shape), jnp.int32)
+  floats = lambda *shape: jax.ShapeDtypeStruct((n, b, *shape), jnp.float32)
+  return types.PackedBatch(
+    tokens_BT=ints(p + r),
+    segments_BT=ints(p + r),
+    before_BR=ints(r),
+    targets_BR=ints(r),
+    logprobs_BR=floats(r),
+    advantages_BR=floats(r),
+    returns_BR=floats(r),
+    values_BR=floats(r),
+    ref_logprobs_BR=floats(r),
+    policy_weights_BR=floats(r),
+    token_weights_BR=floats(r),
+    queries_BM=ints(m),
+    values_BMC=ints(m, c),
+    value_weights_BMC=floats(m, c),
   )
 
 
@@ -123,7 +127,9 @@ def bytes_of(shapes: Any, layout: Any) -> int:
 
 
 def step_flops(work: Work, objective: train_step.Objective) -> int:
-  """Of one update on all devices."""
+  """Of one update on all devices; attention counts every pair of tokens."""
+  model = dataclasses.replace(objective.model, attention=attention.PLAIN)
+  objective = dataclasses.replace(objective, model=model)
   state, _ = train_step.state_shapes(objective, work.optimizer, work.mesh)
   return flops.of(
     lambda state, batch: train_step.train_step(
@@ -131,7 +137,6 @@ def step_flops(work: Work, objective: train_step.Objective) -> int:
       batch,
       objective=objective,
       optimizer=work.optimizer,
-      num_microbatches=work.config.train.microbatches,
     ),
     state,
     batch_shapes(work),

@@ -8,7 +8,14 @@ import jax
 import ml_collections
 
 from coderl import sharding, tokenization, types
-from coderl.models import hf, hf_config, presets, pretrained, transformer
+from coderl.models import (
+  attention,
+  hf,
+  hf_config,
+  presets,
+  pretrained,
+  transformer,
+)
 from commons import errors
 
 
@@ -52,6 +59,31 @@ def policy_folder(config: ml_collections.ConfigDict) -> str:
   )
 
 
+def numerics(
+  config: ml_collections.ConfigDict, platform: str
+) -> dict[str, str]:
+  """Fields of a ModelConfig that say how it is computed, not what.
+
+  Args:
+    config: the section `model`: dtype; remat, a name in transformer.REMAT; and
+      attention, a name in attention.METHODS, '' for what suits the devices.
+    platform: of the devices: cpu, gpu or tpu.
+
+  Raises:
+    UserError: an unknown name.
+  """
+  if config.remat not in transformer.REMAT:
+    raise errors.unknown('model.remat', config.remat, transformer.REMAT)
+  method = config.attention
+  if not method:
+    flash = {'gpu': attention.CUDNN, 'tpu': attention.SPLASH}
+    half = config.dtype == 'bfloat16'
+    method = flash.get(platform, attention.PLAIN) if half else attention.PLAIN
+  if method not in attention.METHODS:
+    raise errors.unknown('model.attention', method, attention.METHODS)
+  return dict(dtype=config.dtype, remat=config.remat, attention=method)
+
+
 def open_policy(
   config: ml_collections.ConfigDict, mesh: jax.sharding.Mesh
 ) -> Policy:
@@ -59,7 +91,8 @@ def open_policy(
 
   Args:
     config: the section `model`: preset, whose shape the model must have ('' is
-      any); path of its folder, or '' (see policy_folder); dtype and remat.
+      any); path of its folder, or '' (see policy_folder); and what `numerics`
+      reads.
     mesh: over which the params are spread, by sharding.RULES.
 
   Raises:
@@ -84,7 +117,7 @@ def open_policy(
     functools.partial(transformer.init, config=model), jax.random.key(0)
   )
   model, params = hf.load(path, sharding.shardings(shapes, mesh))
-  model = dataclasses.replace(model, dtype=config.dtype, remat=config.remat)
+  model = dataclasses.replace(model, **numerics(config, jax.default_backend()))
   return Policy(model, params, tokenizer)
 
 

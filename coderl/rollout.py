@@ -1,8 +1,9 @@
 """Prompts to rollouts to optimisation batches, on the host.
 
 In order: `generation_prompts` asks problems, `sample` runs the policy (device
-to host), rewards.score judges, `pack` lays rollouts out as arrays of few
-distinct shapes, and `with_advantages` adds what the algorithm learns from.
+to host), rewards.score judges, `padded` lays rollouts out as arrays,
+`with_advantages` adds what the algorithm learns from, `minibatches` splits them
+and `pack` makes of each what an update is computed on.
 """
 
 from collections.abc import Sequence
@@ -15,6 +16,8 @@ import numpy as np
 from coderl import (
   advantages,
   algorithms,
+  losses,
+  packing,
   policies,
   sampling,
   sharding,
@@ -30,8 +33,8 @@ from commons import errors
 class Layout:
   """Bounds of a batch's arrays, in tokens but for max_variables.
 
-  Prompt and response lengths are rounded up to multiples of `bucket_len`, so
-  that a run compiles a handful of shapes.
+  Lengths are rounded up to multiples of `bucket_len`, so that a run compiles a
+  handful of shapes.
   """
 
   bucket_len: int
@@ -136,7 +139,7 @@ def sample(
   arrays = pad_left(rows, length)
   samples, _ = sampling.generate(
     policy.params,
-    *sharding.put_batch((*arrays, index_U), mesh),
+    *sharding.put((*arrays, index_U), mesh),
     key,
     stop_table(policy.tokenizer, policy.model.vocab_size, stops),
     model=policy.model,
@@ -170,7 +173,7 @@ def _rollout(
   )
 
 
-def pack(
+def padded(
   rollouts: Sequence[types.Rollout],
   layout: Layout,
   tokenizer: tokenization.Tokenizer,
@@ -267,6 +270,34 @@ def informative(
       rewards_BG.reshape(-1, group_size), ~masked_BG.reshape(-1, group_size)
     )
   ).tolist()
+
+
+def token_weights(
+  batch: types.RolloutBatch, algorithm: algorithms.Algorithm
+) -> packing.Weights:
+  """Weights of every term, from the masks of the whole batch."""
+  mean = lambda mask: np.asarray(losses.token_mean(mask), np.float32)
+  return packing.Weights(
+    np.asarray(algorithm.aggregation(batch.mask_BR), np.float32),
+    mean(batch.mask_BR),
+    mean(batch.values_mask_BMC),
+  )
+
+
+def pack(
+  batch: types.RolloutBatch,
+  layout: Layout,
+  algorithm: algorithms.Algorithm,
+  microbatches: int,
+) -> tuple[types.PackedBatch, packing.Places]:
+  """What an update is computed on, and where it lies in `batch`."""
+  places = packing.places(
+    batch,
+    microbatches,
+    (layout.bucket_len, layout.bucket_len, layout.max_variables),
+  )
+  weights = token_weights(batch, algorithm)
+  return packing.pack(batch, weights, places), places
 
 
 def minibatches(

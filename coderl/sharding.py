@@ -10,6 +10,7 @@ import math
 import flax.linen as nn
 import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+import numpy as np
 import optax
 
 from commons import errors
@@ -33,6 +34,7 @@ RULES = (
 )
 
 BATCH = PartitionSpec(('data', 'fsdp'))
+MICROBATCHES = PartitionSpec(None, *BATCH)
 
 
 def make_mesh(shape: Sequence[int]) -> Mesh:
@@ -130,9 +132,18 @@ def over_rows(x):
   return jax.lax.with_sharding_constraint(x, BATCH)
 
 
-def put_batch(batch, mesh: Mesh):
-  """Puts a tree of host arrays on the mesh, rows over data and fsdp."""
-  return jax.device_put(batch, NamedSharding(mesh, BATCH))
+def put(batch, mesh: Mesh, spec: PartitionSpec = BATCH):
+  """Puts a tree of host arrays on the mesh, as rows or as microbatches.
+
+  Every process has the same whole arrays, and puts its devices' parts.
+  """
+  place = NamedSharding(mesh, spec)
+  return jax.tree.map(
+    lambda a: jax.make_array_from_callback(
+      a.shape, place, lambda part: np.asarray(a)[part]
+    ),
+    batch,
+  )
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

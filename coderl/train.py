@@ -36,6 +36,7 @@ from coderl import (
   checkpoint,
   evaluate,
   experiment,
+  packing,
   policies,
   records,
   report,
@@ -163,20 +164,34 @@ def collect(
   return rollouts, [*itertools.chain(*groups[:wanted]), *aligned]
 
 
+def put(
+  ex: experiment.Experiment, packed: types.PackedBatch
+) -> types.PackedBatch:
+  return sharding.put(packed, ex.mesh, sharding.MICROBATCHES)
+
+
 class Updates:
   """The compiled functions of the update."""
 
   def __init__(self, ex: experiment.Experiment, layout: types.TrainState):
     t = ex.config.train
     self.step = train_step.compile_step(
-      ex.objective, ex.optimizer, t.microbatches, layout, ex.mesh
+      ex.objective, ex.optimizer, layout, ex.mesh
     )
-    self.score = jax.jit(
-      partial(
-        train_step.score,
-        objective=ex.objective,
-        num_microbatches=t.microbatches * t.minibatches,
-      )
+    self._score = jax.jit(partial(train_step.score, objective=ex.objective))
+    self._ex, self._microbatches = ex, t.microbatches * t.minibatches
+
+  def score(
+    self, params: types.Params, batch: types.RolloutBatch
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """(logprobs_BR, values_BR) by these params; see train_step.score."""
+    packed, places = rollout.pack(
+      batch, self._ex.layout, self._ex.objective.algorithm, self._microbatches
+    )
+    scored = self._score(params, put(self._ex, packed))
+    return tuple(
+      packing.unpack(np.asarray(x_NBR), places, batch.mask_BR.shape)
+      for x_NBR in scored
     )
 
 
@@ -188,14 +203,13 @@ def make_batch(
 ) -> types.RolloutBatch:
   """Arrays with everything the loss reads."""
   algorithm = ex.objective.algorithm
-  batch = rollout.pack(rollouts, ex.layout, ex.start.tokenizer)
-  on_device = partial(sharding.put_batch, batch, ex.mesh)
+  batch = rollout.padded(rollouts, ex.layout, ex.start.tokenizer)
   if algorithm.uses_values:
-    _, values_BR = updates.score(params, on_device())
-    batch = batch._replace(values_BR=np.asarray(values_BR))
+    _, values_BR = updates.score(params, batch)
+    batch = batch._replace(values_BR=values_BR)
   if algorithm.kl_weight:
-    logprobs_BR, _ = updates.score({'policy': ex.start.params}, on_device())
-    batch = batch._replace(ref_logprobs_BR=np.asarray(logprobs_BR))
+    logprobs_BR, _ = updates.score({'policy': ex.start.params}, batch)
+    batch = batch._replace(ref_logprobs_BR=logprobs_BR)
   return rollout.with_advantages(
     batch,
     rollout.shaped_rewards(
@@ -239,10 +253,13 @@ def one_step(
   size = c.sampling.group_size
   losses = []
   for part in rollout.minibatches(batch, c.train.minibatches, size, rng):
-    rows, r = part.mask_BR.shape
-    progress.met('train_step', rows, part.tokens_BT.shape[1] - r, r)
-    state, metrics = updates.step(state, sharding.put_batch(part, ex.mesh))
-    losses.append(metrics)
+    packed, places = rollout.pack(
+      part, ex.layout, ex.objective.algorithm, c.train.microbatches
+    )
+    sizes = (packed.tokens_BT, packed.before_BR, packed.queries_BM)
+    progress.met('train_step', *(a.shape[-1] for a in sizes))
+    state, metrics = updates.step(state, put(ex, packed))
+    losses.append(metrics | {'padding': packing.padding(places)})
   losses = jax.device_get(losses)
   means = {
     name: float(np.mean([m[name] for m in losses])) for name in losses[0]

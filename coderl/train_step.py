@@ -5,14 +5,13 @@
        + trajectory_weight x cross-entropy of the trajectory head
        + value_weight      x value regression (PPO)
 
-Every term is a weighted sum over tokens whose weights are fixed on the whole
-batch before it is split, so neither the number of microbatches nor the mesh
-changes the loss.
+Every term is a weighted sum over tokens whose weights were fixed on the whole
+batch before it was packed and split, so neither packing nor the number of
+microbatches nor the mesh changes the loss.
 """
 
 import dataclasses
 from functools import partial
-from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -51,22 +50,6 @@ class Objective:
   chunk_len_tokens: int = 0
 
 
-class Weights(NamedTuple):
-  """Weights of the per-token terms; they sum to one over the whole batch."""
-
-  policy_BR: Array
-  token_BR: Array
-  value_token_BMC: Array
-
-
-class Scores(NamedTuple):
-  """What one forward pass says of a batch's responses."""
-
-  logprobs_BR: Array
-  entropy_BR: Array
-  hidden_BTD: Array
-
-
 def chunk_len(rows: int, objective: Objective) -> int:
   """Positions of `rows` rows to unembed at a time."""
   if objective.chunk_len_tokens:
@@ -81,33 +64,29 @@ def chunk_len(rows: int, objective: Objective) -> int:
   return max(1, tokens * parts // rows)
 
 
-def forward(
-  params: types.Params, batch: types.RolloutBatch, objective: Objective
-) -> Scores:
-  """Log-probabilities of the response tokens; logits only for those."""
+def hidden_states(
+  params: types.Params, batch: types.PackedBatch, objective: Objective
+) -> tuple[Array, Array]:
+  """hidden_BTD of a microbatch, and hidden_BRD before its response tokens."""
   hidden_BTD = transformer.hidden_states(
-    params['policy'], objective.model, batch.tokens_BT, batch.valid_BT
+    params['policy'], objective.model, batch.tokens_BT, batch.segments_BT
   )
-  r = batch.mask_BR.shape[1]
-  logprobs_BR, entropy_BR = losses.token_logprobs(
-    hidden_BTD[:, -r - 1 : -1],
-    transformer.unembedding(params['policy'], objective.model),
-    batch.tokens_BT[:, -r:],
-    temperature=objective.temperature,
-    chunk=chunk_len(batch.mask_BR.shape[0], objective),
+  hidden_BRD = jnp.take_along_axis(
+    hidden_BTD, batch.before_BR[..., None], axis=1
   )
-  return Scores(logprobs_BR, entropy_BR, hidden_BTD)
+  return hidden_BTD, sharding.over_rows(hidden_BRD)
 
 
-def values(params: types.Params, hidden_BTD: Array, r: int) -> Array:
+def values(params: types.Params, hidden_BRD: Array) -> Array:
   """values_BR: of the state before each response token; no policy gradient."""
-  hidden_BRD = jax.lax.stop_gradient(hidden_BTD[:, -r - 1 : -1])
-  return heads.ValueHead().apply({'params': params['value']}, hidden_BRD)
+  return heads.ValueHead().apply(
+    {'params': params['value']}, jax.lax.stop_gradient(hidden_BRD)
+  )
 
 
 def trajectory_logprobs(
   params: types.Params,
-  batch: types.RolloutBatch,
+  batch: types.PackedBatch,
   hidden_BTD: Array,
   objective: Objective,
 ) -> Array:
@@ -130,15 +109,6 @@ def trajectory_logprobs(
     chunk=chunk_len(b, objective),
   )
   return logprobs.reshape(b, m, c)
-
-
-def token_weights(batch: types.RolloutBatch, objective: Objective) -> Weights:
-  """Weights of every term, from the masks of the whole batch."""
-  return Weights(
-    objective.algorithm.aggregation(batch.mask_BR),
-    losses.token_mean(batch.mask_BR),
-    batch.values_mask_BMC / jnp.maximum(jnp.sum(batch.values_mask_BMC), 1),
-  )
 
 
 def policy_terms(
@@ -173,10 +143,7 @@ def distances(
 
 
 def loss_and_metrics(
-  params: types.Params,
-  batch: types.RolloutBatch,
-  weights: Weights,
-  objective: Objective,
+  params: types.Params, batch: types.PackedBatch, objective: Objective
 ) -> tuple[Array, dict[str, Array]]:
   """The loss of a microbatch: its share of the batch's loss.
 
@@ -185,87 +152,78 @@ def loss_and_metrics(
     means over the batch's tokens.
   """
   algorithm = objective.algorithm
-  hidden_BTD = transformer.hidden_states(
-    params['policy'], objective.model, batch.tokens_BT, batch.valid_BT
+  hidden_BTD, hidden_BRD = hidden_states(params, batch, objective)
+  old_BR, token_BR = batch.logprobs_BR, batch.token_weights_BR
+  read = (
+    old_BR,
+    batch.advantages_BR,
+    batch.ref_logprobs_BR,
+    batch.policy_weights_BR,
   )
-  b, r = batch.mask_BR.shape
-  old_BR = batch.logprobs_BR
-  read = (old_BR, batch.advantages_BR, batch.ref_logprobs_BR, weights.policy_BR)
   loss, logprobs_BR, entropy_BR = losses.token_loss(
     lambda *arrays: sum(policy_terms(algorithm, *arrays).values()),
-    hidden_BTD[:, -r - 1 : -1],
+    hidden_BRD,
     transformer.unembedding(params['policy'], objective.model),
-    batch.tokens_BT[:, -r:],
+    batch.targets_BR,
     *read,
     temperature=objective.temperature,
-    chunk=chunk_len(b, objective),
+    chunk=chunk_len(old_BR.shape[0], objective),
   )
   terms = policy_terms(algorithm, logprobs_BR, *read)
   metrics = {'policy_loss': jnp.sum(terms['policy'])}
-  metrics |= distances(logprobs_BR, old_BR, entropy_BR, weights.token_BR)
+  metrics |= distances(logprobs_BR, old_BR, entropy_BR, token_BR)
   if algorithm.kl_weight:
     metrics['kl_reference'] = jnp.sum(terms['kl']) / algorithm.kl_weight
   if objective.trajectory_weight:
     logprobs_BMC = trajectory_logprobs(params, batch, hidden_BTD, objective)
     metrics['trajectory_loss'] = -jnp.sum(
-      weights.value_token_BMC * logprobs_BMC
+      batch.value_weights_BMC * logprobs_BMC
     )
     loss += objective.trajectory_weight * metrics['trajectory_loss']
   if algorithm.uses_values:
-    values_BR = values(params, hidden_BTD, r)
     error_BR = algorithm.value_loss(
-      values_BR, batch.values_BR, batch.returns_BR
+      values(params, hidden_BRD), batch.values_BR, batch.returns_BR
     )
-    metrics['value_loss'] = jnp.sum(weights.token_BR * error_BR)
+    metrics['value_loss'] = jnp.sum(token_BR * error_BR)
     loss += algorithm.value_weight * metrics['value_loss']
   return loss, metrics | {'loss': loss}
 
 
-def split(tree, num_microbatches: int):
-  """[B, ...] -> [N, B/N, ...]; each device keeps rows it already holds."""
-  return jax.tree.map(
-    lambda a: jnp.moveaxis(
-      a.reshape(a.shape[0] // num_microbatches, num_microbatches, *a.shape[1:]),
-      1,
-      0,
-    ),
-    tree,
-  )
-
-
 def train_step(
   state: types.TrainState,
-  batch: types.RolloutBatch,
+  batch: types.PackedBatch,
   *,
   objective: Objective,
   optimizer: optax.GradientTransformation,
-  num_microbatches: int,
 ) -> tuple[types.TrainState, dict[str, Array]]:
   """One optimiser update; pure.
 
   Args:
     state: donated by the caller's jit.
-    batch: B rows, B divisible by num_microbatches.
-    objective, optimizer, num_microbatches: static.
+    batch: N microbatches; those without a token are skipped.
+    objective, optimizer: static.
 
   Returns:
     The next state, and the metrics of the batch (token means).
   """
-  weights = token_weights(batch, objective)
   gradient = jax.value_and_grad(
     partial(loss_and_metrics, objective=objective), has_aux=True
   )
 
-  def accumulate(total, microbatch):
-    (_, metrics), grads = gradient(state.params, *microbatch)
-    return jax.tree.map(jnp.add, total, (grads, metrics)), None
+  def add(total, microbatch):
+    (_, metrics), grads = gradient(state.params, microbatch)
+    return jax.tree.map(jnp.add, total, (grads, metrics))
 
-  microbatches = split((batch, weights), num_microbatches)
-  first = jax.tree.map(lambda a: a[0], microbatches)
-  shapes = jax.eval_shape(gradient, state.params, *first)
+  def accumulate(total, microbatch):
+    used = jnp.any(microbatch.segments_BT > 0)
+    skip = lambda total, _: total
+    return jax.lax.cond(used, add, skip, total, microbatch), None
+
+  first = jax.tree.map(lambda a: a[0], batch)
+  shapes = jax.eval_shape(gradient, state.params, first)
   zeros = lambda tree: jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), tree)
   (grads, metrics), _ = jax.lax.scan(
-    accumulate, (zeros(shapes[1]), zeros(shapes[0][1])), microbatches
+    accumulate, (zeros(shapes[1]), zeros(shapes[0][1])), batch
   )
   updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
   metrics['grad_norm'] = optax.tree.norm(grads)
@@ -277,28 +235,27 @@ def train_step(
 
 
 def score(
-  params: types.Params,
-  batch: types.RolloutBatch,
-  *,
-  objective: Objective,
-  num_microbatches: int,
+  params: types.Params, batch: types.PackedBatch, *, objective: Objective
 ) -> tuple[Array, Array]:
-  """(logprobs_BR, values_BR) of a batch, for the reference policy and PPO.
+  """(logprobs_NBR, values_NBR) of a batch, for the reference policy and PPO.
 
-  values_BR is zero where `params` has no value head.
+  values_NBR is zero where `params` has no value head.
   """
 
   def one(microbatch):
-    scores = forward(params, microbatch, objective)
-    r = microbatch.mask_BR.shape[1]
+    _, hidden_BRD = hidden_states(params, microbatch, objective)
+    logprobs_BR, _ = losses.token_logprobs(
+      hidden_BRD,
+      transformer.unembedding(params['policy'], objective.model),
+      microbatch.targets_BR,
+      temperature=objective.temperature,
+      chunk=chunk_len(hidden_BRD.shape[0], objective),
+    )
     if 'value' not in params:
-      return scores.logprobs_BR, jnp.zeros_like(scores.logprobs_BR)
-    return scores.logprobs_BR, values(params, scores.hidden_BTD, r)
+      return logprobs_BR, jnp.zeros_like(logprobs_BR)
+    return logprobs_BR, values(params, hidden_BRD)
 
-  out = jax.lax.map(one, split(batch, num_microbatches))
-  return jax.tree.map(
-    lambda a: jnp.moveaxis(a, 0, 1).reshape(-1, *a.shape[2:]), out
-  )
+  return jax.lax.map(one, batch)
 
 
 def init_params(key: Array, objective: Objective) -> types.Params:
@@ -354,19 +311,13 @@ def _boxed_state(key, objective, optimizer) -> types.TrainState:
 def compile_step(
   objective: Objective,
   optimizer: optax.GradientTransformation,
-  num_microbatches: int,
   layout: types.TrainState,
   mesh: jax.sharding.Mesh,
 ):
   """`train_step` jitted: state sharded by `layout` and donated."""
-  rows = jax.sharding.NamedSharding(mesh, sharding.BATCH)
+  rows = jax.sharding.NamedSharding(mesh, sharding.MICROBATCHES)
   return jax.jit(
-    partial(
-      train_step,
-      objective=objective,
-      optimizer=optimizer,
-      num_microbatches=num_microbatches,
-    ),
+    partial(train_step, objective=objective, optimizer=optimizer),
     in_shardings=(layout, rows),
     out_shardings=(layout, sharding.replicated(mesh)),
     donate_argnums=0,

@@ -8,6 +8,7 @@ Array names end with one letter an axis:
   D model               N query heads         K key-value heads
   H head size           F mlp                 V vocabulary
   L layers              M traced variables    C tokens of a variable's value
+  N microbatches
 
 A prompt occupies the first P positions of a sequence, padded on the left; its
 response occupies the last R, padded on the right. So response token r sits at
@@ -152,7 +153,7 @@ class Rollout:
 
 
 class RolloutBatch(NamedTuple):
-  """One optimisation batch; fixed shapes, rows shardable over B.
+  """Scored responses on the host, a row each.
 
   tokens_BT: int32, prompt left-padded, response right-padded.
   valid_BT: bool, False on padding.
@@ -178,6 +179,42 @@ class RolloutBatch(NamedTuple):
   queries_BM: Array | np.ndarray
   values_BMC: Array | np.ndarray
   values_mask_BMC: Array | np.ndarray
+
+
+class PackedBatch(NamedTuple):
+  """What an update is computed on: rows that several sequences share.
+
+  A microbatch of B rows; in a batch, an axis N of microbatches comes first. A
+  row has T tokens, R slots for response tokens and M for target values; those
+  that nothing fills weigh nothing. Rows lie over data and fsdp.
+
+  tokens_BT: int32. segments_BT: int32, the number of the sequence in its
+    row, from 1 up; 0 on padding.
+  before_BR: int32, positions in T of the tokens before the response's.
+  targets_BR: int32, the response's tokens.
+  logprobs_BR, advantages_BR, returns_BR, values_BR, ref_logprobs_BR: as
+    in RolloutBatch.
+  policy_weights_BR, token_weights_BR: float32, weights of the loss's terms
+    and of token means; they sum to one over the batch.
+  queries_BM: int32, positions in T the trajectory head reads.
+  values_BMC: int32, token ids of the target values.
+  value_weights_BMC: float32, 0 where there is no token.
+  """
+
+  tokens_BT: Array | np.ndarray
+  segments_BT: Array | np.ndarray
+  before_BR: Array | np.ndarray
+  targets_BR: Array | np.ndarray
+  logprobs_BR: Array | np.ndarray
+  advantages_BR: Array | np.ndarray
+  returns_BR: Array | np.ndarray
+  values_BR: Array | np.ndarray
+  ref_logprobs_BR: Array | np.ndarray
+  policy_weights_BR: Array | np.ndarray
+  token_weights_BR: Array | np.ndarray
+  queries_BM: Array | np.ndarray
+  values_BMC: Array | np.ndarray
+  value_weights_BMC: Array | np.ndarray
 
 
 class TrainState(flax.struct.PyTreeNode):

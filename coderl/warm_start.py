@@ -297,14 +297,16 @@ def fit(
     state, shardings = train_step.init_state(
       jax.random.key(config.seed), objective, optimizer, mesh
     )
-    step = train_step.compile_step(
-      objective, optimizer, config.train.microbatches, shardings, mesh
-    )
+    step = train_step.compile_step(objective, optimizer, shardings, mesh)
     progress = tqdm.trange(config.train.steps)
     for _ in progress:
-      batch = rollout.pack(next(stream), layout, tokenizer)
+      batch = rollout.padded(next(stream), layout, tokenizer)
       batch = batch._replace(advantages_BR=batch.mask_BR.astype(np.float32))
-      state, metrics = step(state, sharding.put_batch(batch, mesh))
+      packed, _ = rollout.pack(
+        batch, layout, objective.algorithm, config.train.microbatches
+      )
+      packed = sharding.put(packed, mesh, sharding.MICROBATCHES)
+      state, metrics = step(state, packed)
       if progress.n % 20 == 0:
         progress.set_postfix(loss=f'{float(metrics["loss"]):.3f}')
   return state.params

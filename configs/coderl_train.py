@@ -85,7 +85,10 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
     # Hugging Face folder of the starting policy; '' is the embedded one.
     path=arg.path,
     dtype=pick('float32', 'float32', 'bfloat16'),  # Of activations.
-    remat=pick(False, False, True),
+    # What of a layer is stored for the backward pass: off (all is), full
+    # (nothing), dots, attention.
+    remat=pick('off', 'off', 'full'),
+    attention='',  # plain, cudnn (GPU) or splash (TPU); '' suits the devices.
   )
   config.data = dict(
     name=arg.data,  # Several are mixed at equal rates: 'embedded+prime'.

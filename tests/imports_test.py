@@ -42,6 +42,7 @@ LAYERS = {
     'coderl.draws',
     'coderl.losses',
     'coderl.models',
+    'coderl.packing',
     'coderl.prompts',
     'coderl.stopping',
     'coderl.tokenization',

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from coderl import types
-from coderl.models import transformer
+from coderl.models import attention, transformer
 
 Array = types.Array
 
@@ -102,15 +102,18 @@ def prefill(
   dtype: str,
 ) -> tuple[Array, Cache]:
   """(hidden_UD of the prompts' last tokens, their cache with S = P)."""
-  mask = transformer.causal_mask(valid_UP)
-  masks = {
-    transformer.GLOBAL: mask,
-    transformer.LOCAL: transformer.local_mask(mask, config),
-  }
 
   def attend(kind):
+    # Left-padded, and short beside responses: the plain method does.
+    of_kind = attention.make(
+      attention.PLAIN,
+      valid_UP,
+      scale=config.query_scale or config.head_dim**-0.5,
+      window=config.sliding_window if kind == transformer.LOCAL else 0,
+    )
+
     def whole(q_BTNH, k_BTKH, v_BTKH):
-      out = transformer.attention(q_BTNH, k_BTKH, v_BTKH, masks[kind], config)
+      out = of_kind(q_BTNH, k_BTKH, v_BTKH)
       kept = (stored(a.swapaxes(1, 2), dtype) for a in (k_BTKH, v_BTKH))
       return out, tuple(kept)
 

@@ -13,7 +13,7 @@ _qwen2_5 = partial(
   vocab_size=151936,
   head_dim=128,
   rope_theta=1e6,
-  remat=True,
+  remat='full',
   dtype='bfloat16',
 )
 
@@ -35,7 +35,7 @@ def _llama3(factor: float, **sizes) -> transformer.ModelConfig:
     rope_scaling=transformer.RopeScaling('llama3', factor),
     norm_eps=1e-5,
     qkv_bias=False,
-    remat=True,
+    remat='full',
     dtype='bfloat16',
     **sizes,
   )
@@ -56,7 +56,7 @@ _gemma3 = partial(
   scaled_embeddings=True,
   layer_pattern=(*[transformer.LOCAL] * 5, transformer.GLOBAL),
   sliding_window=512,
-  remat=True,
+  remat='full',
   dtype='bfloat16',
 )
 

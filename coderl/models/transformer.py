@@ -13,10 +13,12 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+from jax.ad_checkpoint import checkpoint_name
 import jax.numpy as jnp
 import numpy as np
 
 from coderl import sharding, types
+from coderl.models import attention
 
 Array = types.Array
 # cos and sin of a position's angles, [B, T, 1, H/2] each.
@@ -63,7 +65,8 @@ class ModelConfig:
     such period, so that equal models have equal configs.
   sliding_window: tokens that a local layer sees, its own included.
   local_rope_theta: rotary base of the local layers.
-  remat: recompute each block in the backward pass instead of storing it.
+  remat: what of a block is stored for the backward pass, a name in REMAT.
+  attention: how whole sequences attend, a name in attention.METHODS.
   dtype: of activations and of the weights as used; param_dtype: as stored.
   """
 
@@ -89,7 +92,8 @@ class ModelConfig:
   layer_pattern: tuple[str, ...] = (GLOBAL,)
   sliding_window: int = 0
   local_rope_theta: float = 1e4
-  remat: bool = False
+  remat: str = 'off'
+  attention: str = attention.PLAIN
   dtype: str = 'float32'
   param_dtype: str = 'float32'
 
@@ -99,9 +103,13 @@ class ModelConfig:
     return tuple(self.layer_pattern[i % period] for i in range(self.num_layers))
 
 
-def positions(valid_BT: Array) -> Array:
-  """Rotary positions of left-padded rows: the first real token is at 0."""
-  return jnp.maximum(jnp.cumsum(valid_BT, axis=1) - 1, 0)
+def positions(segments_BT: Array) -> Array:
+  """Rotary positions: the first token of every segment is at 0."""
+  segments_BT = segments_BT.astype(jnp.int32)
+  before_BT = jnp.pad(segments_BT[:, :-1], ((0, 0), (1, 0)))
+  at_T = jnp.arange(segments_BT.shape[1])
+  first_BT = jnp.where(segments_BT != before_BT, at_T, 0)
+  return jnp.where(segments_BT > 0, at_T - jax.lax.cummax(first_BT, axis=1), 0)
 
 
 def frequencies(
@@ -235,6 +243,7 @@ class Block(nn.Module):
     att_BTNH, handed = attend(
       rotate(q_BTNH, rotary), rotate(k_BTKH, rotary), v_BTKH
     )
+    att_BTNH = checkpoint_name(att_BTNH, 'attended')
     o = self.kernel('o', (n, h, d), ('heads', 'head_dim', 'embed'), n * h)
     out_BTD = project(att_BTNH, o, axes=2)
     if c.post_norms:
@@ -260,23 +269,22 @@ def embed(table_VD: Array, config: ModelConfig, tokens_BT: Array) -> Array:
   return x_BTD
 
 
-def attention(
-  q_BTNH: Array,
-  k_BTKH: Array,
-  v_BTKH: Array,
-  mask_BTT: Array,
-  config: ModelConfig,
-) -> Array:
-  """[B, T, N, H]: attention within whole sequences, where the mask allows."""
-  return jax.nn.dot_product_attention(
-    q_BTNH, k_BTKH, v_BTKH, mask=mask_BTT[:, None], scale=config.query_scale
-  )
+# What of a block's insides is stored for the backward pass; the rest is made
+# again. The block's input always is stored.
+_POLICIES = jax.checkpoint_policies
+REMAT = {
+  'off': _POLICIES.everything_saveable,
+  'full': _POLICIES.nothing_saveable,
+  'dots': _POLICIES.dots_with_no_batch_dims_saveable,
+  'attention': _POLICIES.save_only_these_names('attended'),
+}
 
 
-def local_mask(mask_BTT: Array, config: ModelConfig) -> Array:
-  """The part of a causal mask that local layers see."""
-  at_T = jnp.arange(mask_BTT.shape[-1])
-  return mask_BTT & (at_T[:, None] - at_T < config.sliding_window)
+def rematerialised(body: Callable, name: str) -> Callable:
+  """The body of a scan over layers, storing what REMAT says."""
+  if name == 'off':
+    return body
+  return nn.remat(body, prevent_cse=False, policy=REMAT[name])
 
 
 class Transformer(nn.Module):
@@ -288,19 +296,9 @@ class Transformer(nn.Module):
   def __call__(
     self,
     tokens_BT: Array,
-    positions_BT: Array,
-    mask_BTT: Array,
+    segments_BT: Array,
   ) -> Array:
-    """Runs the stack on whole sequences.
-
-    Args:
-      tokens_BT: int32.
-      positions_BT: int32 rotary positions.
-      mask_BTT: True where a query (middle axis) may see a key (last axis).
-
-    Returns:
-      hidden_BTD after the final norm.
-    """
+    """hidden_BTD after the final norm; see hidden_states."""
     c = self.config
     init = nn.initializers.normal(0.02)
     table_VD = self.param(
@@ -316,27 +314,34 @@ class Transformer(nn.Module):
         (c.d_model, c.vocab_size),
         c.param_dtype,
       )
-    masks = {GLOBAL: mask_BTT, LOCAL: local_mask(mask_BTT, c)}
-    tables = rotaries(c, positions_BT)
+    tables = rotaries(c, positions(segments_BT))
+    attends = {
+      kind: attention.make(
+        c.attention,
+        segments_BT,
+        scale=c.query_scale or c.head_dim**-0.5,
+        window=c.sliding_window if kind == LOCAL else 0,
+      )
+      for kind in tables
+    }
     kinds = c.layer_kinds()
 
-    def body(block, x_BTD, is_local, tables, masks):
-      def of_kind(by_kind):
-        if len(set(kinds)) == 1:
-          return by_kind[kinds[0]]
+    def body(block, x_BTD, is_local, tables):
+      if len(set(kinds)) == 1:
+        (table,), (whole,) = tables.values(), attends.values()
+      else:
         pick = lambda a, b: jnp.where(is_local, a, b)
-        return jax.tree.map(pick, by_kind[LOCAL], by_kind[GLOBAL])
-
-      def attend(q_BTNH, k_BTKH, v_BTKH):
-        return attention(q_BTNH, k_BTKH, v_BTKH, of_kind(masks), c), None
-
-      return block(x_BTD, of_kind(tables), attend)
+        table = jax.tree.map(pick, tables[LOCAL], tables[GLOBAL])
+        whole = lambda *qkv: jax.lax.cond(
+          is_local, attends[LOCAL], attends[GLOBAL], *qkv
+        )
+      return block(x_BTD, table, lambda *qkv: (whole(*qkv), None))
 
     stack = nn.scan(
-      nn.remat(body, prevent_cse=False) if c.remat else body,
+      rematerialised(body, c.remat),
       variable_axes={'params': 0},
       split_rngs={'params': True},
-      in_axes=(0, nn.broadcast, nn.broadcast),
+      in_axes=(0, nn.broadcast),
       length=c.num_layers,
       metadata_params={nn.PARTITION_NAME: 'layers'},
     )
@@ -345,7 +350,6 @@ class Transformer(nn.Module):
       embed(table_VD, c, tokens_BT),
       jnp.array([kind == LOCAL for kind in kinds]),
       tables,
-      masks,
     )
     return RMSNorm(c, name='final_norm')(x_BTD)
 
@@ -357,27 +361,28 @@ def unembedding(params: types.Params, config: ModelConfig) -> Array:
   return params['unembedding'].astype(config.dtype)
 
 
-def causal_mask(valid_BT: Array) -> Array:
-  """mask_BTT: a position sees itself and the real tokens that precede it.
-
-  Padding sees itself, so that no softmax is empty.
-  """
-  t = valid_BT.shape[1]
-  causal_TT = jnp.tril(jnp.ones((t, t), bool))
-  return causal_TT & valid_BT[:, None, :] | jnp.eye(t, dtype=bool)
-
-
 def hidden_states(
-  params: types.Params, config: ModelConfig, tokens_BT: Array, valid_BT: Array
+  params: types.Params,
+  config: ModelConfig,
+  tokens_BT: Array,
+  segments_BT: Array,
 ) -> Array:
-  """hidden_BTD of left-padded rows; a position sees itself and the past."""
-  return Transformer(config).apply(
-    {'params': params}, tokens_BT, positions(valid_BT), causal_mask(valid_BT)
-  )
+  """hidden_BTD; a position sees itself and what precedes it in its segment.
+
+  Args:
+    params: the policy's.
+    config: static.
+    tokens_BT: int32.
+    segments_BT: the number of the sequence that a position is of, from 1 up; 0
+      is padding. Sequences of a row lie one after the other, padding anywhere.
+      A bool says where the one sequence of a row is.
+  """
+  return Transformer(config).apply({'params': params}, tokens_BT, segments_BT)
 
 
 def init(key: Array, config: ModelConfig) -> types.Params:
   """Boxed parameters (logical axis names attached); the key is consumed."""
+  # Attention has no parameters: what shapes it wants does not matter here.
+  config = dataclasses.replace(config, attention=attention.PLAIN)
   tokens = jnp.zeros((1, 2), jnp.int32)
-  mask = jnp.ones((1, 2, 2), bool)
-  return Transformer(config).init(key, tokens, tokens, mask)['params']
+  return Transformer(config).init(key, tokens, tokens + 1)['params']

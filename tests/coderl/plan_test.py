@@ -46,7 +46,7 @@ def test_one_device_holds_all_parameters_and_twice_as_much_optimizer():
 
 def test_operations_are_those_of_a_transformer():
   """Forward, by hand: layers, scores, unembedding of responses; times three."""
-  work = plan.make(_small('h200:2', trajectory__weight=0.0, model__remat=False))
+  work = plan.make(_small('h200:2', trajectory__weight=0.0, model__remat='off'))
   m = presets.PRESETS['qwen2.5-coder-0.5b']
   rows, (p, r) = work.rows, work.lengths
   layer = m.d_model * m.head_dim * 2 * (m.num_heads + m.num_kv_heads)

@@ -32,7 +32,13 @@ def folder(tmp_path_factory):
 
 def model_config(path='', preset=''):
   return ml_collections.ConfigDict(
-    dict(path=path, preset=preset, dtype='bfloat16', remat=True)
+    dict(
+      path=path,
+      preset=preset,
+      dtype='bfloat16',
+      remat='full',
+      attention='',
+    )
   )
 
 
@@ -41,7 +47,7 @@ def test_an_opened_policy_lies_on_the_mesh(folder, preset):
   mesh = sharding.make_mesh((-1, 1, 1))
   policy = policies.open_policy(model_config(folder, preset), mesh)
   assert policy.model == dataclasses.replace(
-    presets.PRESETS['tiny'], dtype='bfloat16', remat=True
+    presets.PRESETS['tiny'], dtype='bfloat16', remat='full'
   )
   for leaf in jax.tree.leaves(policy.params):
     assert isinstance(leaf, jax.Array)

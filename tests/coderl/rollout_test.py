@@ -24,13 +24,13 @@ def answer(prompt=(1, 2), tokens=(3,), targets=(), **fields):
   return types.Rollout(prompt, tuple(tokens), logprobs, '', True, **fields)
 
 
-def pack(rollouts, bucket_len=4, max_variables=2, max_value_len=4):
+def padded(rollouts, bucket_len=4, max_variables=2, max_value_len=4):
   layout = rollout.Layout(bucket_len, max_variables, max_value_len)
-  return rollout.pack(rollouts, layout, TOKENIZER)
+  return rollout.padded(rollouts, layout, TOKENIZER)
 
 
 def test_prompts_end_where_responses_begin():
-  batch = pack([answer((5,), (6, 7, 8, 9, 10)), answer((5, 6), (7,))])
+  batch = padded([answer((5,), (6, 7, 8, 9, 10)), answer((5, 6), (7,))])
   np.testing.assert_array_equal(
     batch.tokens_BT,
     [
@@ -44,13 +44,13 @@ def test_prompts_end_where_responses_begin():
 
 
 def test_a_masked_row_carries_no_gradient():
-  batch = pack([answer(), answer(masked=True)])
+  batch = padded([answer(), answer(masked=True)])
   assert batch.mask_BR.any(axis=1).tolist() == [True, False]
 
 
 def test_a_value_is_plain_text_and_its_end():
   mark = TOKENIZER.decode([EOS])
-  batch = pack([answer(targets=('1', mark))], max_value_len=30)
+  batch = padded([answer(targets=('1', mark))], max_value_len=30)
   for value, row, mask in zip(
     ('1', mark), batch.values_BMC[0], batch.values_mask_BMC[0], strict=True
   ):
@@ -62,13 +62,13 @@ def test_a_value_is_plain_text_and_its_end():
 
 
 def test_a_value_cut_short_has_no_end():
-  batch = pack([answer(targets=('1 2 3 4 5 6',))], max_value_len=3)
+  batch = padded([answer(targets=('1 2 3 4 5 6',))], max_value_len=3)
   assert batch.values_mask_BMC[0].tolist() == [[True] * 3, [False] * 3]
   assert EOS not in batch.values_BMC
 
 
 def test_minibatches_hold_whole_groups():
-  batch = pack([answer((g + 1,)) for g in range(6) for _ in range(2)])
+  batch = padded([answer((g + 1,)) for g in range(6) for _ in range(2)])
   parts = rollout.minibatches(batch, 3, 2, np.random.default_rng(0))
   seen = [part.tokens_BT[:, 3].tolist() for part in parts]
   assert all(a == b and c == d for a, b, c, d in seen)

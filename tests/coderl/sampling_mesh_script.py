@@ -34,7 +34,7 @@ def samples(shape, slots):
   with jax.set_mesh(mesh):
     found, steps = sampling.generate(
       params,
-      *sharding.put_batch((prompts, valid, index), mesh),
+      *sharding.put((prompts, valid, index), mesh),
       jax.random.key(0),
       model=model,
       config=sampling.SamplingConfig(3, 9, slots=slots),

@@ -14,13 +14,10 @@ import numpy as np
 import pytest
 
 from coderl import (
-  algorithms,
   draws,
   losses,
   sampling,
   stopping,
-  train_step,
-  types,
 )
 from coderl.models import decoding, transformer
 
@@ -104,33 +101,23 @@ def assert_same(a, b):
 def test_logprobs_are_those_of_the_training_forward(dtype, atol):
   model = dataclasses.replace(CONFIG, dtype=dtype)
   samples = generate(model=model)
-  g, (b, r) = SAMPLING.group_size, samples.tokens_NR.shape
   mask_BR = mask(samples)
-  zeros = np.zeros((b, r), np.float32)
-  batch = types.RolloutBatch(
-    tokens_BT=np.concatenate(
-      [np.repeat(PROMPTS, g, 0), samples.tokens_NR], axis=1
-    ),
-    valid_BT=np.concatenate([np.repeat(VALID, g, 0), mask_BR], axis=1),
-    mask_BR=mask_BR,
-    logprobs_BR=samples.logprobs_NR,
-    advantages_BR=zeros,
-    returns_BR=zeros,
-    values_BR=zeros,
-    ref_logprobs_BR=zeros,
-    queries_BM=np.zeros((b, 1), np.int32),
-    values_BMC=np.zeros((b, 1, 1), np.int32),
-    values_mask_BMC=np.zeros((b, 1, 1), bool),
-  )
-  objective = train_step.Objective(
-    model, algorithms.ALGORITHMS['grpo'], SAMPLING.temperature
-  )
-  scored = jax.jit(
-    lambda policy, batch: train_step.forward(
-      {'policy': policy}, batch, objective
-    )
-  )(PARAMS, batch).logprobs_BR
-  masked = np.where(mask_BR, scored, 0)
+  repeated = lambda a: np.repeat(a, SAMPLING.group_size, 0)
+  tokens_BT = np.concatenate([repeated(PROMPTS), samples.tokens_NR], axis=1)
+  valid_BT = np.concatenate([repeated(VALID), mask_BR], axis=1)
+
+  @jax.jit
+  def score(params):
+    hidden_BTD = transformer.hidden_states(params, model, tokens_BT, valid_BT)
+    return losses.token_logprobs(
+      hidden_BTD[:, PROMPTS.shape[1] - 1 : -1],
+      transformer.unembedding(params, model),
+      samples.tokens_NR,
+      temperature=SAMPLING.temperature,
+      chunk=64,
+    )[0]
+
+  masked = np.where(mask_BR, score(PARAMS), 0)
   np.testing.assert_allclose(samples.logprobs_NR, masked, atol=atol)
 
 

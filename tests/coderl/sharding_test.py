@@ -89,6 +89,6 @@ def test_rows_must_split_over_mesh_and_microbatches():
 def test_a_batch_keeps_its_values():
   mesh = sharding.make_mesh((-1, 1, 1))
   batch = {'a': np.arange(8 * jax.device_count())}
-  put = sharding.put_batch(batch, mesh)
+  put = sharding.put(batch, mesh)
   assert put['a'].sharding.spec == sharding.BATCH
   np.testing.assert_array_equal(put['a'], batch['a'])

@@ -24,8 +24,9 @@ def losses(shape, objective, batch):
     state, layout = train_step.init_state(
       jax.random.key(0), objective, optimizer, mesh
     )
-    step = train_step.compile_step(objective, optimizer, 2, layout, mesh)
-    batch, out = sharding.put_batch(batch, mesh), []
+    step = train_step.compile_step(objective, optimizer, layout, mesh)
+    packed, _ = train_step_test.packed(batch, objective, 2)
+    batch, out = sharding.put(packed, mesh, sharding.MICROBATCHES), []
     for _ in range(3):
       state, metrics = step(state, batch)
       out.append(float(metrics['loss']))

@@ -15,7 +15,15 @@ import numpy as np
 import optax
 import pytest
 
-from coderl import algorithms, losses, sharding, train_step, types
+from coderl import (
+  algorithms,
+  losses,
+  packing,
+  rollout,
+  sharding,
+  train_step,
+  types,
+)
 from coderl.models import transformer
 
 # These programs take long to compile and no time to run.
@@ -44,7 +52,7 @@ GRPO = train_step.Objective(MODEL, algorithms.ALGORITHMS['grpo'])
 SGD = optax.sgd(1.0)  # What the parameters lose is the gradient.
 
 
-def random_batch(rows=8, seed=0):
+def random_batch(rows=12, seed=0):
   """A batch of rows of all lengths, some masked."""
   rng = np.random.default_rng(seed)
   prompt_len = rng.integers(1, P + 1, (rows, 1))
@@ -72,6 +80,12 @@ def random_batch(rows=8, seed=0):
   )
 
 
+def packed(batch, objective, num_microbatches):
+  """What the step is computed on, and its places."""
+  layout = rollout.Layout(1, M, C)
+  return rollout.pack(batch, layout, objective.algorithm, num_microbatches)
+
+
 BATCH = random_batch()
 
 
@@ -83,13 +97,10 @@ def initial(objective):
 
 
 @functools.cache
-def compiled(objective, num_microbatches, optimizer=SGD):
+def compiled(objective, optimizer=SGD):
   return jax.jit(
     functools.partial(
-      train_step.train_step,
-      objective=objective,
-      optimizer=optimizer,
-      num_microbatches=num_microbatches,
+      train_step.train_step, objective=objective, optimizer=optimizer
     )
   )
 
@@ -98,7 +109,8 @@ def step(objective, batch=BATCH, num_microbatches=1, params=None, opt=SGD):
   """(parameters after one step, metrics)."""
   params = initial(objective) if params is None else params
   state = types.TrainState(jnp.int32(0), params, opt.init(params))
-  state, metrics = compiled(objective, num_microbatches, opt)(state, batch)
+  arrays, _ = packed(batch, objective, num_microbatches)
+  state, metrics = compiled(objective, opt)(state, arrays)
   assert state.step == 1
   return state.params, metrics
 
@@ -185,6 +197,9 @@ def test_gradient_is_that_of_the_mean_of_advantage_times_logprob():
     products = BATCH.advantages_BR * jnp.sum(every * taken, axis=-1)
     return -jnp.sum(products * BATCH.mask_BR) / BATCH.mask_BR.sum()
 
+  # The reference knows nothing of packing.
+  arrays, _ = packed(BATCH, objective, 1)
+  assert arrays.segments_BT.max() > 1
   before = initial(objective)['policy']
   after = step(objective)[0]['policy']
   jax.tree.map(
@@ -236,26 +251,15 @@ def test_value_loss_does_not_move_the_policy():
 def test_logits_of_the_whole_batch_are_never_held():
   model = dataclasses.replace(MODEL, vocab_size=50_000)
   objective = dataclasses.replace(GRPO, model=model, chunk_len_tokens=8)
-  rows, t, r = 8, 96, 64
-
-  def shape(*s, dtype=jnp.float32):
-    return jax.ShapeDtypeStruct(s, dtype)
-
-  batch = jax.tree.map(lambda a: shape(*a.shape, dtype=a.dtype), BATCH)
-  batch = batch._replace(
-    tokens_BT=shape(rows, t, dtype=jnp.int32),
-    valid_BT=shape(rows, t, dtype=jnp.bool_),
-    mask_BR=shape(rows, r, dtype=jnp.bool_),
+  rows, sizes = 12, {'T': 96, 'R': 64, 'M': M, 'C': C}
+  arrays, _ = packed(BATCH, objective, 1)
+  batch = types.PackedBatch(
     **{
-      f'{name}_BR': shape(rows, r)
-      for name in (
-        'logprobs',
-        'advantages',
-        'returns',
-        'values',
-        'ref_logprobs',
+      name: jax.ShapeDtypeStruct(
+        (1, rows, *(sizes[axis] for axis in name.rpartition('_B')[2])), a.dtype
       )
-    },
+      for name, a in arrays._asdict().items()
+    }
   )
   state = jax.eval_shape(
     lambda key: types.TrainState(
@@ -266,17 +270,18 @@ def test_logits_of_the_whole_batch_are_never_held():
     jax.random.key(0),
   )
   temporary = (
-    compiled(objective, 1).lower(state, batch).compile().memory_analysis()
+    compiled(objective).lower(state, batch).compile().memory_analysis()
   ).temp_size_in_bytes
-  assert temporary < rows * r * model.vocab_size * 4
+  assert temporary < rows * sizes['R'] * model.vocab_size * 4
 
 
 def test_state_is_donated_and_laid_out_as_before():
   mesh = sharding.make_mesh((-1, 1, 1))
   with jax.set_mesh(mesh):
     state, layout = train_step.init_state(jax.random.key(0), GRPO, SGD, mesh)
-    run = train_step.compile_step(GRPO, SGD, 1, layout, mesh)
-    after, _ = run(state, sharding.put_batch(BATCH, mesh))
+    run = train_step.compile_step(GRPO, SGD, layout, mesh)
+    arrays, _ = packed(BATCH, GRPO, 1)
+    after, _ = run(state, sharding.put(arrays, mesh, sharding.MICROBATCHES))
   assert all(a.is_deleted() for a in jax.tree.leaves(state))
   as_before = jax.tree.map(
     lambda a, s: a.sharding.is_equivalent_to(s, a.ndim), after, layout
@@ -286,12 +291,12 @@ def test_state_is_donated_and_laid_out_as_before():
 
 
 def test_scores_of_the_policy_itself_give_a_ratio_of_one():
+  arrays, places = packed(BATCH, FULL, 2)
   scored, values = jax.jit(
-    lambda batch: train_step.score(
-      initial(FULL), batch, objective=FULL, num_microbatches=2
-    )
-  )(BATCH)
+    lambda batch: train_step.score(initial(FULL), batch, objective=FULL)
+  )(arrays)
   assert not np.any(values)  # The value head is zero at the start.
-  _, metrics = step(FULL, BATCH._replace(logprobs_BR=np.asarray(scored)))
+  logprobs_BR = packing.unpack(scored, places, BATCH.mask_BR.shape)
+  _, metrics = step(FULL, BATCH._replace(logprobs_BR=logprobs_BR))
   assert metrics['ratio_deviation'] < 1e-6
   assert step(FULL)[1]['ratio_deviation'] > 1e-3

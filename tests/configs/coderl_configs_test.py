@@ -86,7 +86,7 @@ def test_gemma_is_evaluated_as_it_was_measured():
   assert config.sampling.max_len_tokens == 96
   assert config.eval.questions == ('pass@1',)
   assert config.eval.problems >= 48
-  assert config.model.dtype == 'float32' and not config.model.remat
+  assert config.model.dtype == 'float32' and config.model.remat == 'off'
   limits = config.sandbox.limits
   assert limits.cpu_s == limits.wall_s == 5
 

@@ -41,7 +41,9 @@ def mesh():
 def policy(mesh, tmp_path_factory):
   cache = tmp_path_factory.mktemp('cache')
   config = ml_collections.ConfigDict(
-    dict(preset='gemma3-270m', path='', dtype='float32', remat=False)
+    dict(
+      preset='gemma3-270m', path='', dtype='float32', remat='off', attention=''
+    )
   )
   with pytest.MonkeyPatch.context() as patch:
     patch.setenv('XDG_CACHE_HOME', str(cache))

@@ -149,7 +149,7 @@ PUBLISHED = {
 def shape_of(config):
   """The config with its numerics, which no config.json tells, at defaults."""
   return dataclasses.replace(
-    config, remat=False, dtype='float32', param_dtype='float32'
+    config, remat='off', dtype='float32', param_dtype='float32'
   )
 
 

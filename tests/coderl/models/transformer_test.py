@@ -139,18 +139,29 @@ def test_positions_of_padding_do_not_count():
 
 @both_configs
 def test_rotation_is_relative(config):
-  tokens, params = row(6), random_params(config)
-  mask = np.tri(6, dtype=bool)[None]
+  rng = np.random.default_rng(0)
+  q, k = rng.normal(size=(2, 1, 6, 2, 8)).astype(np.float32)
 
   @jax.jit
-  def at(positions):
-    return transformer.Transformer(config).apply(
-      {'params': params}, tokens, positions[None], mask
-    )
+  def scores(positions):
+    kind = config.layer_kinds()[0]
+    table = transformer.rotaries(config, positions[None])[kind]
+    rotated = (transformer.rotate(x, table) for x in (q, k))
+    return jnp.einsum('btnh,bsnh->bnts', *rotated)
 
-  close(at(np.arange(6)), at(11 + np.arange(6)))
-  scrambled = at(np.array([0, 2, 1, 3, 4, 5]))
-  assert np.abs(scrambled - at(np.arange(6))).max() > 1e-3
+  close(scores(np.arange(6)), scores(11 + np.arange(6)))
+  scrambled = scores(np.array([0, 2, 1, 3, 4, 5]))
+  assert np.abs(scrambled - scores(np.arange(6))).max() > 1e-3
+
+
+@both_configs
+def test_sequences_of_a_row_do_not_see_one_another(config):
+  params, alone = random_params(config), [row(5, seed=1), row(7, seed=2)]
+  packed = np.concatenate([*alone, np.zeros((1, 3), np.int32)], axis=1)
+  segments = np.repeat([1, 2, 0], [5, 7, 3])[None]
+  hidden = forward(params, config, packed, segments)
+  close(hidden[:, :5], all_hidden(alone[0], params, config))
+  close(hidden[:, 5:12], all_hidden(alone[1], params, config))
 
 
 # Over 1000 tokens, the four turn 159.2, 15.92, 1.592 and 0.1592 times; the
@@ -225,7 +236,8 @@ def test_scanned_layers_equal_blocks_in_turn(config):
   close(all_hidden(tokens, params, config), in_turn(params))
 
 
-def test_remat_changes_no_value_and_no_gradient():
+@pytest.mark.parametrize('name', [n for n in transformer.REMAT if n != 'off'])
+def test_remat_changes_no_value_and_no_gradient(name):
   tokens, params = row(6), random_params(GEMMA)
 
   def loss(params, config):
@@ -233,7 +245,7 @@ def test_remat_changes_no_value_and_no_gradient():
 
   gradient = jax.jit(jax.value_and_grad(loss), static_argnums=1)
   plain = gradient(params, GEMMA)
-  remat = gradient(params, dataclasses.replace(GEMMA, remat=True))
+  remat = gradient(params, dataclasses.replace(GEMMA, remat=name))
   jax.tree.map(close, plain, remat)
 
 
