@@ -15,7 +15,7 @@ import time
 
 import numpy as np
 
-from coderl import algorithms, packing, rollout, types
+from coderl import algorithms, engine, packing, rollout, types
 from configs import coderl_train
 
 _SPREAD = 1.0  # Standard deviation of a length's logarithm.
@@ -49,7 +49,7 @@ def batch_of(prompts: np.ndarray, responses: np.ndarray, c: int):
     valid_BT.astype(np.int32),
     valid_BT,
     mask_BR,
-    *[zeros_BR] * 5,
+    *[zeros_BR] * 6,
     queries_BM=np.zeros((rows, 1), np.int32),
     values_BMC=np.zeros((rows, 1, c), np.int32),
     values_mask_BMC=np.zeros((rows, 1, c), bool),
@@ -65,7 +65,7 @@ def measure(seed: int) -> dict[str, float]:
   rng = np.random.default_rng(seed)
   prompts, responses = lengths(t.prompts_per_step * group, group, longest, rng)
   batch = batch_of(prompts, responses, layout.max_value_len)
-  up = lambda n: rollout.bucket(n, layout.bucket_len)
+  up = lambda n: engine.bucket(n, layout.bucket_len)
   before, after, seconds = [], [], []
   for part in rollout.minibatches(batch, t.minibatches, group, rng):
     used = int(part.valid_BT.sum())

@@ -102,6 +102,7 @@ def padded(
     returns_BR=zeros_BR,
     values_BR=zeros_BR,
     ref_logprobs_BR=zeros_BR,
+    drawn_logprobs_BR=samples.logprobs_NR,
     queries_BM=np.zeros((work.rows, 0), np.int32),
     values_BMC=np.zeros((work.rows, 0, 1), np.int32),
     values_mask_BMC=np.zeros((work.rows, 0, 1), bool),

@@ -19,7 +19,7 @@ import time
 import jax
 import numpy as np
 
-from coderl import policies, prompts, rollout, sampling, tokenization
+from coderl import engine, policies, prompts, sampling, tokenization
 from coderl.data import embedded
 from coderl.models import hf
 
@@ -48,7 +48,7 @@ def main(argv: Sequence[str]) -> None:
   problems = [*embedded.problems('train', 0)][:_PROBLEMS]
   texts = [prompts.generation(problem, 'compact') for problem in problems]
   rows = [tokenizer.encode_chat(text)[0] for text in texts]
-  arrays = rollout.pad_left(rows, max(map(len, rows)))
+  arrays = engine.pad_left(rows, max(map(len, rows)))
   index = np.arange(len(rows), dtype=np.int32)
 
   def run(slots: int, seed: int) -> sampling.Samples:

@@ -39,6 +39,8 @@ class Algorithm:
   dynamic_sampling: groups that are not advantages.informative_groups are
     dropped and sampled anew.
   overlong_buffer_len_tokens: of advantages.overlong_penalty; 0 for none.
+  importance_cap: of losses.importance, for tokens that another distribution
+    drew than the policy at the start of the update; 0 where none did.
   gae: (rewards_BR, values_BR, mask_BR) -> (advantages_BR, returns_BR).
   value_loss: (values_BR, old_values_BR, returns_BR) -> loss_BR.
   value_weight: of the value loss.
@@ -51,6 +53,7 @@ class Algorithm:
   kl_weight: float = 0.0
   dynamic_sampling: bool = False
   overlong_buffer_len_tokens: int = 0
+  importance_cap: float = 0.0
   gae: Callable[[Array, Array, Array], tuple[Array, Array]] = _gae
   value_loss: Callable[[Array, Array, Array], Array] = _value_loss
   value_weight: float = 0.5
@@ -105,6 +108,7 @@ _SETTINGS = {
   'value_weight': ('value_weight', None),
   'dynamic_sampling': ('dynamic_sampling', None),
   'overlong_buffer_len_tokens': ('overlong_buffer_len_tokens', None),
+  'importance_cap': ('importance_cap', None),
 }
 
 
@@ -121,7 +125,8 @@ def make(name: str, **settings: Any) -> Algorithm:
       losses.KL_ESTIMATORS; max_len_tokens, the longest response sampled, of
       losses.sequence_mean_token_sum_norm; gamma and lam of advantages.gae;
       value_clip of losses.value_loss; and kl_weight, value_weight,
-      dynamic_sampling, overlong_buffer_len_tokens as in Algorithm.
+      dynamic_sampling, overlong_buffer_len_tokens, importance_cap as in
+      Algorithm.
 
   Raises:
     UserError: an unknown algorithm, setting, aggregation or estimator.

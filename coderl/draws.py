@@ -92,8 +92,8 @@ def token(
   top_k: int,
   top_p: float,
   min_p: float,
-) -> tuple[Array, Array]:
-  """One token a row and its log-probability; the keys are consumed.
+) -> tuple[Array, Array, Array]:
+  """One token a row and its log-probabilities; the keys are consumed.
 
   Args:
     keys_B: one a row.
@@ -102,12 +102,14 @@ def token(
     top_k, top_p, min_p: of `filter_logits`.
 
   Returns:
-    token_B, int32, and logprob_B, float32: of the temperature-scaled
-    distribution before the filters.
+    token_B, int32; logprob_B, float32, of the temperature-scaled distribution
+    before the filters; and drawn_B, float32, of that after them, which the
+    token was drawn from. Of the most likely token both are logprob_B.
   """
   scaled_BV = logits_BV / (temperature or 1.0)
   most_B1 = jnp.max(scaled_BV, axis=-1, keepdims=True)
   weights_BV = jnp.exp(scaled_BV - most_B1)
+  kept_BV = weights_BV
   if temperature == 0:
     token_B = jnp.argmax(scaled_BV, axis=-1)
   else:
@@ -115,6 +117,8 @@ def token(
     kept_BV = jnp.where(kept_BV == -jnp.inf, 0, weights_BV)
     token_B = categorical(keys_B, kept_BV)
   picked_B1 = jnp.take_along_axis(scaled_BV, token_B[:, None], axis=-1)
-  normaliser_B1 = jnp.log(jnp.sum(weights_BV, axis=-1, keepdims=True))
-  logprob_B = (picked_B1 - most_B1 - normaliser_B1)[:, 0]
-  return token_B.astype(jnp.int32), logprob_B
+  logprob_B, drawn_B = (
+    (picked_B1 - most_B1)[:, 0] - jnp.log(jnp.sum(odds_BV, axis=-1))
+    for odds_BV in (weights_BV, kept_BV)
+  )
+  return token_B.astype(jnp.int32), logprob_B, drawn_B

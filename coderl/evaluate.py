@@ -26,7 +26,9 @@ from coderl import (
   alignment,
   answers,
   checkpoint,
+  engine,
   experiment,
+  pipeline,
   policies,
   report,
   rewards,
@@ -151,11 +153,11 @@ def reference_runs(
 
 
 def answer(
+  source: engine.Engine,
   policy: policies.Policy,
   prompts: Sequence[types.Prompt],
-  box: interface.Runner,
+  judge: pipeline.Judge,
   config: ml_collections.ConfigDict,
-  mesh: jax.sharding.Mesh,
 ) -> list[types.Rollout]:
   """One greedy, scored rollout a prompt, in the prompts' order."""
   size = config.eval.batch_size
@@ -167,21 +169,18 @@ def answer(
   )
   # Neighbours in length share a batch, so that little of it is padding.
   order = sorted(range(len(prompts)), key=lambda i: len(prompts[i].tokens))
-  answered = {}
+  batches = []
   for start in range(0, len(order), size):
     part = order[start : start + size]
     asked = [prompts[i] for i in part]
     asked += asked[-1:] * (size - len(asked))
-    rollouts = rollout.sample(
-      policy,
-      asked,
-      jax.random.key(0),  # Greedy: never used.
-      config=greedy,
-      bucket_len=config.data.bucket_len_tokens,
-      mesh=mesh,
-    )
-    answered |= zip(part, rollouts, strict=False)
-  return rewards.score([answered[i] for i in range(len(prompts))], box)
+    key = jax.random.key(0)  # Greedy: never used.
+    pending = pipeline.begin(source, policy, asked, key, greedy, judge)
+    batches.append((part, pending))
+  answered = {}
+  for part, pending in batches:
+    answered |= zip(part, pending.scored(), strict=False)
+  return [answered[i] for i in range(len(prompts))]
 
 
 def scores(
@@ -227,15 +226,15 @@ def summary(values: Sequence[float]) -> dict[str, float]:
 
 
 def evaluate(
+  source: engine.Engine,
   policy: policies.Policy,
   suite: Suite,
-  box: interface.Runner,
+  judge: pipeline.Judge,
   config: ml_collections.ConfigDict,
-  mesh: jax.sharding.Mesh,
 ) -> dict[str, list[types.Rollout]]:
   """Scored greedy rollouts of every question of the suite."""
   return {
-    name: answer(policy, asked, box, config, mesh)
+    name: answer(source, policy, asked, judge, config)
     for name, asked in suite.items()
     if asked
   }
@@ -283,7 +282,8 @@ def report_on(config: ml_collections.ConfigDict, folder: pathlib.Path) -> None:
     jax.set_mesh(mesh),
   ):
     suite = make_suite(held_out_problems(config), policy.tokenizer, box, config)
-    answered = evaluate(policy, suite, box, config, mesh)
+    source = engine.BuiltIn(config.data.bucket_len_tokens, mesh)
+    answered = evaluate(source, policy, suite, pipeline.Judge(box), config)
   found = {name: summary(s) for name, s in scores(answered).items()}
   results = {'evaluations': {'policy': found}}
   if PASS in answered:

@@ -16,7 +16,11 @@ import optax
 from coderl import (
   algorithms,
   alignment,
+  engine,
+  hosts,
+  pipeline,
   policies,
+  remote_engine,
   rewards,
   rollout,
   sharding,
@@ -26,7 +30,7 @@ from coderl import (
 from coderl import replay as replay_lib
 from coderl.data import tasks
 from coderl.execution import client, interface, remote, sandbox
-from coderl.models import decoding, transformer
+from coderl.models import decoding, lora, transformer
 from commons import errors
 
 # Of an evaluation to its problems; see evaluate.
@@ -38,7 +42,9 @@ _AT_LEAST = {
   'train.prompts_per_step': 1,
   'train.minibatches': 1,
   'train.microbatches': 1,
+  'train.staleness': 0,
   'sampling.group_size': 1,
+  'lora.rank': 0,
   'algorithm.oversampling': 1,
   'trajectory.max_value_tokens': 1,
   'data.bucket_len_tokens': 1,
@@ -59,7 +65,8 @@ class Progress:
 
   step: training steps done. position: code prompts consumed. tokens:
   response tokens trained on. replay: alignment tasks.
-  before: scores of the start, by evaluation.
+  before: scores of the start, by evaluation. pending: of rollouts that were
+  sampled ahead (pipeline.Pending.state), by 'code' and 'align'.
   history: metrics of every step. samples: rollouts shown in the report.
   shapes: what was compiled for, by function: [U, P] of the prompts sampled
   from, [B, P, R] of the batches trained on. seconds: spent in steps.
@@ -72,6 +79,7 @@ class Progress:
   before: dict[str, list[float]] = dataclasses.field(default_factory=dict)
   history: list[dict[str, float]] = dataclasses.field(default_factory=list)
   samples: list[dict] = dataclasses.field(default_factory=list)
+  pending: dict = dataclasses.field(default_factory=dict)
   shapes: dict[str, list[list[int]]] = dataclasses.field(default_factory=dict)
   seconds: float = 0.0
 
@@ -112,14 +120,20 @@ class Experiment:
   start: policies.Policy
   prompts: Sequence[types.Prompt]
   problems: dict[str, types.Problem]
-  box: interface.Runner
+  engine: engine.Engine
+  box: interface.Runner  # Of all processes together.
+  judge: pipeline.Judge
   mesh: jax.sharding.Mesh
   objective: train_step.Objective
   optimizer: optax.GradientTransformation
   layout: rollout.Layout
 
   def policy(self, state: types.TrainState) -> policies.Policy:
-    return dataclasses.replace(self.start, params=state.params['policy'])
+    """What is sampled from: the weights, adapters merged into them."""
+    params = state.params['policy']
+    if 'lora' in state.params:
+      params = lora.merged(params, state.params['lora'], self.objective.model)
+    return dataclasses.replace(self.start, params=params)
 
 
 def open_sandbox(
@@ -141,6 +155,22 @@ def open_sandbox(
   )
 
 
+def samples_off_policy(config: ml_collections.ConfigDict) -> bool:
+  """Whether another distribution draws than the policy that is updated."""
+  s = config.sampling
+  filtered = s.top_k > 0 or s.top_p < 1 or s.min_p > 0
+  return bool(filtered or config.engine.url or config.train.staleness)
+
+
+def make_engine(
+  config: ml_collections.ConfigDict, mesh: jax.sharding.Mesh
+) -> engine.Engine:
+  """The config's engine: a server at its `url`, or the sampler here."""
+  if config.engine.url:
+    return remote_engine.Remote(config.engine)
+  return engine.BuiltIn(config.data.bucket_len_tokens, mesh)
+
+
 def make_objective(
   config: ml_collections.ConfigDict, model: transformer.ModelConfig
 ) -> train_step.Objective:
@@ -148,6 +178,21 @@ def make_objective(
   settings = config.algorithm.to_dict()
   name = settings.pop('name')
   settings.pop('oversampling')
+  if not samples_off_policy(config):
+    settings['importance_cap'] = 0.0
+  adapters = config.lora
+  if adapters.rank:
+    for target in adapters.targets:
+      if target not in transformer.WEIGHTS:
+        raise errors.unknown(
+          'target of lora.targets', target, transformer.WEIGHTS
+        )
+    model = dataclasses.replace(
+      model,
+      lora=transformer.Lora(
+        adapters.rank, adapters.alpha, tuple(adapters.targets)
+      ),
+    )
   return train_step.Objective(
     model=model,
     algorithm=algorithms.make(
@@ -204,6 +249,15 @@ def check_values(config: ml_collections.ConfigDict) -> None:
   if config.sampling.temperature <= 0:
     raise errors.UserError(
       f'sampling.temperature={config.sampling.temperature}: must be above 0'
+    )
+  if config.train.staleness > 1:
+    raise errors.UserError(
+      f'train.staleness={config.train.staleness}: must be 0 or 1'
+    )
+  if config.algorithm.importance_cap <= 0:
+    raise errors.UserError(
+      f'algorithm.importance_cap={config.algorithm.importance_cap}: must be'
+      ' above 0'
     )
   buffer = config.algorithm.overlong_buffer_len_tokens or 0
   if buffer > config.sampling.max_len_tokens:
@@ -264,7 +318,9 @@ def make(
     start=policy,
     prompts=prompts,
     problems={problem.id: problem for problem in problems},
-    box=box,
+    engine=make_engine(config, mesh),
+    box=hosts.Runner(box),
+    judge=pipeline.Judge(box, config.alignment.reward),
     mesh=mesh,
     objective=make_objective(config, policy.model),
     optimizer=make_optimizer(config),

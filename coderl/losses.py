@@ -87,6 +87,27 @@ def clipped_surrogate(
   return jnp.where(advantages_BR < 0, bounded_BR, loss_BR)
 
 
+def importance(
+  logprobs_BR: Array, drawn_logprobs_BR: Array, cap: float
+) -> Array:
+  """Truncated importance weights: min(pi_old / mu, cap), without gradient.
+
+  For tokens that mu drew and not the policy at the start of the update: an
+  engine with its own numerics, weights of a step before, or top-p. Truncation
+  bounds the variance (Ionides, 2008; for rollout engines, Yao et al., 2025).
+
+  Args:
+    logprobs_BR: float, under the policy at the start of the update.
+    drawn_logprobs_BR: float, under mu.
+    cap: above 0.
+
+  Returns:
+    weights_BR, to multiply the weights of the policy's terms.
+  """
+  _check_BR(logprobs_BR, drawn_logprobs_BR)
+  return jnp.minimum(_ratio(logprobs_BR - drawn_logprobs_BR), cap)
+
+
 # Aggregations: types.Aggregation once their settings are bound.
 
 

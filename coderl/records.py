@@ -8,7 +8,7 @@ import pathlib
 
 import numpy as np
 
-from coderl import alignment, prompts, types
+from coderl import algorithms, alignment, prompts, types
 from coderl.execution import interface
 
 
@@ -37,6 +37,19 @@ def rollout_metrics(
       for name in rows[0].scores:
         found[f'{kind}/{name}'] = mean(r.scores[name] for r in rows)
   return found
+
+
+def importance_metrics(
+  batch: types.RolloutBatch, algorithm: algorithms.Algorithm
+) -> dict[str, float]:
+  """How far the policy was from what drew the batch, over its tokens."""
+  ratio = np.exp((batch.logprobs_BR - batch.drawn_logprobs_BR)[batch.mask_BR])
+  if not ratio.size:
+    return {'importance': 1.0, 'importance_truncated': 0.0}
+  return {
+    'importance': float(np.mean(ratio)),
+    'importance_truncated': float(np.mean(ratio > algorithm.importance_cap)),
+  }
 
 
 def samples(

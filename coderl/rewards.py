@@ -11,11 +11,14 @@ object of the program's own takes part in its judgement; and an empty answer
 object earns nothing.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 import dataclasses
 
 from coderl import alignment, answers, prompts, types
 from coderl.execution import interface, tracing
+
+# A problem and the source of a program.
+Item = tuple[types.Problem, str]
 
 _WIDEST = 64  # Times as long as another text of an equal value, about.
 
@@ -63,13 +66,29 @@ def score(
     raise ValueError(
       f'alignment reward {alignment_reward!r} is not one of {sorted(REWARDS)}'
     )
-  items = [_item(rollout) for rollout in rollouts]
-  judged = iter(judge([item for item in items if item is not None], box))
+  items = [i for i in map(item, rollouts) if i is not None]
+  judged = dict(zip(items, judge(items, box), strict=True))
+  return score_judged(rollouts, judged, alignment_reward)
+
+
+def score_judged(
+  rollouts: Sequence[types.Rollout],
+  judged: Mapping[Item, tuple[interface.Execution, ...]],
+  alignment_reward: str,
+) -> list[types.Rollout]:
+  """As `score`, where `judge` has been; see there.
+
+  Args:
+    rollouts: sampled responses.
+    judged: executions of each `item` of theirs.
+    alignment_reward: one of REWARDS.
+  """
   scored = []
-  for rollout, item in zip(rollouts, items, strict=True):
+  for rollout in rollouts:
     if rollout.prompt.kind == types.GENERATE:
-      executions = () if item is None else next(judged)
-      scored.append(_score_program(rollout, executions, item is not None))
+      program = item(rollout)
+      executions = judged[program] if program is not None else ()
+      scored.append(_score_program(rollout, executions, program is not None))
     elif rollout.prompt.kind == types.ALIGN:
       scored.append(_score_alignment(rollout, REWARDS[alignment_reward]))
     else:
@@ -78,7 +97,7 @@ def score(
 
 
 def judge(
-  items: Sequence[tuple[types.Problem, str]], box: interface.Runner
+  items: Sequence[Item], box: interface.Runner
 ) -> list[tuple[interface.Execution, ...]]:
   """Runs programs on their problems' tests and gives the verdicts.
 
@@ -152,7 +171,8 @@ def _program(
   )
 
 
-def _item(rollout: types.Rollout) -> tuple[types.Problem, str] | None:
+def item(rollout: types.Rollout) -> Item | None:
+  """The program that a rollout is, with its problem; None where it is none."""
   if rollout.prompt.kind != types.GENERATE:
     return None
   source = prompts.read(rollout.prompt, rollout.text)

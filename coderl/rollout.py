@@ -1,27 +1,22 @@
 """Prompts to rollouts to optimisation batches, on the host.
 
-In order: `generation_prompts` asks problems, `sample` runs the policy (device
-to host), rewards.score judges, `padded` lays rollouts out as arrays,
-`with_advantages` adds what the algorithm learns from, `minibatches` splits them
-and `pack` makes of each what an update is computed on.
+In order: `generation_prompts` asks problems, pipeline.py samples and scores,
+`padded` lays rollouts out as arrays, `with_advantages` adds what the algorithm
+learns from, `minibatches` splits them and `pack` makes of each what an update
+is computed on.
 """
 
 from collections.abc import Sequence
 import dataclasses
-import functools
 
-import jax
 import numpy as np
 
 from coderl import (
   advantages,
   algorithms,
+  engine,
   losses,
   packing,
-  policies,
-  sampling,
-  sharding,
-  stopping,
   tokenization,
   types,
 )
@@ -42,11 +37,6 @@ class Layout:
   max_value_len: int
 
 
-def bucket(length: int, multiple: int) -> int:
-  """`length` rounded up to a multiple."""
-  return -(-length // multiple) * multiple
-
-
 def generation_prompts(
   problems: Sequence[types.Problem],
   tokenizer: tokenization.Tokenizer,
@@ -65,114 +55,6 @@ def generation_prompts(
   return found
 
 
-def pad_left(rows: Sequence[Sequence[int]], length: int):
-  """(tokens [N, length] int32, valid [N, length] bool)."""
-  tokens = np.zeros((len(rows), length), np.int32)
-  valid = np.zeros((len(rows), length), bool)
-  for i, row in enumerate(rows):
-    tokens[i, length - len(row) :] = row
-    valid[i, length - len(row) :] = True
-  return tokens, valid
-
-
-@functools.lru_cache(maxsize=8)
-def stop_table(
-  tokenizer: tokenization.Tokenizer, vocab_size: int, stops: tuple[str, ...]
-) -> np.ndarray | None:
-  """The automaton of stop strings over the model's tokens; None without."""
-  if not stops:
-    return None
-  # The two may differ by padding, either way.
-  token_bytes = tokenizer.token_bytes()[:vocab_size]
-  unused = (b'',) * (vocab_size - len(token_bytes))
-  return stopping.table((*token_bytes, *unused), stops)
-
-
-def sample_shape(
-  prompts: Sequence[types.Prompt], bucket_len: int, mesh: jax.sharding.Mesh
-) -> tuple[int, int]:
-  """(U, P), the shape that these prompts are sampled in; a compilation each.
-
-  A run has max_prompt_len / bucket_len of P, and for each number of prompts
-  one U: that number rounded up, by a quarter at most, to one of four an octave.
-  """
-  parts = sharding.parts(mesh, sharding.BATCH[0])
-  each = -(-len(prompts) // parts)
-  each = bucket(each, 2 ** max(each.bit_length() - 3, 0))
-  longest = max(len(prompt.tokens) for prompt in prompts)
-  return parts * each, bucket(longest, bucket_len)
-
-
-def sample(
-  policy: policies.Policy,
-  prompts: Sequence[types.Prompt],
-  key: types.Array,
-  *,
-  config: sampling.SamplingConfig,
-  bucket_len: int,
-  mesh: jax.sharding.Mesh,
-) -> list[types.Rollout]:
-  """G rollouts to each prompt, group by group in the prompts' order.
-
-  Compiles once for every `sample_shape`.
-
-  Args:
-    policy: what is sampled from.
-    prompts: of any kind, all with the same stops; at least one.
-    key: consumed.
-    config: how to sample.
-    bucket_len: prompts are padded to a multiple of it.
-    mesh: prompts are dealt out over its data and fsdp axes.
-  """
-  stops = prompts[0].stops
-  if any(prompt.stops != stops for prompt in prompts):
-    raise ValueError('prompts of one call want the same stops')
-  parts = sharding.parts(mesh, sharding.BATCH[0])
-  count, length = sample_shape(prompts, bucket_len, mesh)
-  place = [
-    i % parts * (count // parts) + i // parts for i in range(len(prompts))
-  ]
-  rows: list[Sequence[int]] = [()] * count
-  index_U = np.full(count, -1, np.int32)
-  for i, at in enumerate(place):
-    rows[at], index_U[at] = prompts[i].tokens, i
-  arrays = pad_left(rows, length)
-  samples, _ = sampling.generate(
-    policy.params,
-    *sharding.put((*arrays, index_U), mesh),
-    key,
-    stop_table(policy.tokenizer, policy.model.vocab_size, stops),
-    model=policy.model,
-    config=config,
-    stop_ids=policy.tokenizer.stop_ids,
-  )
-  samples = jax.device_get(samples)
-  size = config.group_size
-  return [
-    _rollout(policy.tokenizer, prompts[i], samples, at * size + g)
-    for i, at in enumerate(place)
-    for g in range(size)
-  ]
-
-
-def _rollout(
-  tokenizer: tokenization.Tokenizer,
-  prompt: types.Prompt,
-  samples: sampling.Samples,
-  row: int,
-) -> types.Rollout:
-  length = samples.len_N[row]
-  tokens = tuple(samples.tokens_NR[row, :length].tolist())
-  ended = tokens[-1] in tokenizer.stop_ids
-  return types.Rollout(
-    prompt=prompt,
-    tokens=tokens,
-    logprobs=tuple(samples.logprobs_NR[row, :length].tolist()),
-    text=tokenizer.decode(tokens[:-1] if ended else tokens),
-    finished=bool(samples.finished_N[row]),
-  )
-
-
 def padded(
   rollouts: Sequence[types.Rollout],
   layout: Layout,
@@ -183,20 +65,22 @@ def padded(
   A masked rollout's mask is all False: it carries no gradient.
   """
   longest = max(len(r.prompt.tokens) for r in rollouts)
-  p = bucket(longest, layout.bucket_len)
-  r = bucket(max(len(x.tokens) for x in rollouts), layout.bucket_len)
+  p = engine.bucket(longest, layout.bucket_len)
+  r = engine.bucket(max(len(x.tokens) for x in rollouts), layout.bucket_len)
   b, m, c = len(rollouts), layout.max_variables, layout.max_value_len
-  prompt_BP, prompt_valid_BP = pad_left([x.prompt.tokens for x in rollouts], p)
+  prompt_BP, prompt_valid_BP = engine.pad_left(
+    [x.prompt.tokens for x in rollouts], p
+  )
   response_BR = np.zeros((b, r), np.int32)
   valid_BR = np.zeros((b, r), bool)
-  logprobs_BR = np.zeros((b, r), np.float32)
+  logprobs_BR, drawn_BR = np.zeros((2, b, r), np.float32)
   queries_BM = np.zeros((b, m), np.int32)
   values_BMC = np.zeros((b, m, c), np.int32)
   values_mask_BMC = np.zeros((b, m, c), bool)
   for i, x in enumerate(rollouts):
     n = len(x.tokens)
     response_BR[i, :n], valid_BR[i, :n] = x.tokens, True
-    logprobs_BR[i, :n] = x.logprobs
+    logprobs_BR[i, :n], drawn_BR[i, :n] = x.logprobs, x.drawn_logprobs
     shift = p - len(x.prompt.tokens)
     pairs = zip(x.prompt.targets, x.prompt.queries, strict=True)
     for j, (target, query) in enumerate(pairs):
@@ -216,6 +100,7 @@ def padded(
     returns_BR=zeros_BR,
     values_BR=zeros_BR,
     ref_logprobs_BR=zeros_BR,
+    drawn_logprobs_BR=drawn_BR,
     queries_BM=queries_BM,
     values_BMC=values_BMC,
     values_mask_BMC=values_mask_BMC,
@@ -275,10 +160,21 @@ def informative(
 def token_weights(
   batch: types.RolloutBatch, algorithm: algorithms.Algorithm
 ) -> packing.Weights:
-  """Weights of every term, from the masks of the whole batch."""
+  """Weights of every term, from the masks of the whole batch.
+
+  With `importance_cap`, the policy's are corrected for tokens that another
+  distribution drew: by the ratio of the two, truncated (TIS).
+  """
   mean = lambda mask: np.asarray(losses.token_mean(mask), np.float32)
+  policy_BR = np.asarray(algorithm.aggregation(batch.mask_BR), np.float32)
+  if algorithm.importance_cap:
+    policy_BR = policy_BR * np.asarray(
+      losses.importance(
+        batch.logprobs_BR, batch.drawn_logprobs_BR, algorithm.importance_cap
+      )
+    )
   return packing.Weights(
-    np.asarray(algorithm.aggregation(batch.mask_BR), np.float32),
+    policy_BR,
     mean(batch.mask_BR),
     mean(batch.values_mask_BMC),
   )

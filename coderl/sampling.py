@@ -5,9 +5,13 @@ one of B slots, take it over when the row before them ends, and start from a
 copy of the prompt's keys and values: a row that ends early holds up nobody. On
 a mesh, each shard of rows has slots and a queue of its own.
 
-The reported log-probabilities are those of the temperature-scaled distribution
-*before* top-k, top-p and min-p, which is what the training forward computes, so
-the importance ratio at the sampling policy is one.
+Two log-probabilities are reported of a token: of the temperature-scaled
+distribution *before* top-k, top-p and min-p, which is what the training forward
+computes, so that the importance ratio at the sampling policy is one; and of the
+distribution after them, which the token was drawn from.
+
+`generate` samples to the end in one program. `start` and `advance` do the same
+in turns, between which the host takes the rows that have ended.
 """
 
 from collections.abc import Sequence
@@ -57,13 +61,15 @@ class Samples(NamedTuple):
   """Responses, row n of prompt n // G.
 
   tokens_NR: int32, padded with 0 after the token that ends the response.
-  logprobs_NR: float32, 0 on padding.
+  logprobs_NR: float32, 0 on padding; before the filters.
+  drawn_logprobs_NR: float32, 0 on padding; after them.
   len_N: int32, tokens of the response, the one that ends it included.
   finished_N: bool, it ended by a stop token or string within the limit.
   """
 
   tokens_NR: Array
   logprobs_NR: Array
+  drawn_logprobs_NR: Array
   len_N: Array
   finished_N: Array
 
@@ -74,7 +80,8 @@ class SamplingState(NamedTuple):
   row_B: the row that a slot samples, N where it is idle.
   len_B: tokens sampled of that row. start_B: place of its prompt's first token.
   stop_B: state of the stop strings' automaton.
-  next_row: the queue's head. steps: tokens decoded by each slot so far.
+  next_row: the queue's head. steps: tokens decoded by each slot so far; both a
+  scalar within a part of the mesh, [1] outside.
   """
 
   cache: decoding.Cache
@@ -91,7 +98,8 @@ class SamplingState(NamedTuple):
 class Prompts(NamedTuple):
   """Prefilled prompts. hidden_UD: of their last tokens. start_U: first place.
 
-  num_rows: U x G of the real prompts, which come first.
+  num_rows: U x G of the real prompts, which come first; a scalar within a part
+  of the mesh, [1] outside.
   """
 
   cache: decoding.Cache
@@ -198,9 +206,9 @@ def sample_step(
   keys_B = jax.vmap(jax.random.fold_in)(
     prompts.keys_N[jnp.minimum(row_B, rows - 1)], len_B
   )
-  token_B, logprob_B = draws.token(
+  token_B, logprob_B, drawn_B = draws.token(
     keys_B,
-    decoding.logits(weights, state.hidden_BD),
+    sharding.unsplit(decoding.logits(weights, state.hidden_BD)),
     temperature=config.temperature,
     top_k=config.top_k,
     top_p=config.top_p,
@@ -216,6 +224,7 @@ def sample_step(
   samples = Samples(
     put(old.tokens_NR, token_B, len_B),
     put(old.logprobs_NR, logprob_B, len_B),
+    put(old.drawn_logprobs_NR, drawn_B, len_B),
     put(old.len_N, len_B + 1),
     put(old.finished_N, stopped_B),
   )
@@ -266,38 +275,62 @@ def _begin(
     samples=Samples(
       jnp.zeros((rows, limit), jnp.int32),
       jnp.zeros((rows, limit), jnp.float32),
+      jnp.zeros((rows, limit), jnp.float32),
       jnp.zeros(rows, jnp.int32),
       jnp.zeros(rows, bool),
     ),
   )
 
 
-def _generate_shard(
+def _start(
   weights: decoding.Weights,
   prompts_UP: Array,
   valid_UP: Array,
   index_U: Array,
   key: Array,
+  *,
+  model: transformer.ModelConfig,
+  config: SamplingConfig,
+  slots: int,
+) -> tuple[Prompts, SamplingState]:
+  """One part's prompts, prefilled, and its rows, all waiting."""
+  prompts = prefill(weights, prompts_UP, valid_UP, index_U, key, model, config)
+  rows = prompts.keys_N.shape[0]
+  slots = min(slots or rows, rows)
+  return prompts, _begin(prompts, slots, prompts_UP.shape[1], model, config)
+
+
+def _unfinished(state: SamplingState, prompts: Prompts) -> Array:
+  rows = state.samples.len_N.shape[0]
+  busy = jnp.any(state.row_B < rows)
+  return busy | (state.next_row < prompts.num_rows)
+
+
+def _advance(
+  weights: decoding.Weights,
+  prompts: Prompts,
+  state: SamplingState,
+  until: Array | None,
   stop_table_SV: Array | None,
   *,
   model: transformer.ModelConfig,
   config: SamplingConfig,
   stop_ids: Sequence[int],
-  slots: int,
-) -> tuple[Samples, Array]:
-  """The samples of one shard's prompts, and the steps they took."""
-  prompt_len = prompts_UP.shape[1]
-  prompts = prefill(weights, prompts_UP, valid_UP, index_U, key, model, config)
-  rows = prompts.keys_N.shape[0]
-  slots = min(slots or rows, rows)
+  prompt_len: int,
+) -> SamplingState:
+  """Decodes one part's rows, up to `until` steps, or to the end."""
+  rows, slots = state.samples.len_N.shape[0], state.row_B.shape[0]
   bounds = widths(prompt_len, config)
+
+  def in_time(state):
+    return True if until is None else state.steps < until
 
   def go_on(state):
     """Whether to decode: some slot is busy, and not too many wait for rows."""
     idle = jnp.sum(state.row_B == rows)
     waiting = state.next_row < prompts.num_rows
     refillable = waiting & (idle * _IDLE_SHARE >= slots)
-    return (idle < slots) & ~refillable
+    return (idle < slots) & ~refillable & in_time(state)
 
   def fits(state, low, high):
     busy_B = state.row_B < rows
@@ -325,13 +358,137 @@ def _generate_shard(
       )
     return state
 
-  def unfinished(state):
-    busy = jnp.any(state.row_B < rows)
-    return busy | (state.next_row < prompts.num_rows)
+  return jax.lax.while_loop(
+    lambda state: _unfinished(state, prompts) & in_time(state), turn, state
+  )
 
-  state = _begin(prompts, slots, prompt_len, model, config)
-  state = jax.lax.while_loop(unfinished, turn, state)
-  return state.samples, state.steps[None]
+
+def _on_mesh(run, replicated: int, of_rows: int, out_specs):
+  """`run` on each part's own rows, or as it is without a mesh.
+
+  Args:
+    run: the first arguments are alike for all parts, then come some of rows,
+      then again some that are alike.
+    replicated, of_rows: how many of them.
+    out_specs: of shard_map.
+  """
+  mesh = jax.sharding.get_abstract_mesh()
+  if mesh.empty:
+    return run
+  whole = PartitionSpec()
+  return lambda *arguments: jax.shard_map(
+    run,
+    in_specs=(
+      *[whole] * replicated,
+      *[sharding.BATCH] * of_rows,
+      *[whole] * (len(arguments) - replicated - of_rows),
+    ),
+    out_specs=out_specs,
+    axis_names=set(sharding.BATCH[0]),
+    check_vma=False,
+  )(*arguments)
+
+
+def _laid_out(state: SamplingState) -> SamplingState:
+  """The state where every turn finds and leaves it: KV heads over tensor."""
+  mesh = jax.sharding.get_abstract_mesh()
+  if mesh.empty:
+    return state
+  heads = sharding.parts(mesh, 'tensor')
+  place = jax.lax.with_sharding_constraint
+
+  def of_cache(a):
+    split = 'tensor' if a.shape[1] % heads == 0 else None
+    return place(a, PartitionSpec(*sharding.BATCH, split))
+
+  cache = jax.tree.map(of_cache, state.cache)
+  return place(state._replace(cache=()), sharding.BATCH)._replace(cache=cache)
+
+
+def _outside(prompts: Prompts, state: SamplingState):
+  """Scalars of a part as arrays of one, so that parts can be put together."""
+  return prompts._replace(num_rows=prompts.num_rows[None]), state._replace(
+    next_row=state.next_row[None], steps=state.steps[None]
+  )
+
+
+def _within(prompts: Prompts, state: SamplingState):
+  """The inverse of _outside."""
+  return prompts._replace(num_rows=prompts.num_rows[0]), state._replace(
+    next_row=state.next_row[0], steps=state.steps[0]
+  )
+
+
+@partial(jax.jit, static_argnames=('model', 'config'))
+def start(
+  params: types.Params,
+  prompts_UP: Array,
+  valid_UP: Array,
+  index_U: Array,
+  key: Array,
+  *,
+  model: transformer.ModelConfig,
+  config: SamplingConfig,
+) -> tuple[decoding.Weights, Prompts, SamplingState]:
+  """Prefilled prompts, for `advance`; arguments as in `generate`."""
+  mesh = jax.sharding.get_abstract_mesh()
+  parts = 1 if mesh.empty else sharding.parts(mesh, sharding.BATCH[0])
+  weights = decoding.prepare(params, model)
+  begin = partial(
+    _start, model=model, config=config, slots=-(-config.slots // parts)
+  )
+  run = _on_mesh(
+    lambda *arguments: _outside(*begin(*arguments)), 1, 3, sharding.BATCH
+  )
+  prompts, state = run(weights, prompts_UP, valid_UP, index_U, key)
+  return weights, prompts, _laid_out(state)
+
+
+@partial(
+  jax.jit,
+  static_argnames=('model', 'config', 'stop_ids', 'prompt_len'),
+  donate_argnames='state',
+)
+def advance(
+  weights: decoding.Weights,
+  prompts: Prompts,
+  state: SamplingState,
+  until: Array | None = None,
+  stop_table_SV: Array | None = None,
+  *,
+  model: transformer.ModelConfig,
+  config: SamplingConfig,
+  stop_ids: Sequence[int],
+  prompt_len: int,
+) -> tuple[SamplingState, Array]:
+  """Decodes until each part of the mesh has decoded so many steps.
+
+  Args:
+    weights, prompts, state: of `start`; the state of the turn before, donated.
+    until: int32, steps since the start; None is to the end.
+    stop_table_SV, model, config, stop_ids: as in `generate`.
+    prompt_len: P.
+
+  Returns:
+    The state, and whether any row is unfinished, in any part.
+  """
+  decode = partial(
+    _advance,
+    model=model,
+    config=config,
+    stop_ids=stop_ids,
+    prompt_len=prompt_len,
+  )
+
+  def part(weights, prompts, state, until, stop_table_SV):
+    prompts, state = _within(prompts, state)
+    state = decode(weights, prompts, state, until, stop_table_SV)
+    left = _unfinished(state, prompts)[None]
+    return _outside(prompts, state)[1], left
+
+  run = _on_mesh(part, 1, 2, sharding.BATCH)
+  state, left = run(weights, prompts, state, until, stop_table_SV)
+  return _laid_out(state), jnp.any(left)
 
 
 @partial(jax.jit, static_argnames=('model', 'config', 'stop_ids'))
@@ -369,23 +526,16 @@ def generate(
     Samples of N = U x G rows, the group of prompt u at rows u G to u G + G - 1;
     and the steps decoded by each part of the mesh.
   """
-  mesh = jax.sharding.get_abstract_mesh()
-  parts = 1 if mesh.empty else sharding.parts(mesh, sharding.BATCH[0])
-  run = partial(
-    _generate_shard,
+  begun = start(
+    params, prompts_UP, valid_UP, index_U, key, model=model, config=config
+  )
+  state, _ = advance(
+    *begun,
+    None,
+    stop_table_SV,
     model=model,
     config=config,
     stop_ids=stop_ids,
-    slots=-(-config.slots // parts),
+    prompt_len=prompts_UP.shape[1],
   )
-  if not mesh.empty:
-    whole = PartitionSpec()
-    run = jax.shard_map(
-      run,
-      in_specs=(whole, *[sharding.BATCH] * 3, whole, whole),
-      out_specs=sharding.BATCH,
-      axis_names=set(sharding.BATCH[0]),
-      check_vma=False,
-    )
-  weights = decoding.prepare(params, model)
-  return run(weights, prompts_UP, valid_UP, index_U, key, stop_table_SV)
+  return state.samples, state.steps

@@ -132,6 +132,18 @@ def over_rows(x):
   return jax.lax.with_sharding_constraint(x, BATCH)
 
 
+def unsplit(x):
+  """Asks that an array lie whole on every device of a part of the rows.
+
+  Within a shard_map over rows, parts go through loops of their own, where one
+  must not wait for another: XLA's permutes over `tensor` may be of all devices.
+  """
+  mesh = jax.sharding.get_abstract_mesh()
+  if mesh.empty:
+    return x
+  return jax.lax.with_sharding_constraint(x, PartitionSpec())
+
+
 def put(batch, mesh: Mesh, spec: PartitionSpec = BATCH):
   """Puts a tree of host arrays on the mesh, as rows or as microbatches.
 

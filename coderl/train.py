@@ -22,6 +22,7 @@ import json
 import pathlib
 import signal
 import time
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -34,13 +35,15 @@ import tqdm
 from coderl import (
   alignment,
   checkpoint,
+  engine,
   evaluate,
   experiment,
+  hosts,
   packing,
+  pipeline,
   policies,
   records,
   report,
-  rewards,
   rollout,
   sampling,
   sharding,
@@ -55,6 +58,8 @@ from commons import errors, estimates
 _MAY_DIFFER = (
   'train.steps',
   'checkpoint',
+  'engine',
+  'hosts',
   'log',
   'mesh',
   'sandbox.workers',
@@ -75,15 +80,15 @@ def code_prompts(
 
 
 def alignment_prompts(
-  ex: experiment.Experiment, progress: experiment.Progress
+  ex: experiment.Experiment, progress: experiment.Progress, step: int
 ) -> list[types.Prompt]:
   """The step's share of alignment prompts; none until there are enough."""
   c = ex.config
   count = int(c.train.prompts_per_step * c.alignment.ratio)
-  if progress.step < c.alignment.start_step or count == 0:
+  if step < c.alignment.start_step or count == 0:
     return []
-  rng = np.random.default_rng([c.seed, progress.step, 1])
-  drawn = progress.replay.sample(count, rng, progress.step)
+  rng = np.random.default_rng([c.seed, step, 1])
+  drawn = progress.replay.sample(count, rng, step)
   # A full share or none: a batch of another size would compile anew.
   if len(drawn) < count:
     return []
@@ -103,64 +108,66 @@ def ask(
   )
 
 
-def sampled(
+class Ahead(NamedTuple):
+  """A step's rollouts, whose rewards may be on the way; align may be None."""
+
+  code: pipeline.Pending
+  align: pipeline.Pending | None
+
+
+def begin_step(
   ex: experiment.Experiment,
   policy: policies.Policy,
   progress: experiment.Progress,
-  prompts: Sequence[types.Prompt],
-  key: types.Array,
-) -> list[types.Rollout]:
-  """Scored rollouts, G to each prompt."""
-  s = ex.config.sampling
-  shape = rollout.sample_shape(prompts, ex.layout.bucket_len, ex.mesh)
-  progress.met('sample', *shape)
-  rollouts = rollout.sample(
-    policy,
-    prompts,
-    key,
-    config=sampling.SamplingConfig(**s),
-    bucket_len=ex.layout.bucket_len,
-    mesh=ex.mesh,
-  )
-  return rewards.score(
-    rollouts, ex.box, alignment_reward=ex.config.alignment.reward
-  )
+  step: int,
+) -> Ahead:
+  """Samples a step's rollouts; advances the data position.
+
+  With dynamic sampling (DAPO, arXiv 2503.14476), `oversampling` times as many
+  code prompts are sampled as are trained on.
+  """
+  c = ex.config
+  key = jax.random.fold_in(experiment.keys(c.seed)[1], step)
+  code_key, align_key = jax.random.split(key)
+  asked = alignment_prompts(ex, progress, step)
+  dynamic = ex.objective.algorithm.dynamic_sampling
+  count = c.train.prompts_per_step - len(asked)
+  count *= c.algorithm.oversampling if dynamic else 1
+  drawn = code_prompts(ex.prompts, c.seed, progress.position, count)
+  progress.position += count
+  settings = sampling.SamplingConfig(**c.sampling)
+
+  def sampled(prompts, key):
+    shape = engine.sample_shape(prompts, c.data.bucket_len_tokens, ex.mesh)
+    progress.met('sample', *shape)
+    return pipeline.begin(ex.engine, policy, prompts, key, settings, ex.judge)
+
+  code = sampled(drawn, code_key)
+  return Ahead(code, sampled(asked, align_key) if asked else None)
 
 
 def collect(
-  ex: experiment.Experiment,
-  policy: policies.Policy,
-  progress: experiment.Progress,
+  ex: experiment.Experiment, ahead: Ahead
 ) -> tuple[list[types.Rollout], list[types.Rollout]]:
-  """The step's rollouts, groups whole; advances the data position.
+  """The step's scored rollouts, groups whole.
 
-  With dynamic sampling (DAPO, arXiv 2503.14476), `oversampling` times as many
-  code prompts are sampled as are trained on, and groups whose rewards differ
-  come first: the others have no gradient.
+  With dynamic sampling, groups whose rewards differ come first: the others have
+  no gradient.
 
   Returns:
     All code rollouts, and those to train on, alignment rollouts last.
   """
   c = ex.config
   size = c.sampling.group_size
-  _, key = experiment.keys(c.seed)
-  key = jax.random.fold_in(key, progress.step)
-  code_key, align_key = jax.random.split(key)
-  asked = alignment_prompts(ex, progress)
-  wanted = c.train.prompts_per_step - len(asked)
-  dynamic = ex.objective.algorithm.dynamic_sampling
-  count = wanted * (c.algorithm.oversampling if dynamic else 1)
-  drawn = code_prompts(ex.prompts, c.seed, progress.position, count)
-  progress.position += count
-  rollouts = sampled(ex, policy, progress, drawn, code_key)
-  useful = rollout.informative(rollouts, size)
+  rollouts = ahead.code.scored()
+  aligned = ahead.align.scored() if ahead.align else []
+  wanted = c.train.prompts_per_step - len(aligned) // size
   groups = [rollouts[i : i + size] for i in range(0, len(rollouts), size)]
-  if dynamic:
-    order = sorted(range(count), key=lambda i: not useful[i])  # Stable.
-    groups = [groups[i] for i in order]
-  aligned = []
-  if asked:
-    aligned = sampled(ex, policy, progress, asked, align_key)
+  if ex.objective.algorithm.dynamic_sampling:
+    useful = rollout.informative(rollouts, size)
+    groups = [
+      groups[i] for i in sorted(range(len(groups)), key=lambda i: not useful[i])
+    ]
   return rollouts, [*itertools.chain(*groups[:wanted]), *aligned]
 
 
@@ -178,7 +185,10 @@ class Updates:
     self.step = train_step.compile_step(
       ex.objective, ex.optimizer, layout, ex.mesh
     )
-    self._score = jax.jit(partial(train_step.score, objective=ex.objective))
+    self._score = jax.jit(
+      partial(train_step.score, objective=ex.objective),
+      out_shardings=sharding.replicated(ex.mesh),
+    )
     self._ex, self._microbatches = ex, t.microbatches * t.minibatches
 
   def score(
@@ -204,9 +214,11 @@ def make_batch(
   """Arrays with everything the loss reads."""
   algorithm = ex.objective.algorithm
   batch = rollout.padded(rollouts, ex.layout, ex.start.tokenizer)
-  if algorithm.uses_values:
-    _, values_BR = updates.score(params, batch)
+  if algorithm.uses_values or algorithm.importance_cap:
+    logprobs_BR, values_BR = updates.score(params, batch)
     batch = batch._replace(values_BR=values_BR)
+    if algorithm.importance_cap:
+      batch = batch._replace(logprobs_BR=logprobs_BR)
   if algorithm.kl_weight:
     logprobs_BR, _ = updates.score({'policy': ex.start.params}, batch)
     batch = batch._replace(ref_logprobs_BR=logprobs_BR)
@@ -226,14 +238,27 @@ def one_step(
   state: types.TrainState,
   progress: experiment.Progress,
   updates: Updates,
-) -> tuple[types.TrainState, dict[str, float]]:
-  """Steps 1 to 5; returns the state and the step's metrics.
+  ahead: Ahead | None,
+) -> tuple[types.TrainState, dict[str, float], Ahead | None]:
+  """Steps 1 to 5; returns the state, the step's metrics and the next rollouts.
+
+  With `train.staleness` 1, the next step's rollouts are sampled before this
+  one's update, while the sandbox still runs this one's programs.
+
+  Args:
+    ahead: this step's rollouts, where they were sampled before.
 
   What may fail for want of the sandbox comes before the update, which takes
   the state's memory. Raises: ServiceError; the state is then as it was.
   """
   c, began = ex.config, time.monotonic()
-  code, rollouts = collect(ex, ex.policy(state), progress)
+  policy, staleness = ex.policy(state), int(ahead is not None)
+  ahead = ahead or begin_step(ex, policy, progress, progress.step)
+  following = None
+  if c.train.staleness and progress.step + 1 < c.train.steps:
+    following = begin_step(ex, policy, progress, progress.step + 1)
+  waiting = time.monotonic()
+  code, rollouts = collect(ex, ahead)
   rng = np.random.default_rng([c.seed, progress.step, 2])
   if c.alignment.ratio:
     traced = alignment.collect(
@@ -245,6 +270,7 @@ def one_step(
     )
     fitting = [task for task in traced if ask(ex, task)]
     progress.replay.add(fitting, progress.step)
+  waited_s = time.monotonic() - waiting
   if progress.step % c.log.samples_every_steps == 0:
     progress.samples += records.samples(
       rollouts, ex.box, progress.step + 1, c.log.samples
@@ -270,15 +296,19 @@ def one_step(
   tokens = sum(len(r.tokens) for r in rollouts)
   progress.tokens += tokens
   record = records.rollout_metrics(code, rollouts) | means
+  if ex.objective.algorithm.importance_cap:
+    record |= records.importance_metrics(batch, ex.objective.algorithm)
   record |= {
     'step': progress.step,
     'replay_size': len(progress.replay),
+    'staleness': staleness,
     'seconds': seconds,
+    'sandbox_wait_share': waited_s / seconds,
     'tokens': progress.tokens,
     'tokens_per_s': tokens / seconds,
   }
   progress.history.append(record)
-  return state, record
+  return state, record, following
 
 
 @contextlib.contextmanager
@@ -339,15 +369,16 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> None:
   results.json, report.html, and the trained policy in Hugging Face layout.
   """
   checkpoint.check_config(workdir, config, _MAY_DIFFER)
-  mesh = sharding.make_mesh(config.mesh.shape)
-  with (
-    stop_requests() as stop,
-    experiment.open_sandbox(config.sandbox) as box,
-    jax.set_mesh(mesh),
-  ):
-    ex = experiment.make(config, mesh, box)
-    checkpoint.write_config(workdir, config)
-    train(ex, workdir, stop)
+  with hosts.session(config.hosts):
+    mesh = sharding.make_mesh(config.mesh.shape)
+    with (
+      stop_requests() as stop,
+      experiment.open_sandbox(config.sandbox) as box,
+      jax.set_mesh(mesh),
+    ):
+      ex = experiment.make(config, mesh, box)
+      checkpoint.write_config(workdir, config)
+      train(ex, workdir, stop)
 
 
 def begin(
@@ -364,7 +395,8 @@ def begin(
   restored = checkpoint.restore(manager, state)
   if restored:
     progress = experiment.Progress.from_state(restored.host)
-    print(f'Going on after step {progress.step}.')
+    if hosts.is_first():
+      print(f'Going on after step {progress.step}.')
     return restored.state, layout, progress
   buffer = replay_lib.Replay(
     c.alignment.buffer_capacity, c.alignment.max_age_steps
@@ -386,36 +418,41 @@ def train(ex: experiment.Experiment, workdir: str, stop: list[int]) -> None:
   )
 
   def measure():
-    answered = evaluate.evaluate(ex.policy(state), suite, ex.box, c, ex.mesh)
+    answered = evaluate.evaluate(
+      ex.engine, ex.policy(state), suite, ex.judge, c
+    )
     return evaluate.scores(answered)
+
+  def save(ahead):
+    if progress.step in manager.all_steps():
+      return
+    pending = ahead._asdict().items() if ahead else ()
+    progress.pending = {name: p.state() for name, p in pending if p}
+    checkpoint.save(manager, progress.step, state, progress.state())
 
   if not progress.before:
     progress.before = measure()
-    checkpoint.save(manager, 0, state, progress.state())
-  records.write_lines(folder / 'metrics.jsonl', progress.history)
-  writer = tensorboardX.SummaryWriter(
-    str(folder / 'tensorboard'), purge_step=progress.step + 1
-  )
-  bar = tqdm.tqdm(total=c.train.steps, initial=progress.step, unit='step')
-  outage = None
-  while not progress.is_done(c) and not stop:
-    finished = progress.copy()
-    try:
-      state, record = one_step(ex, state, progress, updates)
-    except errors.ServiceError as error:
-      outage, progress = error, finished
-      break
-    tell(record, folder, writer, bar)
-    if progress.step % c.checkpoint.every_steps == 0:
-      checkpoint.save(manager, progress.step, state, progress.state())
-  bar.close()
-  writer.close()
-  checkpoint.save(manager, progress.step, state, progress.state())
+    save(None)
+  ahead = restored_ahead(ex, progress)
+  outage, finished = None, (progress, ahead)
+  with Journal(folder, c, progress) as journal:
+    while not progress.is_done(c) and not any(hosts.gather(bool(stop))):
+      finished = progress.copy(), ahead
+      try:
+        state, record, ahead = one_step(ex, state, progress, updates, ahead)
+      except errors.ServiceError as error:
+        outage, (progress, ahead) = error, finished
+        break
+      journal.tell(record)
+      if progress.step % c.checkpoint.every_steps == 0:
+        save(ahead)
+  save(ahead)
   manager.close()
-  records.write_lines(folder / 'rollouts.jsonl', progress.samples)
+  if hosts.is_first():
+    records.write_lines(folder / 'rollouts.jsonl', progress.samples)
   if progress.is_done(c):
     finish(ex, state, progress, measure(), folder)
-  else:
+  elif hosts.is_first():
     print(
       f'Stopped and saved after step {progress.step} of {c.train.steps};'
       ' the same command goes on from there.'
@@ -424,19 +461,56 @@ def train(ex: experiment.Experiment, workdir: str, stop: list[int]) -> None:
     raise outage
 
 
-def tell(
-  record: dict[str, float],
-  folder: pathlib.Path,
-  writer: tensorboardX.SummaryWriter,
-  bar: tqdm.tqdm,
-) -> None:
-  """Writes a step's metrics down and shows them."""
-  with (folder / 'metrics.jsonl').open('a') as f:
-    f.write(json.dumps(record) + '\n')
-  for name, value in record.items():
-    writer.add_scalar(name, value, record['step'])
-  bar.set_postfix_str(postfix(record))
-  bar.update()
+def restored_ahead(
+  ex: experiment.Experiment, progress: experiment.Progress
+) -> Ahead | None:
+  """The rollouts that were sampled before the run was stopped."""
+  if not progress.pending:
+    return None
+  pending = {
+    name: pipeline.restored(state, ex.problems, ex.judge)
+    for name, state in progress.pending.items()
+  }
+  return Ahead(pending['code'], pending.get('align'))
+
+
+class Journal:
+  """What the first process writes down of every step, and shows."""
+
+  def __init__(
+    self,
+    folder: pathlib.Path,
+    config: ml_collections.ConfigDict,
+    progress: experiment.Progress,
+  ):
+    self._lines, self._writer, self._bar = folder / 'metrics.jsonl', None, None
+    if hosts.is_first():
+      records.write_lines(self._lines, progress.history)
+      self._writer = tensorboardX.SummaryWriter(
+        str(folder / 'tensorboard'), purge_step=progress.step + 1
+      )
+      self._bar = tqdm.tqdm(
+        total=config.train.steps, initial=progress.step, unit='step'
+      )
+
+  def __enter__(self) -> 'Journal':
+    return self
+
+  def __exit__(self, *_) -> None:
+    if self._writer:
+      self._bar.close()
+      self._writer.close()
+
+  def tell(self, record: dict[str, float]) -> None:
+    """Writes a step's metrics down and shows them."""
+    if not self._writer:
+      return
+    with self._lines.open('a') as f:
+      f.write(json.dumps(record) + '\n')
+    for name, value in record.items():
+      self._writer.add_scalar(name, value, record['step'])
+    self._bar.set_postfix_str(postfix(record))
+    self._bar.update()
 
 
 def postfix(record: dict[str, float]) -> str:
@@ -459,7 +533,9 @@ def finish(
   """Exports the policy, writes the results and the page, prints the table."""
   # At full precision: what was evaluated is what is exported.
   model = ex.start.model
-  params = state.params['policy']
+  params = jax.tree.map(hosts.whole, ex.policy(state).params)
+  if not hosts.is_first():
+    return
   hf.save(folder / 'policy', model, params, dtype=model.param_dtype)
   ex.start.tokenizer.save(folder / 'policy')
   found = results(ex.config, progress, after)

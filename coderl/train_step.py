@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import optax
 
 from coderl import algorithms, losses, sharding, types
-from coderl.models import heads, transformer
+from coderl.models import heads, lora, transformer
 
 Array = types.Array
 
@@ -68,8 +68,13 @@ def hidden_states(
   params: types.Params, batch: types.PackedBatch, objective: Objective
 ) -> tuple[Array, Array]:
   """hidden_BTD of a microbatch, and hidden_BRD before its response tokens."""
+  policy, model = params['policy'], objective.model
+  if 'lora' in params:
+    policy = lora.attached(policy, params['lora'])
+  else:  # So is the reference, which has no adapters.
+    model = dataclasses.replace(model, lora=None)
   hidden_BTD = transformer.hidden_states(
-    params['policy'], objective.model, batch.tokens_BT, batch.segments_BT
+    policy, model, batch.tokens_BT, batch.segments_BT
   )
   hidden_BRD = jnp.take_along_axis(
     hidden_BTD, batch.before_BR[..., None], axis=1
@@ -189,6 +194,12 @@ def loss_and_metrics(
   return loss, metrics | {'loss': loss}
 
 
+def trained(params: types.Params) -> types.Params:
+  """The trees that updates change: with adapters, all but the policy's own."""
+  frozen = {'policy'} if 'lora' in params else {}
+  return {name: tree for name, tree in params.items() if name not in frozen}
+
+
 def train_step(
   state: types.TrainState,
   batch: types.PackedBatch,
@@ -206,12 +217,14 @@ def train_step(
   Returns:
     The next state, and the metrics of the batch (token means).
   """
-  gradient = jax.value_and_grad(
-    partial(loss_and_metrics, objective=objective), has_aux=True
-  )
+  params = trained(state.params)
+
+  @partial(jax.value_and_grad, has_aux=True)
+  def gradient(params, microbatch):
+    return loss_and_metrics(state.params | params, microbatch, objective)
 
   def add(total, microbatch):
-    (_, metrics), grads = gradient(state.params, microbatch)
+    (_, metrics), grads = gradient(params, microbatch)
     return jax.tree.map(jnp.add, total, (grads, metrics))
 
   def accumulate(total, microbatch):
@@ -220,16 +233,16 @@ def train_step(
     return jax.lax.cond(used, add, skip, total, microbatch), None
 
   first = jax.tree.map(lambda a: a[0], batch)
-  shapes = jax.eval_shape(gradient, state.params, first)
+  shapes = jax.eval_shape(gradient, params, first)
   zeros = lambda tree: jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), tree)
   (grads, metrics), _ = jax.lax.scan(
     accumulate, (zeros(shapes[1]), zeros(shapes[0][1])), batch
   )
-  updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+  updates, opt_state = optimizer.update(grads, state.opt_state, params)
   metrics['grad_norm'] = optax.tree.norm(grads)
   return types.TrainState(
     step=state.step + 1,
-    params=optax.apply_updates(state.params, updates),
+    params=state.params | optax.apply_updates(params, updates),
     opt_state=opt_state,
   ), metrics
 
@@ -264,7 +277,10 @@ def init_params(key: Array, objective: Objective) -> types.Params:
   The policy's draw does not depend on which heads there are; key consumed.
   """
   model = objective.model
-  params = {'policy': transformer.init(jax.random.fold_in(key, 0), model)}
+  without = dataclasses.replace(model, lora=None)
+  params = {'policy': transformer.init(jax.random.fold_in(key, 0), without)}
+  if model.lora:
+    params['lora'] = lora.init(jax.random.fold_in(key, 3), model)
   if objective.trajectory_weight:
     params['trajectory'] = heads.init_trajectory(
       jax.random.fold_in(key, 1),
@@ -304,7 +320,7 @@ def state_shapes(
 def _boxed_state(key, objective, optimizer) -> types.TrainState:
   params = init_params(key, objective)
   return types.TrainState(
-    jnp.zeros((), jnp.int32), params, optimizer.init(params)
+    jnp.zeros((), jnp.int32), params, optimizer.init(trained(params))
   )
 
 

@@ -131,7 +131,10 @@ class Prompt:
 class Rollout:
   """A sampled response with what became of it.
 
-  tokens, logprobs: the response, the end-of-turn token included when reached.
+  tokens, logprobs: the response, the end-of-turn token included when reached;
+    log-probabilities under the policy at the temperature of sampling.
+  drawn_logprobs: under the distribution that drew the tokens, after top-k,
+    top-p and min-p, by the engine that sampled.
   text: the response as text, without the end-of-turn token.
   finished: the policy ended the response itself, within the length limit.
   reward: in [0, 1].
@@ -144,6 +147,7 @@ class Rollout:
   prompt: Prompt
   tokens: tuple[int, ...]
   logprobs: tuple[float, ...]
+  drawn_logprobs: tuple[float, ...]
   text: str
   finished: bool
   reward: float = 0.0
@@ -163,6 +167,7 @@ class RolloutBatch(NamedTuple):
   returns_BR: float32, the value head's regression target (PPO only).
   values_BR: float32, the value head's output at sampling time (PPO only).
   ref_logprobs_BR: float32, under the reference policy (KL only).
+  drawn_logprobs_BR: float32, under the distribution that drew the tokens.
   queries_BM: int32, positions in T the trajectory head reads.
   values_BMC: int32, token ids of the target values.
   values_mask_BMC: bool, True on value tokens that exist.
@@ -176,6 +181,7 @@ class RolloutBatch(NamedTuple):
   returns_BR: Array | np.ndarray
   values_BR: Array | np.ndarray
   ref_logprobs_BR: Array | np.ndarray
+  drawn_logprobs_BR: Array | np.ndarray
   queries_BM: Array | np.ndarray
   values_BMC: Array | np.ndarray
   values_mask_BMC: Array | np.ndarray
@@ -221,8 +227,8 @@ class TrainState(flax.struct.PyTreeNode):
   """What a step changes.
 
   step: int32 scalar, optimiser updates done.
-  params: {'policy': tree, 'trajectory': tree?, 'value': tree?}.
-  opt_state: the optimiser's.
+  params: {'policy': tree, 'lora': tree?, 'trajectory': tree?, 'value': tree?}.
+  opt_state: the optimiser's, of what it trains (train_step.trained).
   """
 
   step: Array

@@ -28,6 +28,7 @@ from coderl import (
   alignment,
   answers,
   checkpoint,
+  engine,
   evaluate,
   experiment,
   losses,
@@ -187,7 +188,7 @@ def to_rollout(
   problem = types.Problem(id='', statement='', tests=())
   prompt = types.Prompt(example.kind, example.prompt, tuple(tokens), problem)
   logprobs = (0.0,) * len(reply)
-  return types.Rollout(prompt, reply, logprobs, example.reply, True)
+  return types.Rollout(prompt, reply, logprobs, logprobs, example.reply, True)
 
 
 def batches(
@@ -200,7 +201,7 @@ def batches(
   shapes: dict[tuple[int, int], list[types.Rollout]] = {}
   for r in rollouts:
     lens = (len(r.prompt.tokens), len(r.tokens))
-    shape = tuple(rollout.bucket(n, bucket_len) for n in lens)
+    shape = tuple(engine.bucket(n, bucket_len) for n in lens)
     shapes.setdefault(shape, []).append(r)
   if all(len(rows) < size for rows in shapes.values()):
     raise errors.UserError(

@@ -114,6 +114,22 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
     slots=pick(64, 16, 256),  # Rows decoded at a time; 0 is all.
     cache_dtype='',  # Of keys and values: float32, bfloat16, int8; '' as dtype.
   )
+  # Responses are sampled by a server of OpenAI's form, such as vLLM's, where it
+  # has a url (coderl/remote_engine.py); else by the sampler here.
+  config.engine = dict(
+    url='',
+    model='',  # Its name there; '' is the first that it lists.
+    # Weights are handed over in it, and what asks the server to load them.
+    folder='',
+    reload_path='/collective_rpc',
+    reload_body='{"method": "reload_weights"}',
+    concurrency=64,  # Requests at a time.
+    timeout_s=600.0,
+  )
+  # Adapters are trained in place of the weights; rank 0 is without.
+  config.lora = dict(
+    rank=0, alpha=32.0, targets=('q', 'k', 'v', 'o', 'gate', 'up', 'down')
+  )
   config.algorithm = dict(
     name=arg.algo,
     # None is what the algorithm's paper has; see coderl/algorithms.py.
@@ -134,6 +150,9 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
     # responses differ in reward: of tiny, training costs more than sampling.
     dynamic_sampling=arg.algo == 'dapo' or kind == 'embedded',
     oversampling=2,
+    # Where tokens are drawn by another distribution than the policy's: a
+    # server, top-p, weights of the step before. Truncates the ratio.
+    importance_cap=2.0,
   )
   config.alignment = dict(
     ratio=0.4,  # Share of alignment prompts in a batch; rho of the paper.
@@ -160,6 +179,8 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
     prompts_per_step=pick(32, 8, 128),
     minibatches=pick(2, 1, 2),
     microbatches=pick(8, 16, 16),
+    # 1 samples a step ahead of the update, while programs run.
+    staleness=0,
   )
   config.optimizer = dict(
     learning_rate=pick(6e-4, 2e-6, 1e-6),
@@ -187,6 +208,8 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
     require=(),
   )
   config.mesh = dict(shape=(1, -1, 1))  # data, fsdp, tensor; -1: the rest.
+  # Of several processes; see coderl/hosts.py and launch/.
+  config.hosts = dict(coordinator='', count=0, index=-1, wait_s=300)
   config.checkpoint = dict(every_steps=pick(10, 20, 50), keep=2)
   config.eval = dict(
     problems=pick(400, 48, 400),

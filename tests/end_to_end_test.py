@@ -34,22 +34,28 @@ SMALL = (
   '--config.checkpoint.every_steps=1',
 )
 # What differs between two runs of the same experiment.
-TIMED = ('seconds', 'tokens_per_s')
+TIMED = ('seconds', 'sandbox_wait_share', 'tokens_per_s')
 
 
 def start(workdir, *args, config='configs/coderl_train.py'):
-  return subprocess.Popen(
-    [
-      *(sys.executable, '-m', 'main', f'--config={config}'),
-      *(f'--workdir={workdir}', *args),
-    ],
-    cwd=ROOT,
-    env=os.environ
-    | {'JAX_PLATFORMS': 'cpu', 'JAX_DISABLE_MOST_OPTIMIZATIONS': '1'},
-    stdout=subprocess.PIPE,
-    stderr=subprocess.PIPE,
-    text=True,
-  )
+  # What stands in a file cannot stop a run that says much.
+  with open(f'{workdir}.err', 'w', encoding='utf-8') as err:
+    return subprocess.Popen(
+      [
+        *(sys.executable, '-m', 'main', f'--config={config}'),
+        *(f'--workdir={workdir}', *args),
+      ],
+      cwd=ROOT,
+      env=os.environ
+      | {'JAX_PLATFORMS': 'cpu', 'JAX_DISABLE_MOST_OPTIMIZATIONS': '1'},
+      stdout=subprocess.PIPE,
+      stderr=err,
+      text=True,
+    )
+
+
+def said(workdir):
+  return pathlib.Path(f'{workdir}.err').read_text(encoding='utf-8')
 
 
 def steps_done(workdir):
@@ -60,7 +66,7 @@ def steps_done(workdir):
 def signal_after(process, workdir, step, number):
   """Sends a signal once `step` steps are logged; returns stdout."""
   while steps_done(workdir) < step:
-    assert process.poll() is None, process.communicate()[1]
+    assert process.poll() is None, said(workdir)
     time.sleep(0.05)
   process.send_signal(number)
   return process.communicate(timeout=120)[0]
@@ -69,8 +75,8 @@ def signal_after(process, workdir, step, number):
 def test_a_killed_and_resumed_run_is_the_run_that_never_stopped(tmp_path):
   straight, broken = tmp_path / 'straight', tmp_path / 'broken'
   process = start(straight, *SMALL)
-  out, err = process.communicate(timeout=300)
-  assert process.returncode == 0, err
+  out, _ = process.communicate(timeout=300)
+  assert process.returncode == 0, said(straight)
   assert 'pass@1' in out
 
   process = start(broken, *SMALL)
@@ -86,8 +92,8 @@ def test_a_killed_and_resumed_run_is_the_run_that_never_stopped(tmp_path):
   signal_after(process, broken, int(stopped[1]), signal.SIGKILL)
   assert process.returncode == -signal.SIGKILL
   process = start(broken, *SMALL)
-  out, err = process.communicate(timeout=300)
-  assert process.returncode == 0, err
+  out, _ = process.communicate(timeout=300)
+  assert process.returncode == 0, said(broken)
   assert 'Going on after step' in out
 
   weights = [
@@ -119,8 +125,8 @@ def test_a_killed_and_resumed_run_is_the_run_that_never_stopped(tmp_path):
 
 def test_a_finished_run_leaves_what_the_readme_promises(tmp_path):
   process = start(tmp_path, config='configs/coderl_train.py:runlocal')
-  out, err = process.communicate(timeout=600)
-  assert process.returncode == 0, err
+  out, _ = process.communicate(timeout=600)
+  assert process.returncode == 0, said(tmp_path)
   results = json.loads((tmp_path / 'results.json').read_text())
   for when in ('before', 'after'):
     for name in (

@@ -29,6 +29,7 @@ LAYERS = {
   1: [
     'coderl.chips',
     'coderl.flops',
+    'coderl.hosts',
     'coderl.hlo',
     'coderl.types',
     'coderl.sharding',
@@ -75,7 +76,10 @@ LAYERS = {
   ],
   4: [
     'coderl.checkpoint',
+    'coderl.engine',
+    'coderl.pipeline',
     'coderl.records',
+    'coderl.remote_engine',
     'coderl.planning',
     'coderl.report',
     'coderl.rollout',

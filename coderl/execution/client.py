@@ -23,7 +23,7 @@ import urllib.parse
 from coderl.execution import wire
 from commons import errors
 
-_TOKEN = 'CODERL_SANDBOX_TOKEN'
+TOKEN = 'CODERL_SANDBOX_TOKEN'
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 10.0
 _BUSY = (429, 503)
 # A connection that was kept may have been closed by the other side meanwhile.
@@ -49,10 +49,10 @@ class Refused(errors.ServiceError):
 _PASSING = (OSError, http.client.HTTPException, Unavailable)
 
 
-def token_from_environment() -> str:
-  """CODERL_SANDBOX_TOKEN, or what the file CODERL_SANDBOX_TOKEN_FILE holds."""
-  path = os.environ.get(f'{_TOKEN}_FILE')
-  return read_token(path) if path else os.environ.get(_TOKEN, '')
+def token_from_environment(name: str = TOKEN) -> str:
+  """What the variable `name` holds, or the file that `name`_FILE names."""
+  path = os.environ.get(f'{name}_FILE')
+  return read_token(path) if path else os.environ.get(name, '')
 
 
 def read_token(path: str) -> str:
@@ -74,7 +74,8 @@ def check_token(token: str, where: str) -> None:
 class Client:
   """Asks one service, over connections that are kept, from any thread.
 
-  parts: of the address. timeout_s: of silence. The others: of remote.Sandbox.
+  parts: of the address. timeout_s: of silence. what: it is, for messages. The
+  others: of remote.Sandbox.
   """
 
   def __init__(
@@ -85,6 +86,7 @@ class Client:
     timeout_s: float,
     patience_s: float,
     seed: int,
+    what: str = 'sandbox service',
   ):
     secure = parts.scheme == 'https'
     self._kind = (
@@ -94,9 +96,9 @@ class Client:
     self._path = parts.path.rstrip('/')
     self._headers = {'Content-Type': 'application/json'}
     if token:
-      check_token(token, 'the sandbox token')
+      check_token(token, f'the token of the {what}')
       self._headers['Authorization'] = f'Bearer {token}'
-    self.name = f'sandbox service {parts.scheme}://{parts.netloc}'
+    self.name = f'{what} {parts.scheme}://{parts.netloc}'
     self._attempts, self._timeout_s = attempts, timeout_s
     self._patience_s = patience_s
     self._random = random.Random(seed)
@@ -195,13 +197,21 @@ def _said(data: bytes) -> str:
   return ' '.join(text.split())[:300]
 
 
-def parse(url: str) -> urllib.parse.SplitResult:
-  """The parts of an address. Raises: UserError where it is none."""
+def parse(
+  url: str, field: str = 'sandbox.url', token: str = TOKEN
+) -> urllib.parse.SplitResult:
+  """The parts of an address. Raises: UserError where it is none.
+
+  Args:
+    url: what the user wrote.
+    field: where.
+    token: the environment variable that holds what no address should.
+  """
   try:
     parts = urllib.parse.urlsplit(url)
     port = parts.port
   except ValueError as error:
-    raise errors.UserError(f'sandbox.url={url!r}: {error}') from error
+    raise errors.UserError(f'{field}={url!r}: {error}') from error
   plain = url.isascii() and url.isprintable() and ' ' not in url
   if (
     parts.scheme not in ('http', 'https')
@@ -211,12 +221,9 @@ def parse(url: str) -> urllib.parse.SplitResult:
     or parts.query
     or parts.fragment
   ):
-    raise errors.UserError(
-      f'sandbox.url={url!r}: must be like http://host:8080'
-    )
+    raise errors.UserError(f'{field}={url!r}: must be like http://host:8080')
   if parts.username is not None:
     raise errors.UserError(
-      f'sandbox.url: a password is not for the config; set {_TOKEN}'
-      f' or {_TOKEN}_FILE'
+      f'{field}: a password is not for the config; set {token} or {token}_FILE'
     )
   return parts

@@ -40,7 +40,7 @@ _SCALINGS = {
 }
 
 # Fields of ModelConfig that config.json does not tell of.
-_NUMERICS = ('remat', 'attention', 'dtype', 'param_dtype')
+_NUMERICS = ('remat', 'attention', 'lora', 'dtype', 'param_dtype')
 
 
 class Family(NamedTuple):

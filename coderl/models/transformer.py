@@ -49,6 +49,22 @@ class RopeScaling:
   original_len_tokens: int = 8192
 
 
+# Weights of a block that adapters may change.
+WEIGHTS = ('q', 'k', 'v', 'o', 'gate', 'up', 'down')
+
+
+@dataclasses.dataclass(frozen=True)
+class Lora:
+  """Adapters (arXiv 2106.09685): w + alpha / rank a b, with w frozen.
+
+  targets: of WEIGHTS.
+  """
+
+  rank: int
+  alpha: float
+  targets: tuple[str, ...]
+
+
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
   """Shape and numerics of a policy; families differ in these fields alone.
@@ -67,6 +83,7 @@ class ModelConfig:
   local_rope_theta: rotary base of the local layers.
   remat: what of a block is stored for the backward pass, a name in REMAT.
   attention: how whole sequences attend, a name in attention.METHODS.
+  lora: adapters beside the weights; see lora.py.
   dtype: of activations and of the weights as used; param_dtype: as stored.
   """
 
@@ -94,6 +111,7 @@ class ModelConfig:
   local_rope_theta: float = 1e4
   remat: str = 'off'
   attention: str = attention.PLAIN
+  lora: Lora | None = None
   dtype: str = 'float32'
   param_dtype: str = 'float32'
 
@@ -169,6 +187,11 @@ def project(x: Array, w: Array, axes: int = 1) -> Array:
   return flat.reshape(*x.shape[: x.ndim - axes], *w.shape[axes:])
 
 
+def low_rank(a: Array, b: Array, lora: Lora) -> Array:
+  """The change of a weight that its adapters make."""
+  return jnp.tensordot(a, b, 1) * (lora.alpha / lora.rank)
+
+
 class RMSNorm(nn.Module):
   """Root-mean-square norm (arXiv 1910.07467), statistics in float32."""
 
@@ -198,15 +221,23 @@ class Block(nn.Module):
 
   config: ModelConfig
 
-  def kernel(self, name, shape, axes, fan_in):
+  def kernel(self, name, shape, axes, fan_in, inputs=1):
+    """A weight, of which the first `inputs` axes are contracted."""
+    c = self.config
     init = nn.initializers.normal(fan_in**-0.5)
-    value = self.param(
-      name,
-      nn.with_logical_partitioning(init, axes),
-      shape,
-      self.config.param_dtype,
-    )
-    return value.astype(self.config.dtype)
+
+    def param(name, init, shape, axes):
+      init = nn.with_logical_partitioning(init, axes)
+      return self.param(name, init, shape, c.param_dtype).astype(c.dtype)
+
+    value = param(name, init, shape, axes)
+    if c.lora is None or name not in c.lora.targets:
+      return value
+    rank, zeros = c.lora.rank, nn.initializers.zeros
+    into, out = (shape[:inputs], axes[:inputs]), (shape[inputs:], axes[inputs:])
+    a = param(f'{name}_a', init, (*into[0], rank), (*into[1], None))
+    b = param(f'{name}_b', zeros, (rank, *out[0]), (None, *out[1]))
+    return value + low_rank(a, b, c.lora)
 
   def bias(self, name, shape, axes):
     init = nn.with_logical_partitioning(nn.initializers.zeros, axes)
@@ -244,7 +275,9 @@ class Block(nn.Module):
       rotate(q_BTNH, rotary), rotate(k_BTKH, rotary), v_BTKH
     )
     att_BTNH = checkpoint_name(att_BTNH, 'attended')
-    o = self.kernel('o', (n, h, d), ('heads', 'head_dim', 'embed'), n * h)
+    o = self.kernel(
+      'o', (n, h, d), ('heads', 'head_dim', 'embed'), n * h, inputs=2
+    )
     out_BTD = project(att_BTNH, o, axes=2)
     if c.post_norms:
       out_BTD = self.norm('attention_post_norm', out_BTD)

@@ -30,7 +30,7 @@ print(solve(a, b))"""
 def rollout(source, problem=PROBLEM, **fields):
   prompt = types.Prompt(types.GENERATE, '', (), problem)
   text = f'```python\n{source}\n```'
-  return types.Rollout(prompt, (), (), text, True, **fields)
+  return types.Rollout(prompt, (), (), (), text, True, **fields)
 
 
 def ran(status, stdout=''):

@@ -78,7 +78,7 @@ def test_ties_stay_together():
 def test_samples_stay_in_the_support():
   logits = np.array([2.0, 1.0, 0.5, 0.0, -1.0], np.float32)
   keys = jax.random.split(jax.random.key(0), 500)
-  tokens, logprobs = draws.token(
+  tokens, logprobs, drawn = draws.token(
     keys,
     jnp.tile(logits, (500, 1)),
     temperature=0.5,
@@ -90,3 +90,7 @@ def test_samples_stay_in_the_support():
   # Of the whole distribution: what the training forward computes.
   whole = np.asarray(jax.nn.log_softmax(logits / 0.5))
   np.testing.assert_allclose(logprobs, whole[tokens], rtol=1e-5)
+  # What was drawn from: the support's share of it, made whole.
+  left = slow_support(logits / 0.5, 4, 0.95)
+  mass = np.log(np.exp(whole[sorted(left)]).sum())
+  np.testing.assert_allclose(drawn, whole[tokens] - mass, rtol=1e-5)

@@ -126,7 +126,7 @@ def test_answers_in_any_notation_are_read_after_their_opening():
     completion=True,
   )
   text = " {'variables': {'x': [1]}, 'final_output': '3\\n'}\nmore"
-  rollout = types.Rollout(prompt, (), (), text, True)
+  rollout = types.Rollout(prompt, (), (), (), text, True)
   assert evaluate.in_any_notation(rollout) == 1
 
 
@@ -151,7 +151,7 @@ def test_programs_are_counted_under_the_name_of_their_data(tmp_path):
   assert results['evaluations']['policy']['pass@1']['accuracy'] == 0
   solved = [
     types.Rollout(
-      types.Prompt(types.GENERATE, '', (), p), (), (), '', True, reward=reward
+      types.Prompt(types.GENERATE, '', (), p), (), (), (), '', True, reward
     )
     for p, reward in zip(PROBLEMS, (1.0, 0.0, 1.0), strict=True)
   ]

@@ -16,7 +16,7 @@ def padded(lens, targets):
   valid_BR = np.arange(R) < response
   valid_BT = np.concatenate([np.arange(P) >= P - prompt, valid_BR], axis=1)
   numbers = lambda *shape: 1 + np.arange(np.prod(shape)).reshape(shape)
-  of_response = [numbers(rows, R) * 10.0**i * valid_BR for i in range(5)]
+  of_response = [numbers(rows, R) * 10.0**i * valid_BR for i in range(6)]
   return types.RolloutBatch(
     numbers(rows, P + R) * valid_BT,
     valid_BT,

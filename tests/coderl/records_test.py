@@ -18,7 +18,7 @@ def box():
 
 def record(box, text, **fields):
   prompt = types.Prompt(types.GENERATE, '', (), PROBLEM, **fields)
-  rollout = types.Rollout(prompt, (), (), text, True)
+  rollout = types.Rollout(prompt, (), (), (), text, True)
   return records.sample_record(rollout, box, 1)
 
 

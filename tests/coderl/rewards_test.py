@@ -59,7 +59,7 @@ def box():
 
 def rollout(text, kind=types.GENERATE, problem=ADD, **fields):
   prompt = types.Prompt(kind, '', (), problem, **fields)
-  return types.Rollout(prompt, (), (), text, True)
+  return types.Rollout(prompt, (), (), (), text, True)
 
 
 def fenced(source):

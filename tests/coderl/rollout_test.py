@@ -20,8 +20,10 @@ def answer(prompt=(1, 2), tokens=(3,), targets=(), **fields):
     targets=tuple(types.Target('x', value) for value in targets),
     queries=tuple(range(len(targets))),
   )
-  logprobs = (-0.5,) * len(tokens)
-  return types.Rollout(prompt, tuple(tokens), logprobs, '', True, **fields)
+  logprobs, drawn = (-0.5,) * len(tokens), (-0.25,) * len(tokens)
+  return types.Rollout(
+    prompt, tuple(tokens), logprobs, drawn, '', True, **fields
+  )
 
 
 def padded(rollouts, bucket_len=4, max_variables=2, max_value_len=4):
@@ -41,6 +43,7 @@ def test_prompts_end_where_responses_begin():
   np.testing.assert_array_equal(batch.valid_BT, batch.tokens_BT > 0)
   np.testing.assert_array_equal(batch.mask_BR, batch.tokens_BT[:, 4:] > 0)
   np.testing.assert_array_equal(batch.logprobs_BR, -0.5 * batch.mask_BR)
+  np.testing.assert_array_equal(batch.drawn_logprobs_BR, -0.25 * batch.mask_BR)
 
 
 def test_a_masked_row_carries_no_gradient():

@@ -91,6 +91,9 @@ def assert_same(a, b):
   np.testing.assert_array_equal(a.len_N, b.len_N)
   np.testing.assert_array_equal(a.finished_N, b.finished_N)
   np.testing.assert_allclose(a.logprobs_NR, b.logprobs_NR, atol=1e-5)
+  np.testing.assert_allclose(
+    a.drawn_logprobs_NR, b.drawn_logprobs_NR, atol=1e-5
+  )
 
 
 # In bfloat16 a cached step rounds other hidden states than the whole forward:
@@ -158,7 +161,7 @@ def slow_generate(prompts, reals, config, stop_ids=(6,)):
         padded[0, width - len(text) :] = text
         valid = np.arange(width)[None] >= width - len(text)
         logits = slow_logits(PARAMS, padded, valid)
-        token, _ = draws.token(
+        token, *_ = draws.token(
           jax.random.fold_in(key, len(out))[None],
           logits,
           temperature=config.temperature,

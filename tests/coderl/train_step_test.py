@@ -74,6 +74,7 @@ def random_batch(rows=12, seed=0):
     returns_BR=floats(1.0),
     values_BR=floats(0.1),
     ref_logprobs_BR=logprobs_BR + floats(0.1),
+    drawn_logprobs_BR=logprobs_BR,
     queries_BM=rng.integers(0, P, (rows, M)).astype(np.int32),
     values_BMC=rng.integers(0, 16, (rows, M, C)).astype(np.int32),
     values_mask_BMC=rng.random((rows, M, C)) < 0.5,

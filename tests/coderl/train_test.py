@@ -73,7 +73,8 @@ def _saved(folder, step):
     ).host
   del record['host']['seconds']
   for metrics in record['host']['history']:
-    del metrics['seconds'], metrics['tokens_per_s']
+    for name in ('seconds', 'sandbox_wait_share', 'tokens_per_s'):
+      del metrics[name]
   return record
 
 

@@ -5,6 +5,7 @@ tests are skipped where the extra `gemma` is not installed.
 """
 
 import importlib.util
+import itertools
 import json
 import pathlib
 import shutil
@@ -14,7 +15,7 @@ import ml_collections
 import numpy as np
 import pytest
 
-from coderl import policies, rollout, sampling, sharding, types
+from coderl import engine, policies, sampling, sharding, types
 from coderl.models import transformer
 
 EXPECTED = json.loads(
@@ -100,12 +101,8 @@ def test_sampling_goes_on_with_the_same_tokens(policy, mesh):
   ]
   greedy = sampling.SamplingConfig(max_len_tokens=64, temperature=0.0)
   with jax.set_mesh(mesh):
-    rollouts = rollout.sample(
-      policy,
-      prompts,
-      jax.random.key(0),
-      config=greedy,
-      bucket_len=8,
-      mesh=mesh,
-    )
+    source = engine.BuiltIn(bucket_len=8, mesh=mesh)
+    parts = source.sample(policy, prompts, jax.random.key(0), greedy)
+    numbered = sorted(itertools.chain(*parts), key=lambda pair: pair[0])
+  rollouts = [r for _, r in numbered]
   assert [list(r.tokens) for r in rollouts] == [c['greedy'] for c in cases]
