@@ -28,6 +28,7 @@ from commons import errors
 _COMPLETIONS, _MODELS = '/v1/completions', '/v1/models'
 _NAMED = 'token_id:'
 _ATTEMPTS = 5
+_ROUNDING = 1e-3  # By which a server's log-probability may be above zero.
 _TOKEN = 'CODERL_ENGINE_TOKEN'
 
 
@@ -183,7 +184,7 @@ def _rollout(
     or len(tokens) > config.max_len_tokens
     or len(tokens) != len(logprobs)
     or not all(type(t) is int and t in known for t in tokens)
-    or not all(math.isfinite(x) and x <= 0 for x in logprobs)
+    or not all(math.isfinite(x) and x < _ROUNDING for x in logprobs)
   ):
     raise ValueError(
       f'{len(tokens)} tokens and {len(logprobs)} log-probabilities, of which'
