@@ -44,31 +44,18 @@ class Pending:
     self._prompts, self._group_size = list(prompts), group_size
     self._judge = judge
     self._pool = futures.ThreadPoolExecutor(_THREADS)
-    self._scored: list[futures.Future[list[engine.Numbered]]] = []
-    self._judged: dict[Any, futures.Future] = {}
+    self._judged: dict[rewards.Item, futures.Future] = {}
     self.own: list[engine.Numbered] = []
     self.waited_s = 0.0
 
   def add(self, part: Sequence[engine.Numbered]) -> None:
-    """Has a part scored."""
-    if not part:
-      return
+    """Has a part's programs run."""
     self.own += part
-    numbers, rollouts = zip(*part, strict=True)
     # Equal programs run once, whichever part they come in.
-    items = dict.fromkeys(i for i in map(rewards.item, rollouts) if i)
-    new = [item for item in items if item not in self._judged]
+    items = dict.fromkeys(rewards.item(rollout) for _, rollout in part)
+    new = [i for i in items if i is not None and i not in self._judged]
     ran = self._pool.submit(self._run, new)
     self._judged |= dict.fromkeys(new, ran)
-    runs = {item: self._judged[item] for item in items}
-
-    def score():
-      executions = {item: run.result()[item] for item, run in runs.items()}
-      scored = rewards.score_judged(rollouts, executions, self._judge.reward)
-      return list(zip(numbers, scored, strict=True))
-
-    # After all that it waits for, so that no thread waits for a later one.
-    self._scored.append(self._pool.submit(score))
 
   def _run(self, items):
     ran = rewards.judge(items, self._judge.box)
@@ -82,13 +69,17 @@ class Pending:
     """
     began = time.monotonic()
     try:
-      parts = hosts.together(
-        lambda: [pair for part in self._scored for pair in part.result()]
-      )
+      parts = hosts.together(self._scored)
     finally:
       self._pool.shutdown(wait=False, cancel_futures=True)
       self.waited_s = time.monotonic() - began
     return _in_order(parts)
+
+  def _scored(self) -> list[engine.Numbered]:
+    judged = {item: ran.result()[item] for item, ran in self._judged.items()}
+    numbers, rollouts = zip(*self.own, strict=True) if self.own else ((), ())
+    scored = rewards.score_judged(rollouts, judged, self._judge.reward)
+    return list(zip(numbers, scored, strict=True))
 
   def state(self) -> dict[str, Any]:
     """As JSON, for `restored`; all processes call it."""
