@@ -14,41 +14,35 @@ a run taken up again is the run that never stopped. A step whose sandbox fails
 is a step that was not begun.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 import contextlib
-from functools import partial
-import itertools
 import json
 import pathlib
 import signal
 import time
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
 import orbax.checkpoint as ocp
-import tensorboardX
-import tqdm
 
 from coderl import (
   alignment,
   checkpoint,
-  engine,
   evaluate,
+  experience,
   experiment,
   hosts,
+  journal,
   packing,
-  pipeline,
-  policies,
   records,
   report,
   rollout,
-  sampling,
   sharding,
   train_step,
   types,
+  updates,
 )
 from coderl import replay as replay_lib
 from coderl.models import hf
@@ -68,178 +62,13 @@ _MAY_DIFFER = (
 )
 
 
-def code_prompts(
-  prompts: Sequence[types.Prompt], seed: int, position: int, count: int
-) -> list[types.Prompt]:
-  """`count` prompts from `position` on; every epoch in an order of its own."""
-  n = len(prompts)
-  epochs = range(position // n, (position + count - 1) // n + 1)
-  orders = [np.random.default_rng([seed, e]).permutation(n) for e in epochs]
-  start = position % n
-  return [prompts[i] for i in np.concatenate(orders)[start : start + count]]
-
-
-def alignment_prompts(
-  ex: experiment.Experiment, progress: experiment.Progress, step: int
-) -> list[types.Prompt]:
-  """The step's share of alignment prompts; none until there are enough."""
-  c = ex.config
-  count = int(c.train.prompts_per_step * c.alignment.ratio)
-  if step < c.alignment.start_step or count == 0:
-    return []
-  rng = np.random.default_rng([c.seed, step, 1])
-  drawn = progress.replay.sample(count, rng, step)
-  # A full share or none: a batch of another size would compile anew.
-  if len(drawn) < count:
-    return []
-  return [prompt for task in drawn if (prompt := ask(ex, task))]
-
-
-def ask(
-  ex: experiment.Experiment, task: alignment.AlignmentTask
-) -> types.Prompt | None:
-  """The task's prompt; None where it is too long."""
-  return alignment.to_prompt(
-    task,
-    ex.problems[task.problem_id],
-    ex.start.tokenizer,
-    style=ex.config.data.prompt_style,
-    max_prompt_len_tokens=ex.config.data.max_prompt_len_tokens,
-  )
-
-
-class Ahead(NamedTuple):
-  """A step's rollouts, whose rewards may be on the way; align may be None."""
-
-  code: pipeline.Pending
-  align: pipeline.Pending | None
-
-
-def begin_step(
-  ex: experiment.Experiment,
-  policy: policies.Policy,
-  progress: experiment.Progress,
-  step: int,
-) -> Ahead:
-  """Samples a step's rollouts; advances the data position.
-
-  With dynamic sampling (DAPO, arXiv 2503.14476), `oversampling` times as many
-  code prompts are sampled as are trained on.
-  """
-  c = ex.config
-  key = jax.random.fold_in(experiment.keys(c.seed)[1], step)
-  code_key, align_key = jax.random.split(key)
-  asked = alignment_prompts(ex, progress, step)
-  dynamic = ex.objective.algorithm.dynamic_sampling
-  count = c.train.prompts_per_step - len(asked)
-  count *= c.algorithm.oversampling if dynamic else 1
-  drawn = code_prompts(ex.prompts, c.seed, progress.position, count)
-  progress.position += count
-  settings = sampling.SamplingConfig(**c.sampling)
-
-  def sampled(prompts, key):
-    shape = engine.sample_shape(prompts, c.data.bucket_len_tokens, ex.mesh)
-    progress.met('sample', *shape)
-    return pipeline.begin(ex.engine, policy, prompts, key, settings, ex.judge)
-
-  code = sampled(drawn, code_key)
-  return Ahead(code, sampled(asked, align_key) if asked else None)
-
-
-def collect(
-  ex: experiment.Experiment, ahead: Ahead
-) -> tuple[list[types.Rollout], list[types.Rollout]]:
-  """The step's scored rollouts, groups whole.
-
-  With dynamic sampling, groups whose rewards differ come first: the others have
-  no gradient.
-
-  Returns:
-    All code rollouts, and those to train on, alignment rollouts last.
-  """
-  c = ex.config
-  size = c.sampling.group_size
-  rollouts = ahead.code.scored()
-  aligned = ahead.align.scored() if ahead.align else []
-  wanted = c.train.prompts_per_step - len(aligned) // size
-  groups = [rollouts[i : i + size] for i in range(0, len(rollouts), size)]
-  if ex.objective.algorithm.dynamic_sampling:
-    useful = rollout.informative(rollouts, size)
-    groups = [
-      groups[i] for i in sorted(range(len(groups)), key=lambda i: not useful[i])
-    ]
-  return rollouts, [*itertools.chain(*groups[:wanted]), *aligned]
-
-
-def put(
-  ex: experiment.Experiment, packed: types.PackedBatch
-) -> types.PackedBatch:
-  return sharding.put(packed, ex.mesh, sharding.MICROBATCHES)
-
-
-class Updates:
-  """The compiled functions of the update."""
-
-  def __init__(self, ex: experiment.Experiment, layout: types.TrainState):
-    t = ex.config.train
-    self.step = train_step.compile_step(
-      ex.objective, ex.optimizer, layout, ex.mesh
-    )
-    self._score = jax.jit(
-      partial(train_step.score, objective=ex.objective),
-      out_shardings=sharding.replicated(ex.mesh),
-    )
-    self._ex, self._microbatches = ex, t.microbatches * t.minibatches
-
-  def score(
-    self, params: types.Params, batch: types.RolloutBatch
-  ) -> tuple[np.ndarray, np.ndarray]:
-    """(logprobs_BR, values_BR) by these params; see train_step.score."""
-    packed, places = rollout.pack(
-      batch, self._ex.layout, self._ex.objective.algorithm, self._microbatches
-    )
-    scored = self._score(params, put(self._ex, packed))
-    return tuple(
-      packing.unpack(np.asarray(x_NBR), places, batch.mask_BR.shape)
-      for x_NBR in scored
-    )
-
-
-def make_batch(
-  ex: experiment.Experiment,
-  rollouts: Sequence[types.Rollout],
-  params: types.Params,
-  updates: Updates,
-) -> types.RolloutBatch:
-  """Arrays with everything the loss reads."""
-  algorithm = ex.objective.algorithm
-  batch = rollout.padded(rollouts, ex.layout, ex.start.tokenizer)
-  if algorithm.uses_values or algorithm.importance_cap:
-    logprobs_BR, values_BR = updates.score(params, batch)
-    batch = batch._replace(values_BR=values_BR)
-    if algorithm.importance_cap:
-      batch = batch._replace(logprobs_BR=logprobs_BR)
-  if algorithm.kl_weight:
-    logprobs_BR, _ = updates.score({'policy': ex.start.params}, batch)
-    batch = batch._replace(ref_logprobs_BR=logprobs_BR)
-  return rollout.with_advantages(
-    batch,
-    rollout.shaped_rewards(
-      rollouts, algorithm, ex.config.sampling.max_len_tokens
-    ),
-    np.array([r.masked for r in rollouts]),
-    algorithm,
-    ex.config.sampling.group_size,
-  )
-
-
 def one_step(
   ex: experiment.Experiment,
   state: types.TrainState,
   progress: experiment.Progress,
-  updates: Updates,
-  ahead: Ahead | None,
-) -> tuple[types.TrainState, dict[str, float], Ahead | None]:
+  compiled: updates.Updates,
+  ahead: experience.Ahead | None,
+) -> tuple[types.TrainState, dict[str, float], experience.Ahead | None]:
   """Steps 1 to 5; returns the state, the step's metrics and the next rollouts.
 
   With `train.staleness` 1, the next step's rollouts are sampled before this
@@ -253,12 +82,12 @@ def one_step(
   """
   c, began = ex.config, time.monotonic()
   policy, staleness = ex.policy(state), int(ahead is not None)
-  ahead = ahead or begin_step(ex, policy, progress, progress.step)
+  ahead = ahead or experience.begin(ex, policy, progress, progress.step)
   following = None
   if c.train.staleness and progress.step + 1 < c.train.steps:
-    following = begin_step(ex, policy, progress, progress.step + 1)
+    following = experience.begin(ex, policy, progress, progress.step + 1)
   waiting = time.monotonic()
-  code, rollouts = collect(ex, ahead)
+  code, rollouts = experience.collect(ex, ahead)
   rng = np.random.default_rng([c.seed, progress.step, 2])
   if c.alignment.ratio:
     traced = alignment.collect(
@@ -268,14 +97,14 @@ def one_step(
       step=progress.step,
       bounds=alignment.Bounds(**c.alignment.bounds),
     )
-    fitting = [task for task in traced if ask(ex, task)]
+    fitting = [task for task in traced if experience.ask(ex, task)]
     progress.replay.add(fitting, progress.step)
   waited_s = time.monotonic() - waiting
   if progress.step % c.log.samples_every_steps == 0:
     progress.samples += records.samples(
       rollouts, ex.box, progress.step + 1, c.log.samples
     )
-  batch = make_batch(ex, rollouts, state.params, updates)
+  batch = updates.make_batch(ex, rollouts, state.params, compiled)
   size = c.sampling.group_size
   losses = []
   for part in rollout.minibatches(batch, c.train.minibatches, size, rng):
@@ -284,7 +113,7 @@ def one_step(
     )
     sizes = (packed.tokens_BT, packed.before_BR, packed.queries_BM)
     progress.met('train_step', *(a.shape[-1] for a in sizes))
-    state, metrics = updates.step(state, put(ex, packed))
+    state, metrics = compiled.step(state, packed)
     losses.append(metrics | {'padding': packing.padding(places)})
   losses = jax.device_get(losses)
   means = {
@@ -412,7 +241,7 @@ def train(ex: experiment.Experiment, workdir: str, stop: list[int]) -> None:
   c, folder = ex.config, pathlib.Path(workdir)
   manager = checkpoint.manager(workdir, c.checkpoint.keep)
   state, layout, progress = begin(ex, manager)
-  updates = Updates(ex, layout)
+  compiled = updates.Updates(ex, layout)
   suite = evaluate.make_suite(
     evaluate.held_out_problems(c), ex.start.tokenizer, ex.box, c
   )
@@ -433,17 +262,17 @@ def train(ex: experiment.Experiment, workdir: str, stop: list[int]) -> None:
   if not progress.before:
     progress.before = measure()
     save(None)
-  ahead = restored_ahead(ex, progress)
+  ahead = experience.restored(ex, progress)
   outage, finished = None, (progress, ahead)
-  with Journal(folder, c, progress) as journal:
+  with journal.Journal(folder, c, progress) as written:
     while not progress.is_done(c) and not any(hosts.gather(bool(stop))):
       finished = progress.copy(), ahead
       try:
-        state, record, ahead = one_step(ex, state, progress, updates, ahead)
+        state, record, ahead = one_step(ex, state, progress, compiled, ahead)
       except errors.ServiceError as error:
         outage, (progress, ahead) = error, finished
         break
-      journal.tell(record)
+      written.tell(record)
       if progress.step % c.checkpoint.every_steps == 0:
         save(ahead)
   save(ahead)
@@ -459,68 +288,6 @@ def train(ex: experiment.Experiment, workdir: str, stop: list[int]) -> None:
     )
   if outage:
     raise outage
-
-
-def restored_ahead(
-  ex: experiment.Experiment, progress: experiment.Progress
-) -> Ahead | None:
-  """The rollouts that were sampled before the run was stopped."""
-  if not progress.pending:
-    return None
-  pending = {
-    name: pipeline.restored(state, ex.problems, ex.judge)
-    for name, state in progress.pending.items()
-  }
-  return Ahead(pending['code'], pending.get('align'))
-
-
-class Journal:
-  """What the first process writes down of every step, and shows."""
-
-  def __init__(
-    self,
-    folder: pathlib.Path,
-    config: ml_collections.ConfigDict,
-    progress: experiment.Progress,
-  ):
-    self._lines, self._writer, self._bar = folder / 'metrics.jsonl', None, None
-    if hosts.is_first():
-      records.write_lines(self._lines, progress.history)
-      self._writer = tensorboardX.SummaryWriter(
-        str(folder / 'tensorboard'), purge_step=progress.step + 1
-      )
-      self._bar = tqdm.tqdm(
-        total=config.train.steps, initial=progress.step, unit='step'
-      )
-
-  def __enter__(self) -> 'Journal':
-    return self
-
-  def __exit__(self, *_) -> None:
-    if self._writer:
-      self._bar.close()
-      self._writer.close()
-
-  def tell(self, record: dict[str, float]) -> None:
-    """Writes a step's metrics down and shows them."""
-    if not self._writer:
-      return
-    with self._lines.open('a') as f:
-      f.write(json.dumps(record) + '\n')
-    for name, value in record.items():
-      self._writer.add_scalar(name, value, record['step'])
-    self._bar.set_postfix_str(postfix(record))
-    self._bar.update()
-
-
-def postfix(record: dict[str, float]) -> str:
-  """The progress bar's figures."""
-  text = f'reward {record["generate/reward"]:.2f}'
-  text += f' pass {record["generate/passed"]:.2f}'
-  if 'align/reward' in record:
-    text += f' align {record["align/reward"]:.2f}'
-    text += f' variables {record["align/variables"]:.2f}'
-  return f'{text} {record["tokens_per_s"]:.0f} tok/s'
 
 
 def finish(

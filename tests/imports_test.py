@@ -109,9 +109,12 @@ LAYERS = {
   ],
   5: [
     'coderl.evaluate',
+    'coderl.experience',
     'coderl.experiment',
+    'coderl.journal',
     'coderl.plan',
     'coderl.train',
+    'coderl.updates',
     'coderl.warm_start',
     'wm_abench.evaluate',
     'wm_abench.generate',

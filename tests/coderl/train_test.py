@@ -53,15 +53,25 @@ def _config(**changes):
   return config
 
 
-def _train(folder, call, **changes):
+class AfterOneStep:
+  """A request to stop that comes during the first step."""
+
+  def __init__(self, folder):
+    self._metrics = folder / 'metrics.jsonl'
+
+  def __bool__(self):
+    return bool(self._metrics.read_text())
+
+
+def _train(folder, call=None, stop=(), **changes):
   """Trains; returns how often the second step asked the sandbox."""
   mesh = sharding.make_mesh((1, -1, 1))
   config = _config(**changes)
-  folder.mkdir()
+  folder.mkdir(exist_ok=True)
   checkpoint.write_config(str(folder), config)
   with Failing(folder, call) as box, jax.set_mesh(mesh):
     ex = experiment.make(config, mesh, box)
-    train.train(ex, str(folder), [])
+    train.train(ex, str(folder), stop)
   return box.calls
 
 
@@ -80,7 +90,7 @@ def _saved(folder, step):
 
 def test_an_outage_saves_the_last_finished_step(tmp_path, capsys):
   straight = tmp_path / 'straight'
-  calls = _train(straight, None, **{'checkpoint.every_steps': 1})
+  calls = _train(straight, **{'checkpoint.every_steps': 1})
   assert calls >= 3  # Rewards, traces, samples.
   expected = _saved(straight, 1)
   assert expected['host']['step'] == 1
@@ -91,3 +101,21 @@ def test_an_outage_saves_the_last_finished_step(tmp_path, capsys):
       _train(folder, call)
     assert _saved(folder, 1) == expected
     assert 'saved after step 1 of 2' in capsys.readouterr().out
+
+
+def test_rollouts_sampled_ahead_are_saved_and_trained_on(tmp_path, capsys):
+  """Each step but the first learns from what its predecessor's policy drew."""
+  changes = {'train.staleness': 1, 'train.steps': 3}
+  straight, stopped = tmp_path / 'straight', tmp_path / 'stopped'
+  _train(straight, **changes)
+  _train(stopped, stop=AfterOneStep(stopped), **changes)
+  assert 'saved after step 1 of 3' in capsys.readouterr().out
+  assert _saved(stopped, 1)['host']['pending']['code']['rollouts']
+  _train(stopped, **changes)
+  expected = _saved(straight, 3)
+  assert _saved(stopped, 3) == expected
+  history = expected['host']['history']
+  assert [metrics['staleness'] for metrics in history] == [0, 1, 1]
+  # What drew the first is what was trained; then it was behind by an update.
+  apart = [abs(metrics['importance'] - 1) for metrics in history]
+  assert apart[0] < min(apart[1:])
