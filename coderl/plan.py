@@ -67,13 +67,7 @@ def make(config: ml_collections.ConfigDict) -> planning.Work:
     presets.PRESETS[config.model.preset],
     **policies.numerics(config.model, 'tpu' if pod.devices else 'gpu'),
   )
-  tensor = mesh.shape['tensor']
-  if model.num_heads % tensor:
-    fitting = [n for n in range(1, 65) if model.num_heads % n == 0]
-    raise errors.UserError(
-      f'mesh.shape: {tensor} parts of a layer do not divide the'
-      f' {model.num_heads} heads of {config.model.preset}; one of {fitting}'
-    )
+  sharding.check_heads(model.num_heads, mesh)
   name = 'train.prompts_per_step x sampling.group_size'
   sharding.check_batch(rows, name, mesh, t.minibatches * t.microbatches)
   objective = experiment.make_objective(config, model)

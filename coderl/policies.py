@@ -96,12 +96,13 @@ def open_policy(
     mesh: over which the params are spread, by sharding.RULES.
 
   Raises:
-    UserError: there is no such folder, its model is not the preset's, or its
-      tokenizer is another model's.
+    UserError: there is no such folder, its model is not the preset's, its heads
+      do not split over the mesh, or its tokenizer is another model's.
   """
   path = policy_folder(config)
   tokenizer = tokenization.Tokenizer.from_dir(path)
   model = hf.read_config(path)
+  sharding.check_heads(model.num_heads, mesh)
   tokenization.check_vocab(tokenizer, model.vocab_size)
   if config.preset:
     # Of a base model and its instruct model, this alone may differ.

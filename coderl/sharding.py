@@ -71,23 +71,43 @@ def sizes(shape: Sequence[int], devices: int) -> tuple[int, ...]:
     known = math.prod(s for s in shape if s != -1)
     shape[shape.index(-1)] = devices // known if devices % known == 0 else 0
   if math.prod(shape) != devices:
-    divisors = [d for d in range(1, devices + 1) if devices % d == 0]
     raise errors.UserError(
       f'mesh.shape={tuple(shape)} does not divide the {devices} devices here;'
-      f' each axis must be one of {divisors} and their product {devices}'
+      f' each axis must be one of {_divisors(devices)}, their product {devices}'
     )
   return tuple(shape)
 
 
 def check_batch(rows: int, name: str, mesh: Mesh, microbatches: int) -> None:
   """Raises UserError unless `rows` split over microbatches and the mesh."""
-  equal = parts(mesh, BATCH[0]) * microbatches
-  if rows % equal:
+  over_mesh = parts(mesh, BATCH[0])
+  equal = over_mesh * microbatches
+  if rows % equal == 0:
+    return
+  if rows % over_mesh:
+    fitting = f'data x fsdp must be one of {_divisors(rows)}'
+  else:
+    each = _divisors(rows // over_mesh)
+    fitting = f'on this mesh minibatches x microbatches must be one of {each}'
+  raise errors.UserError(
+    f'{name} gives {rows} rows, which do not divide into'
+    f' data x fsdp x minibatches x microbatches = {mesh.shape["data"]} x'
+    f' {mesh.shape["fsdp"]} x {microbatches} = {equal} equal parts; {fitting}'
+  )
+
+
+def check_heads(heads: int, mesh: Mesh) -> None:
+  """Raises UserError unless a layer's heads split over `tensor`."""
+  tensor = mesh.shape['tensor']
+  if heads % tensor:
     raise errors.UserError(
-      f'{name} gives {rows} rows, which do not divide into'
-      f' data x fsdp x microbatches = {mesh.shape["data"]} x'
-      f' {mesh.shape["fsdp"]} x {microbatches} = {equal} equal parts'
+      f'mesh.shape: {tensor} parts of a layer (tensor) do not divide the'
+      f" model's {heads} heads; one of {_divisors(heads)}"
     )
+
+
+def _divisors(number: int) -> list[int]:
+  return [d for d in range(1, number + 1) if number % d == 0]
 
 
 def shardings(boxed, mesh: Mesh):

@@ -226,13 +226,14 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> None:
   sharding.check_batch(size, 'train.batch_size', mesh, parts)
   if config.model.preset not in presets.PRESETS:
     raise errors.unknown('model', config.model.preset, presets.PRESETS)
+  model = presets.PRESETS[config.model.preset]
+  sharding.check_heads(model.num_heads, mesh)
   if config.train.steps <= config.optimizer.warmup_steps:
     raise errors.UserError(
       f'train.steps={config.train.steps}: must be more than'
       f' optimizer.warmup_steps={config.optimizer.warmup_steps}'
     )
   checkpoint.write_config(workdir, config)
-  model = presets.PRESETS[config.model.preset]
   with experiment.open_sandbox(config.sandbox) as box:
     examples = corpus(config, box)
   texts = (text for e in examples for text in (e.prompt, e.reply))

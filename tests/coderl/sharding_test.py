@@ -80,10 +80,20 @@ def test_a_mesh_takes_all_devices():
 
 
 def test_rows_must_split_over_mesh_and_microbatches():
+  """What would do is named."""
   mesh = AbstractMesh((2, 2, 2), sharding.AXES)
   sharding.check_batch(24, 'batch', mesh, 3)
-  with pytest.raises(errors.UserError, match=r'train.batch .* 20 rows.* 12 '):
+  with pytest.raises(errors.UserError, match=r'20 rows.* 12 .*\[1, 5\]'):
     sharding.check_batch(20, 'train.batch', mesh, 3)
+  with pytest.raises(errors.UserError, match=r'data x fsdp .*\[1, 2, 3, 6\]'):
+    sharding.check_batch(6, 'train.batch', mesh, 3)
+
+
+def test_heads_must_split_over_the_mesh():
+  mesh = AbstractMesh((2, 2, 2), sharding.AXES)
+  sharding.check_heads(6, mesh)
+  with pytest.raises(errors.UserError, match=r'9 heads; one of \[1, 3, 9\]'):
+    sharding.check_heads(9, mesh)
 
 
 def test_a_batch_keeps_its_values():
