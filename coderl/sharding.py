@@ -18,12 +18,9 @@ from commons import errors
 AXES = ('data', 'fsdp', 'tensor')
 KINDS = (AxisType.Auto,) * len(AXES)
 
-# The embedding's model axis has a name of its own, mapped to nothing: sharded
-# over fsdp, XLA rematerialises the whole table at the lookup.
 RULES = (
   ('layers', None),
   ('vocab', 'tensor'),
-  ('embed_table', None),
   ('embed', 'fsdp'),
   ('heads', 'tensor'),
   ('kv', 'tensor'),
@@ -150,6 +147,21 @@ def over_rows(x):
   if mesh.empty or split or x.shape[0] % parts(mesh, BATCH[0]):
     return x
   return jax.lax.with_sharding_constraint(x, BATCH)
+
+
+def over_vocabulary(x, axis: int):
+  """Asks that the axis of tokens lie over `tensor`, every other axis whole.
+
+  Of a table of embeddings at its use: left split over fsdp as it is stored,
+  XLA gathers it at the lookup by rematerialising it. Asks nothing where no mesh
+  is set or the tokens do not divide.
+  """
+  mesh = jax.sharding.get_abstract_mesh()
+  if mesh.empty or x.shape[axis] % parts(mesh, 'tensor'):
+    return x
+  spec = [None] * x.ndim
+  spec[axis] = 'tensor'
+  return jax.lax.with_sharding_constraint(x, PartitionSpec(*spec))
 
 
 def unsplit(x):

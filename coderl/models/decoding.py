@@ -54,7 +54,7 @@ def prepare(params: types.Params, config: transformer.ModelConfig) -> Weights:
 
   layers = jax.tree_util.tree_map_with_path(cast, params['layers'])
   return Weights(
-    params['embedding'].astype(config.dtype),
+    transformer.embedding(params, config),
     transformer.unembedding(params, config),
     params['final_norm'],
     tuple(

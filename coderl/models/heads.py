@@ -66,13 +66,11 @@ class TrajectoryHead(nn.Module):
     )
     offset_CD = self.param(
       'offset',
-      nn.with_logical_partitioning(
-        nn.initializers.normal(0.02), (None, 'embed_table')
-      ),
+      nn.with_logical_partitioning(nn.initializers.normal(0.02), (None, None)),
       (self.config.max_value_tokens, d),
     ).astype(hidden_BTD.dtype)
-    z = dense('from_hidden', d, ('embed', 'embed_table'))(query_BMD)[:, :, None]
-    z = z + dense('from_previous', d, ('embed', 'embed_table'))(previous_BMCD)
+    z = dense('from_hidden', d, ('embed', None))(query_BMD)[:, :, None]
+    z = z + dense('from_previous', d, ('embed', None))(previous_BMCD)
     z = nn.RMSNorm(dtype=hidden_BTD.dtype)(z + offset_CD)
     y = nn.silu(dense('up', 4 * d, ('embed', 'mlp'))(z))
     return z + dense('down', d, ('mlp', 'embed'))(y)
@@ -118,8 +116,7 @@ def trajectory_states(
 ) -> Array:
   """out_BMCD of the trajectory head, teacher-forced on the true values."""
   shifted_BMC = jnp.pad(values_BMC, ((0, 0), (0, 0), (1, 0)))[..., :-1]
-  table_VD = jax.lax.stop_gradient(policy['embedding'])
-  table_VD = table_VD.astype(hidden_BTD.dtype)
+  table_VD = jax.lax.stop_gradient(transformer.embedding(policy, config))
   first_C = jnp.arange(values_BMC.shape[-1]) == 0
   before_BMCD = sharding.over_rows(table_VD[shifted_BMC])
   previous_BMCD = jnp.where(first_C[:, None], 0, before_BMCD)

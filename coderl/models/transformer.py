@@ -295,8 +295,8 @@ class Block(nn.Module):
 
 
 def embed(table_VD: Array, config: ModelConfig, tokens_BT: Array) -> Array:
-  """x_BTD, what the first block reads."""
-  x_BTD = sharding.over_rows(table_VD.astype(config.dtype)[tokens_BT])
+  """x_BTD, what the first block reads; the table as `embedding` gives it."""
+  x_BTD = sharding.over_rows(table_VD[tokens_BT])
   if config.scaled_embeddings:
     x_BTD *= jnp.asarray(config.d_model**0.5, x_BTD.dtype)
   return x_BTD
@@ -336,14 +336,14 @@ class Transformer(nn.Module):
     init = nn.initializers.normal(0.02)
     table_VD = self.param(
       'embedding',
-      nn.with_logical_partitioning(init, ('vocab', 'embed_table')),
+      nn.with_logical_partitioning(init, ('vocab', 'embed')),
       (c.vocab_size, c.d_model),
       c.param_dtype,
     )
     if not c.tied_embeddings:
       self.param(
         'unembedding',
-        nn.with_logical_partitioning(init, ('embed_table', 'vocab')),
+        nn.with_logical_partitioning(init, ('embed', 'vocab')),
         (c.d_model, c.vocab_size),
         c.param_dtype,
       )
@@ -380,18 +380,25 @@ class Transformer(nn.Module):
     )
     x_BTD, _ = stack(
       Block(c, name='layers'),
-      embed(table_VD, c, tokens_BT),
+      embed(embedding({'embedding': table_VD}, c), c, tokens_BT),
       jnp.array([kind == LOCAL for kind in kinds]),
       tables,
     )
     return RMSNorm(c, name='final_norm')(x_BTD)
 
 
+def embedding(params: types.Params, config: ModelConfig) -> Array:
+  """The input table [V, D] in the compute dtype."""
+  table_VD = params['embedding'].astype(config.dtype)
+  return sharding.over_vocabulary(table_VD, axis=0)
+
+
 def unembedding(params: types.Params, config: ModelConfig) -> Array:
   """The output matrix [D, V] in the compute dtype."""
   if config.tied_embeddings:
-    return params['embedding'].T.astype(config.dtype)
-  return params['unembedding'].astype(config.dtype)
+    return embedding(params, config).T
+  table_DV = params['unembedding'].astype(config.dtype)
+  return sharding.over_vocabulary(table_DV, axis=1)
 
 
 def hidden_states(
