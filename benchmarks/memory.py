@@ -1,0 +1,116 @@
+"""Memory that a training step takes, against what its plan says.
+
+  python benchmarks/memory.py --json memory.json
+
+The embedded policy's real step on one CPU device: state and update are planned
+as for a pod (coderl/plan.py: XLA's analysis of the compiled step; and the
+arithmetic of coderl/planning.py), then run, and the process' peak of resident
+memory above what it held before is read off the kernel. Asserted: the plan is
+within 15%.
+"""
+
+import argparse
+from collections.abc import Sequence
+import ctypes
+import gc
+import json
+import pathlib
+import sys
+
+import jax
+import jax.numpy as jnp
+
+from coderl import chips, experiment, plan, planning, sharding, train_step
+from coderl.models import presets
+from configs import coderl_plan
+
+_STATUS = pathlib.Path('/proc/self/status')
+_RESET_PEAK = '5'  # Written to clear_refs.
+_STEPS = 2
+
+
+def resident(field: str) -> int:
+  """Bytes: VmRSS now, VmHWM at the peak."""
+  for line in _STATUS.read_text().splitlines():
+    name, _, size = line.partition(':')
+    if name == field:
+      return int(size.split()[0]) * 1024
+  raise KeyError(field)
+
+
+def peak_of(run) -> int:
+  """Bytes beyond those that are resident now, at the most."""
+  gc.collect()
+  ctypes.CDLL(None).malloc_trim(0)
+  before = resident('VmRSS')
+  pathlib.Path('/proc/self/clear_refs').write_text(_RESET_PEAK)
+  run()
+  return resident('VmHWM') - before
+
+
+def work_here(prompts: int) -> planning.Work:
+  """The embedded policy's update, as the shipped config has it."""
+  config = coderl_plan.get_config('model=tiny')
+  config.train.prompts_per_step = prompts
+  config.train.microbatches = 1
+  mesh = sharding.make_mesh((1, -1, 1))
+  chip = chips.Chip('cpu', 16e9, 1e11, 1e10, 1e10)
+  objective = experiment.make_objective(config, presets.PRESETS['tiny'])
+  return planning.Work(
+    config,
+    objective,
+    experiment.make_optimizer(config),
+    mesh,
+    chips.Pod('cpu:1', chip, 1, tuple(jax.devices())),
+  )
+
+
+def main(argv: Sequence[str]) -> None:
+  parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+  )
+  parser.add_argument('--prompts', type=int, default=64)
+  parser.add_argument('--json')
+  args = parser.parse_args(argv)
+  work = work_here(args.prompts)
+  shapes = planning.batch_shapes(work)
+  _, layout = train_step.state_shapes(
+    work.objective, work.optimizer, work.mesh
+  )
+  step = train_step.compile_step(
+    work.objective, work.optimizer, layout, work.mesh
+  )
+
+  def run():
+    state, _ = train_step.init_state(
+      jax.random.key(0), work.objective, work.optimizer, work.mesh
+    )
+    # Every row one whole sequence.
+    batch = jax.tree.map(lambda s: jnp.ones(s.shape, s.dtype), shapes)
+    batch = sharding.put(batch, work.mesh, sharding.MICROBATCHES)
+    for _ in range(_STEPS):
+      state, metrics = step(state, batch)
+    jax.block_until_ready((state, metrics))
+
+  with jax.set_mesh(work.mesh):
+    found = plan.plan(work)
+    run()  # Compiles.
+    measured = peak_of(run)
+  state = sum(found['resident'].values())
+  batch = sum(s.size * s.dtype.itemsize for s in jax.tree.leaves(shapes))
+  rest = {
+    'compiled': found['train']['temporaries'],
+    'by_arithmetic': found['train']['by_arithmetic']['temporaries'],
+  }
+  planned = {name: state + batch + size for name, size in rest.items()}
+  print(f'{"measured":<16}{measured / 1e6:9.1f} MB')
+  for name, size in planned.items():
+    print(f'{name:<16}{size / 1e6:9.1f} MB {size / measured:6.3f}')
+  if args.json:
+    with open(args.json, 'w', encoding='utf-8') as f:
+      json.dump({'measured': measured, **planned}, f, indent=2)
+  assert abs(planned['compiled'] / measured - 1) <= 0.15
+
+
+if __name__ == '__main__':
+  main(sys.argv[1:])
