@@ -74,9 +74,7 @@ def main(argv: Sequence[str]) -> None:
   args = parser.parse_args(argv)
   work = work_here(args.prompts)
   shapes = planning.batch_shapes(work)
-  _, layout = train_step.state_shapes(
-    work.objective, work.optimizer, work.mesh
-  )
+  _, layout = train_step.state_shapes(work.objective, work.optimizer, work.mesh)
   step = train_step.compile_step(
     work.objective, work.optimizer, layout, work.mesh
   )

@@ -22,6 +22,7 @@ _NO_TPU_HERE = {
   'TPU_SKIP_MDS_QUERY': '1',
   'TPU_WORKER_HOSTNAMES': 'localhost',
   'TPU_ACCELERATOR_TYPE': 'v5e-4',
+  'ALLOW_MULTIPLE_LIBTPU_LOAD': '1',  # Else one process plans at a time.
 }
 
 

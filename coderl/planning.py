@@ -159,24 +159,48 @@ def _width(work: Work) -> int:
 def train_temporaries(work: Work) -> float:
   """Bytes on a device beside the state, by arithmetic.
 
-  The input of each layer that is kept for the backward pass, one layer's
-  activations and attention scores, its weights and the unembedding gathered,
-  logits of a chunk, and gradients twice: summed, and of a microbatch.
+  What is kept of each layer for the backward pass, one layer's insides, its
+  weights, both tables of the vocabulary and their gradients gathered, logits of
+  a chunk and their gradient, and gradients three times: summed, of a microbatch
+  and as the optimizer changes them.
   """
   m, c = work.model, work.config.train
   tensor, wide = work.mesh.shape['tensor'], _width(work)
   rows = max(1, work.rows // c.microbatches // work.parts)
   tokens = rows * sum(work.lengths)
-  kept = m.num_layers * tokens * m.d_model * wide
-  heads = m.num_heads / tensor
-  # Scores and their gradient in float32, probabilities as activations are.
-  scores = heads * tokens * sum(work.lengths) * (4 + 4 + wide)
-  mlp = 4 * tokens * m.mlp_dim / tensor * wide
+  heads = m.num_heads * m.head_dim / tensor
+  projected = heads + 2 * m.num_kv_heads * m.head_dim / tensor
+  mlp = m.mlp_dim / tensor
+  # Of a token, in elements: before and after rotation; gate, its activation's
+  # two factors, up and their product; two norms.
+  inside = 2 * (projected + heads) + 5 * mlp + 6 * m.d_model
+  inside = tokens * inside * wide + _pairs(work, rows)
+  kept = {
+    'off': inside,
+    'full': 0,
+    'dots': tokens * (projected + 2 * mlp + 2 * m.d_model) * wide,
+    'attention': tokens * heads * wide,
+  }[m.remat]
+  layers = m.num_layers * (tokens * m.d_model * wide + kept)
   vocab = m.vocab_size / tensor
-  gathered = _layer_size(m) / tensor * wide * 2 + vocab * m.d_model * (wide + 4)
-  logits = train_step.CHUNK_TOKENS * vocab * 4 * 3
-  gradients = 2 * bytes_of(*params_shapes(work))
-  return kept + scores + mlp + gathered + logits + gradients
+  gathered = 2 * _layer_size(m) / tensor + 4 * vocab * m.d_model
+  logits = train_step.CHUNK_TOKENS * vocab * (4 + 4)
+  gradients = 3 * bytes_of(*params_shapes(work))
+  return layers + inside + gathered * wide + logits + gradients
+
+
+def _pairs(work: Work, rows: int) -> float:
+  """Bytes of what a layer's attention holds for each pair of tokens."""
+  wide, pairs = _width(work), rows * sum(work.lengths) ** 2
+  each = {
+    # Scores and their gradient in float32, probabilities as activations are.
+    attention.PLAIN: work.model.num_heads
+    / work.mesh.shape['tensor']
+    * (4 + 4 + wide),
+    attention.CUDNN: 1 + wide,  # Its mask, and that as what is added.
+    attention.SPLASH: 0,
+  }[work.model.attention]
+  return pairs * each
 
 
 def _layer_size(m: transformer.ModelConfig) -> int:

@@ -47,6 +47,8 @@ def test_a_shell_can_read_it_and_misses_what_is_not_set(script):
   ran = subprocess.run(
     ['bash', script], env={'PATH': '/bin:/usr/bin'}, capture_output=True
   )
-  assert ran.returncode and b'TPU: name' in ran.stderr or (
-    b'CLUSTER: name' in ran.stderr or b'WORKDIR: shared' in ran.stderr
+  assert (
+    ran.returncode
+    and b'TPU: name' in ran.stderr
+    or (b'CLUSTER: name' in ran.stderr or b'WORKDIR: shared' in ran.stderr)
   )

@@ -69,7 +69,12 @@ def test_twice_the_devices_do_half_each():
 
 
 def test_what_it_advises_fits():
-  fields = dict(train__microbatches=1, sampling__max_len_tokens=3968)
+  fields = dict(
+    train__prompts_per_step=64,
+    train__microbatches=1,
+    sampling__max_len_tokens=3968,
+    sampling__slots=64,
+  )
   full = plan.plan(plan.make(_small('a100-40gb:2', **fields)))
   assert not full['fits']
   (said,) = [a for a in full['advice'] if a.startswith('train.microbatches=')]
