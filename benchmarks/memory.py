@@ -69,7 +69,7 @@ def main(argv: Sequence[str]) -> None:
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawTextHelpFormatter
   )
-  parser.add_argument('--prompts', type=int, default=64)
+  parser.add_argument('--prompts', type=int, default=16)
   parser.add_argument('--json')
   args = parser.parse_args(argv)
   work = work_here(args.prompts)

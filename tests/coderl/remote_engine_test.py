@@ -136,6 +136,7 @@ def test_weights_are_handed_over_once(server, policy):
   assert lines == ['POST /collective_rpc', *['POST /v1/completions'] * 2]
 
 
+@pytest.mark.parametrize('server', ['ids'], indirect=True)
 def test_training_through_a_server_corrects_for_it(server, tmp_path):
   url, folder, _ = server
   config = coderl_train.get_config('runlocal')

@@ -1,10 +1,11 @@
-"""Prints the losses of three steps on several meshes of eight devices.
+"""Prints the losses of three steps on meshes of one, two and eight devices.
 
 A process of its own, since the number of devices is fixed at the first use.
 """
 
 import dataclasses
 import json
+import math
 
 import jax
 import optax
@@ -13,12 +14,15 @@ from coderl import algorithms, sharding, train_step
 from coderl.models import transformer
 from tests.coderl import train_step_test
 
-MESHES = ((8, 1, 1), (2, 2, 2), (1, 2, 4))
+MESHES = ((1, 1, 1), (1, 2, 1), (8, 1, 1), (2, 2, 2), (1, 2, 4))
 
 
 def losses(shape, objective, batch):
   optimizer = optax.adam(1e-2)
-  mesh = sharding.make_mesh(shape)
+  devices = jax.devices()[: math.prod(shape)]
+  mesh = jax.make_mesh(
+    shape, sharding.AXES, devices=devices, axis_types=sharding.KINDS
+  )
   sharding.check_batch(len(batch.mask_BR), 'batch', mesh, 2)
   with jax.set_mesh(mesh):
     state, layout = train_step.init_state(
