@@ -145,11 +145,13 @@ def decode_phase(work: planning.Work) -> planning.Phase:
 
 def _compile_decode(work: planning.Work):
   c = work.config
-  shapes, layout = planning.params_shapes(work)
+  state, layout = train_step.state_shapes(
+    work.objective, work.optimizer, work.mesh
+  )
   place = lambda shape, to: jax.ShapeDtypeStruct(
     shape.shape, shape.dtype, sharding=to
   )
-  params = jax.tree.map(place, shapes, layout)
+  params = jax.tree.map(place, state.params['policy'], layout.params['policy'])
   rows = jax.sharding.NamedSharding(work.mesh, sharding.BATCH)
   count = -(-c.train.prompts_per_step // work.parts) * work.parts
   p, _ = work.lengths
@@ -174,24 +176,17 @@ def plan(work: planning.Work) -> dict[str, Any]:
   Returns:
     'model', 'pod', 'devices', 'mesh', 'rows' of an 'updates'-th part of a step,
     'microbatches', 'lengths' and 'slots'; 'resident' (parameters, optimizer,
-    reference); 'train' and 'decode', a Phase each with its 'seconds', and of
+    reference); 'train' and 'decode', a Phase each with its 'seconds', the
+    'activations' and the 'cache' of its temporaries (by arithmetic), and of
     training its 'mfu' and what arithmetic says; 'most' bytes at once, 'memory'
     of a chip, 'fits', 'step_seconds', and 'advice' where it does not fit.
     Seconds and MFU are from all overlapped to nothing.
   """
   c = work.config
-  state, layout = train_step.state_shapes(
-    work.objective, work.optimizer, work.mesh
-  )
-  resident = {
-    'parameters': planning.bytes_of(state.params, layout.params),
-    'optimizer': planning.bytes_of(state.opt_state, layout.opt_state),
-    'reference': 0,
-  }
-  if work.objective.algorithm.kl_weight:
-    resident['reference'] = planning.bytes_of(*planning.params_shapes(work))
+  resident = planning.resident(work)
   train, decode = train_phase(work), decode_phase(work)
   most = sum(resident.values()) + max(train.temporaries, decode.temporaries)
+  fits = bool(most <= work.pod.chip.memory_bytes)
   stored = dataclasses.replace(
     work.objective, model=dataclasses.replace(work.model, remat='off')
   )
@@ -220,14 +215,15 @@ def plan(work: planning.Work) -> dict[str, Any]:
         'temporaries': planning.train_temporaries(work),
         'sent': planning.train_sent(work),
       },
+      'activations': planning.activations(work),
       'mfu': [model_flops / (s * peak) for s in train.seconds(work.pod)],
     },
-    'decode': _told(work, decode),
+    'decode': _told(work, decode) | {'cache': planning.cache(work)},
     'most': most,
     'memory': work.pod.chip.memory_bytes,
-    'fits': bool(most <= work.pod.chip.memory_bytes),
+    'fits': fits,
     'step_seconds': seconds.tolist(),
-    'advice': _advice(work, resident, train, decode),
+    'advice': [] if fits else _advice(work),
   }
 
 
@@ -235,42 +231,17 @@ def _told(work: planning.Work, phase: planning.Phase) -> dict[str, Any]:
   return dataclasses.asdict(phase) | {'seconds': phase.seconds(work.pod)}
 
 
-def _advice(
-  work: planning.Work,
-  resident: Mapping[str, int],
-  train: planning.Phase,
-  decode: planning.Phase,
-) -> list[str]:
-  """What to change, most useful first; nothing where it fits."""
-  room = work.pod.chip.memory_bytes - sum(resident.values())
-  if room <= 0:
-    needed = work.pod.count * sum(resident.values())
-    needed = math.ceil(needed / work.pod.chip.memory_bytes)
-    return [
-      f'more than {needed} devices over fsdp and tensor, or a smaller model:'
-      ' the state alone is too large'
-    ]
-  advice = []
-  if room < train.temporaries:
-    each = work.rows // work.config.train.microbatches // work.parts
-    if each > 1:
-      most = work.rows // work.parts
-      advice.append(
-        f'train.microbatches={most}: one row of {each} at a time on a device'
-      )
-    else:
-      advice.append(
-        'mesh.shape with more parts over tensor: one row is already too long'
-      )
-    if work.model.remat != 'full':
-      advice.append("model.remat='full'")
-  if room < decode.temporaries:
-    fitting = max(1, int(planning.slots_of(work) * room / decode.temporaries))
-    advice.append(
-      f'sampling.slots={max(1, fitting // 2) * work.parts}, and'
-      " sampling.cache_dtype='int8'"
-    )
-  return advice
+def _advice(work: planning.Work) -> list[str]:
+  """What would fit."""
+  if found := planning.fitting(work):
+    return [f'--config.{name}={value!r}' for name, value in found.items()]
+  needed = work.pod.count * sum(planning.resident(work).values())
+  needed = math.ceil(needed / work.pod.chip.memory_bytes)
+  return [
+    f'more than {needed} devices over fsdp and tensor (its state alone fills'
+    ' that many), lora.rank=32, of which the optimizer has little to hold, or a'
+    ' smaller model: no mesh, microbatches and slots do'
+  ]
 
 
 def table(found: Mapping[str, Any]) -> str:
@@ -290,15 +261,20 @@ def table(found: Mapping[str, Any]) -> str:
     **found['resident'],
     'training': train['temporaries'],
     '  by arithmetic': train['by_arithmetic']['temporaries'],
+    '  activations': train['activations'],
     'sampling': decode['temporaries'],
+    '  cache': decode['cache'],
     'most at once': found['most'],
     'a chip has': found['memory'],
   }
   lines += [f'  {name:<16}{size / _GB:8.2f}' for name, size in rows.items()]
-  lines.append(
-    f'an update, each device: {train["flops"] / 1e12:,.1f} TFLOP; sent'
-    + ''.join(f', {k} {v / _GB:.2f} GB' for k, v in train['sent'].items() if v)
-  )
+  for name, phase in (('an update', train), ('sampling', decode)):
+    read = f', {phase["memory"] / _GB:,.0f} GB read' if phase['memory'] else ''
+    sent = [f'{k} {v / _GB:,.2f} GB' for k, v in phase['sent'].items() if v]
+    lines.append(
+      f'{name}, each device: {phase["flops"] / 1e12:,.1f} TFLOP{read}; sent'
+      f' {", ".join(sent) or "nothing"}'
+    )
   spans = {
     'sampling': decode['seconds'],
     'an update': train['seconds'],
@@ -312,17 +288,23 @@ def table(found: Mapping[str, Any]) -> str:
     f' products at {planning.MATMUL_SHARE} of the peak, memory and links at'
     ' full rate, overlapped or not'
   )
-  lines.append('fits' if found['fits'] else 'DOES NOT FIT; try')
-  return '\n'.join(lines + [f'  {a}' for a in found['advice']])
+  lines.append('fits' if found['fits'] else 'DOES NOT FIT')
+  return '\n'.join(lines)
 
 
 def run(config: ml_collections.ConfigDict, workdir: str) -> None:
   """Prints the plan and writes `workdir/results.json`.
 
   Raises:
-    UserError: as `make` does.
+    UserError: as `make` does; and where it does not fit, with what would.
   """
   found = plan(make(config))
   path = pathlib.Path(workdir) / 'results.json'
   path.write_text(json.dumps(found, indent=2) + '\n', encoding='utf-8')
   print(table(found))
+  if not found['fits']:
+    raise errors.UserError(
+      f'{found["model"]} does not fit {found["pod"]}:'
+      f' {found["most"] / _GB:.1f} GB of {found["memory"] / _GB:.1f} a device;'
+      f' try {" ".join(found["advice"])}'
+    )

@@ -13,10 +13,12 @@ import jax.numpy as jnp
 import ml_collections
 import optax
 
-from coderl import chips, flops, train_step, types
+from coderl import chips, flops, sharding, train_step, types
 from coderl.models import attention, transformer
 
 MATMUL_SHARE = 0.6  # Of the peak, that large matrix products reach.
+_MARGIN = 0.9  # Of the memory, that arithmetic may fill.
+_SLOTS = (64, 32, 16, 8, 4, 2, 1)  # Rows decoded at once on a device.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,12 +145,20 @@ def step_flops(work: Work, objective: train_step.Objective) -> int:
   )
 
 
-def params_shapes(work: Work) -> tuple[Any, Any]:
-  """Shapes and layout of the policy's parameters."""
-  state, layout = train_step.state_shapes(
-    work.objective, work.optimizer, work.mesh
-  )
-  return state.params['policy'], layout.params['policy']
+def resident(work: Work) -> dict[str, int]:
+  """Bytes on a device that stay: parameters, optimizer, reference."""
+  state, layout = _state(work)
+  policy = bytes_of(state.params['policy'], layout.params['policy'])
+  return {
+    'parameters': bytes_of(state.params, layout.params),
+    'optimizer': bytes_of(state.opt_state, layout.opt_state),
+    'reference': policy if work.objective.algorithm.kl_weight else 0,
+  }
+
+
+def _state(work: Work) -> tuple[types.TrainState, types.TrainState]:
+  """Shapes and layout."""
+  return train_step.state_shapes(work.objective, work.optimizer, work.mesh)
 
 
 def _width(work: Work) -> int:
@@ -159,14 +169,25 @@ def _width(work: Work) -> int:
 def train_temporaries(work: Work) -> float:
   """Bytes on a device beside the state, by arithmetic.
 
-  What is kept of each layer for the backward pass, one layer's insides, its
-  weights, both tables of the vocabulary and their gradients gathered, logits of
-  a chunk and their gradient, and gradients three times: summed, of a microbatch
-  and as the optimizer changes them.
+  Activations, the weights of a layer, both tables of the vocabulary and their
+  gradients gathered, logits of a chunk and their gradient, and gradients three
+  times: summed, of a microbatch and as the optimizer changes them.
   """
-  m, c = work.model, work.config.train
-  tensor, wide = work.mesh.shape['tensor'], _width(work)
-  rows = max(1, work.rows // c.microbatches // work.parts)
+  m, tensor = work.model, work.mesh.shape['tensor']
+  vocab = m.vocab_size / tensor
+  gathered = 2 * _layer_size(m) / tensor + 4 * vocab * m.d_model
+  logits = train_step.CHUNK_TOKENS * vocab * (4 + 4)
+  gradients = 3 * bytes_of(
+    *(train_step.trained(x.params) for x in _state(work))
+  )
+  return activations(work) + gathered * _width(work) + logits + gradients
+
+
+def activations(work: Work) -> float:
+  """Bytes on a device: what is stored of every layer, and one in the making."""
+  m, wide = work.model, _width(work)
+  tensor = work.mesh.shape['tensor']
+  rows = max(1, work.rows // work.config.train.microbatches // work.parts)
   tokens = rows * sum(work.lengths)
   heads = m.num_heads * m.head_dim / tensor
   projected = heads + 2 * m.num_kv_heads * m.head_dim / tensor
@@ -175,18 +196,13 @@ def train_temporaries(work: Work) -> float:
   # two factors, up and their product; two norms.
   inside = 2 * (projected + heads) + 5 * mlp + 6 * m.d_model
   inside = tokens * inside * wide + _pairs(work, rows)
-  kept = {
+  stored = {
     'off': inside,
     'full': 0,
     'dots': tokens * (projected + 2 * mlp + 2 * m.d_model) * wide,
     'attention': tokens * heads * wide,
   }[m.remat]
-  layers = m.num_layers * (tokens * m.d_model * wide + kept)
-  vocab = m.vocab_size / tensor
-  gathered = 2 * _layer_size(m) / tensor + 4 * vocab * m.d_model
-  logits = train_step.CHUNK_TOKENS * vocab * (4 + 4)
-  gradients = 3 * bytes_of(*params_shapes(work))
-  return layers + inside + gathered * wide + logits + gradients
+  return m.num_layers * (tokens * m.d_model * wide + stored) + inside
 
 
 def _pairs(work: Work, rows: int) -> float:
@@ -244,15 +260,15 @@ def decode(work: Work) -> Phase:
   slots, tensor = slots_of(work), work.mesh.shape['tensor']
   steps = -(-_rows_to_decode(work) // slots) * r
   weights = m.num_layers * _layer_size(m) + m.vocab_size * m.d_model
-  weights, cache = weights / tensor, _cache(work, slots)
+  weights, held = weights / tensor, cache(work)
   filled = (p + r / 2) / (p + r)
   context = 4 * m.num_layers * m.num_heads * m.head_dim * (p + r / 2) / tensor
   summed = 2 * (tensor - 1) / tensor * slots * m.d_model * _width(work)
   return Phase(
-    temporaries=2 * weights * _width(work) + cache,
+    temporaries=2 * weights * _width(work) + held,
     flops=steps * slots * (2 * weights + context),
     sent={'all-reduce': steps * 2 * m.num_layers * summed},
-    memory=steps * (weights * _width(work) + cache * filled),
+    memory=steps * (weights * _width(work) + held * filled),
   )
 
 
@@ -268,11 +284,56 @@ def _rows_to_decode(work: Work) -> int:
   return -(-c.train.prompts_per_step // work.parts) * c.sampling.group_size
 
 
-def _cache(work: Work, slots: int) -> float:
-  """Bytes of keys and values of so many rows on a device."""
+def cache(work: Work) -> float:
+  """Bytes on a device of keys and values of the rows that are decoded."""
   m = work.model
   kind = work.config.sampling.cache_dtype or m.dtype
   tensor = work.mesh.shape['tensor']
   heads = m.num_kv_heads / (tensor if m.num_kv_heads % tensor == 0 else 1)
   token = 2 * m.num_layers * heads * m.head_dim * jnp.dtype(kind).itemsize
-  return slots * sum(work.lengths) * token
+  return slots_of(work) * sum(work.lengths) * token
+
+
+def fitting(work: Work) -> dict[str, Any]:
+  """Fields of the config with which it fits, by arithmetic; {} where none do.
+
+  The first of: one row at a time, fewer slots, a smaller cache, and only then
+  layers split over more devices.
+  """
+  c, count = work.config, work.pod.count
+  given = {
+    'mesh.shape': tuple(work.mesh.shape.values()),
+    'train.microbatches': c.train.microbatches,
+    'sampling.slots': c.sampling.slots,
+    'sampling.cache_dtype': c.sampling.cache_dtype,
+  }
+
+  def tried(**fields):
+    config = c.copy_and_resolve_references()
+    config.update_from_flattened_dict(fields)
+    shape = fields['mesh.shape']
+    mesh = jax.sharding.AbstractMesh(
+      shape, sharding.AXES, axis_types=sharding.KINDS
+    )
+    return dataclasses.replace(work, config=config, mesh=mesh)
+
+  together = math.gcd(work.model.num_heads, count)
+  for tensor in range(work.mesh.shape['tensor'], together + 1):
+    parts = count // tensor
+    if together % tensor or work.rows % parts:
+      continue
+    fields = given | {
+      'mesh.shape': (1, parts, tensor),
+      'train.microbatches': work.rows // parts,
+    }
+    one = tried(**fields)
+    room = _MARGIN * work.pod.chip.memory_bytes - sum(resident(one).values())
+    if train_temporaries(one) > room:
+      continue
+    fewer = [n for n in _SLOTS if n < slots_of(one)]
+    for slots in (given['sampling.slots'], *(n * parts for n in fewer)):
+      for kind in dict.fromkeys((given['sampling.cache_dtype'], 'int8')):
+        fields |= {'sampling.slots': slots, 'sampling.cache_dtype': kind}
+        if decode(tried(**fields)).temporaries <= room:
+          return {n: v for n, v in fields.items() if v != given[n]}
+  return {}

@@ -1,5 +1,6 @@
 """Plans against what they are plans of."""
 
+import ast
 import json
 
 import jax
@@ -68,31 +69,39 @@ def test_twice_the_devices_do_half_each():
   assert two['train']['mfu'][0] == pytest.approx(planning.MATMUL_SHARE, rel=0.5)
 
 
-def test_what_it_advises_fits():
-  fields = dict(
+@pytest.mark.parametrize(
+  'length, slots, changed', [(3968, 64, 1), (32000, 0, 2)]
+)
+def test_what_it_advises_fits(length, slots, changed):
+  """Of long rows the cache is too large as well."""
+  config = _small(
+    'a100-40gb:2',
     train__prompts_per_step=64,
     train__microbatches=1,
-    sampling__max_len_tokens=3968,
-    sampling__slots=64,
+    sampling__max_len_tokens=length,
+    sampling__slots=slots,
   )
-  full = plan.plan(plan.make(_small('a100-40gb:2', **fields)))
-  assert not full['fits']
-  (said,) = [a for a in full['advice'] if a.startswith('train.microbatches=')]
-  fields['train__microbatches'] = int(said.partition('=')[2].partition(':')[0])
-  found = plan.plan(plan.make(_small('a100-40gb:2', **fields)))
+  full = plan.plan(plan.make(config))
+  assert not full['fits'] and len(full['advice']) == changed
+  for said in full['advice']:
+    name, _, value = said.removeprefix('--config.').partition('=')
+    config.update_from_flattened_dict({name: ast.literal_eval(value)})
+  found = plan.plan(plan.make(config))
   assert found['fits'] and not found['advice']
 
 
-def test_a_state_that_is_too_large_is_told_with_how_many_devices_it_wants():
-  work = plan.make(
-    _config(
-      'model=qwen2.5-coder-32b,topology=a100-40gb:8',
-      train__microbatches=64,
-    )
-  )
-  resident = {'parameters': 8 * 10**10}
-  phase = planning.Phase(0, 0, {})
-  assert 'more than 16 devices' in plan._advice(work, resident, phase, phase)[0]
+def test_layers_are_split_where_one_row_is_too_long_for_a_device():
+  config = _config('model=qwen2.5-coder-32b,topology=h200:8')
+  fields = planning.fitting(plan.make(config))
+  assert fields['mesh.shape'][2] > 1
+  assert fields['train.microbatches'] == 512 // fields['mesh.shape'][1]
+
+
+def test_what_fits_nowhere_is_told_how_many_devices_its_state_fills():
+  work = plan.make(_config('model=qwen2.5-coder-32b,topology=a100-40gb:8'))
+  assert planning.fitting(work) == {}
+  # 32.8B parameters of 4 bytes, AdamW's two moments, and the reference.
+  assert 'more than 14 devices' in plan._advice(work)[0]
 
 
 @pytest.mark.parametrize(
@@ -118,6 +127,14 @@ def test_a_run_leaves_what_it_prints(tmp_path, capsys):
   )
 
 
+def test_what_does_not_fit_is_an_error_once_it_is_told(tmp_path, capsys):
+  config = _small('a100-40gb:1', sampling__max_len_tokens=32000)
+  with pytest.raises(errors.UserError, match=r'not fit a100-40gb:1: .* try'):
+    plan.run(config, str(tmp_path))
+  assert not json.loads((tmp_path / 'results.json').read_text())['fits']
+  assert capsys.readouterr().out.rstrip().endswith('DOES NOT FIT')
+
+
 def test_a_tpu_step_is_compiled_and_arithmetic_is_near():
   pytest.importorskip('libtpu', reason="needs pip install -e '.[plan]'")
   found = plan.plan(plan.make(_small('v5p:2x2x1', train__prompts_per_step=8)))
@@ -125,6 +142,6 @@ def test_a_tpu_step_is_compiled_and_arithmetic_is_near():
   assert train['compile_s'] > 0 and found['decode']['compile_s'] > 0
   assert train['sent']['all-gather'] > 0
   by_hand = train['by_arithmetic']
-  assert by_hand['temporaries'] == pytest.approx(train['temporaries'], rel=0.5)
+  assert by_hand['temporaries'] == pytest.approx(train['temporaries'], rel=0.3)
   sent = sum(train['sent'].values())
   assert sum(by_hand['sent'].values()) == pytest.approx(sent, rel=0.5)

@@ -39,6 +39,7 @@ def _config(**changes):
     {
       'train.steps': 2,
       'train.prompts_per_step': 4,
+      'train.minibatches': 1,
       'train.microbatches': 1,
       'sampling.group_size': 2,
       'sampling.max_len_tokens': 80,
@@ -95,6 +96,12 @@ def test_an_outage_saves_the_last_finished_step(tmp_path, capsys):
   expected = _saved(straight, 1)
   assert expected['host']['step'] == 1
   assert expected['host']['replay']['tasks']
+  # The sampler has the weights that an update begins with, after each of them.
+  deviations = [
+    metrics['ratio_deviation']
+    for metrics in _saved(straight, 2)['host']['history']
+  ]
+  assert len(deviations) == 2 and max(deviations) < 1e-5
   for call in (1, calls):
     folder = tmp_path / f'broken-{call}'
     with pytest.raises(errors.ServiceError, match='no answer'):
