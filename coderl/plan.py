@@ -238,9 +238,9 @@ def _advice(work: planning.Work) -> list[str]:
   needed = work.pod.count * sum(planning.resident(work).values())
   needed = math.ceil(needed / work.pod.chip.memory_bytes)
   return [
-    f'more than {needed} devices over fsdp and tensor (its state alone fills'
-    ' that many), lora.rank=32, of which the optimizer has little to hold, or a'
-    ' smaller model: no mesh, microbatches and slots do'
+    'a smaller model, lora.rank=32 (the optimizer then holds adapters alone) or'
+    f' more devices, of which the state alone fills {needed}: no mesh,'
+    ' microbatches and slots do'
   ]
 
 

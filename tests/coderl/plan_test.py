@@ -101,7 +101,7 @@ def test_what_fits_nowhere_is_told_how_many_devices_its_state_fills():
   work = plan.make(_config('model=qwen2.5-coder-32b,topology=a100-40gb:8'))
   assert planning.fitting(work) == {}
   # 32.8B parameters of 4 bytes, AdamW's two moments, and the reference.
-  assert 'more than 14 devices' in plan._advice(work)[0]
+  assert 'state alone fills 14' in plan._advice(work)[0]
 
 
 @pytest.mark.parametrize(

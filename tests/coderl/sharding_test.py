@@ -35,7 +35,7 @@ def test_layout_follows_the_rules():
   assert tree['layers']['q'] == PartitionSpec(None, 'fsdp', 'tensor', None)
   assert tree['layers']['k'] == PartitionSpec(None, 'fsdp', 'tensor', None)
   assert tree['layers']['down'] == PartitionSpec(None, 'tensor', 'fsdp')
-  assert tree['embedding'] == PartitionSpec('tensor', None)
+  assert tree['embedding'] == PartitionSpec('tensor', 'fsdp')
   assert tree['final_norm']['scale'] == PartitionSpec(None)
 
 

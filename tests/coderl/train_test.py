@@ -41,6 +41,7 @@ def _config(**changes):
       'train.prompts_per_step': 4,
       'train.minibatches': 1,
       'train.microbatches': 1,
+      'data.bucket_len_tokens': 160,
       'sampling.group_size': 2,
       'sampling.max_len_tokens': 80,
       'alignment.ratio': 0.25,
