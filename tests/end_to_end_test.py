@@ -25,6 +25,7 @@ SMALL = (
   '--config.train.steps=4',
   '--config.train.prompts_per_step=4',
   '--config.train.microbatches=1',
+  '--config.data.bucket_len_tokens=160',
   '--config.sampling.group_size=2',
   '--config.sampling.max_len_tokens=80',
   '--config.alignment.ratio=0.25',

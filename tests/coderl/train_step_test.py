@@ -130,14 +130,19 @@ def test_updates_do_not_depend_on_devices_and_how_they_are_split():
   out = subprocess.run(
     [sys.executable, '-m', 'tests.coderl.train_step_mesh_script'],
     cwd=root,
-    env=os.environ | {'JAX_PLATFORMS': 'cpu', 'PYTHONPATH': str(root)},
+    env=os.environ
+    | {
+      'JAX_PLATFORMS': 'cpu',
+      'JAX_DISABLE_MOST_OPTIMIZATIONS': '1',
+      'PYTHONPATH': str(root),
+    },
     capture_output=True,
     text=True,
     check=False,
   )
   assert out.returncode == 0, out.stderr
   by_mesh = json.loads(out.stdout)
-  np.testing.assert_allclose(by_mesh[1:], by_mesh[:1] * 4, atol=1e-5)
+  np.testing.assert_allclose(by_mesh[1:], by_mesh[:1] * 3, atol=1e-5)
   assert len(set(by_mesh[0])) == 3
   assert 'rematerialization' not in out.stderr
 
