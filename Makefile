@@ -3,6 +3,7 @@
 # make eval   asks WM-ABench's models that need no key; report in runs/eval
 # make plan   compiles large steps for pods that are not here; into runs/plan
 # make test   lints and tests
+# make test-slow   what takes long beside that
 # Each installs what is missing into .venv, and what the worlds are made of into
 # the user's cache. PYTHON=python3.12 picks another Python.
 
@@ -11,7 +12,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet \
   --disable-pip-version-check -c constraints.txt
 
-.PHONY: run mini eval plan test lint
+.PHONY: run mini eval plan test test-slow lint
 .DELETE_ON_ERROR:
 
 run: .venv/run.stamp
@@ -46,13 +47,17 @@ plan: .venv/plan.stamp
 	    --config.sampling.max_len_tokens=7168; \
 	done
 
-# The longest file first, so that no core waits for it at the end. What XLA
-# compiled in one test or run is kept for the others.
+# What XLA compiled in one test or run is kept for the others.
+PYTEST := JAX_PLATFORMS=cpu JAX_COMPILATION_CACHE_DIR=$(CURDIR)/.venv/xla \
+  JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.3 \
+  $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# The longest file first, so that no core waits for it at the end.
 test: lint .venv/assets.stamp
-	JAX_PLATFORMS=cpu JAX_COMPILATION_CACHE_DIR=$(CURDIR)/.venv/xla \
-	JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.3 \
-	  $(BIN)/python -m pytest -n 2 --dist loadfile \
-	  --no-loadscope-reorder tests/end_to_end_test.py tests
+	$(PYTEST) tests/end_to_end_test.py tests
+
+test-slow: .venv/assets.stamp
+	$(PYTEST) -m slow
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff format --check .

@@ -5,6 +5,7 @@ import json
 
 import jax
 import numpy as np
+import pytest
 
 from coderl import alignment, answers, sharding, tokenization, types, warm_start
 from coderl.execution import sandbox
@@ -58,6 +59,7 @@ def test_the_corpus_holds_every_kind_and_is_drawn_from_the_seed():
   assert examples != _corpus(config)
 
 
+@pytest.mark.slow
 def test_the_same_examples_give_the_same_policy():
   config = _config()
   examples = _corpus(config)

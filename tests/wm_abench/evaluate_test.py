@@ -213,6 +213,7 @@ def test_a_finished_run_asks_nothing_again(data, tmp_path, serve):
   assert (tmp_path / 'results.json').read_bytes() == first
 
 
+@pytest.mark.slow
 def test_a_service_that_is_down_leaves_every_item_counted(
   data, tmp_path, serve, capsys
 ):

@@ -132,6 +132,7 @@ def test_what_is_finished_is_not_made_again(whole, capsys):
   assert _contents(whole) == contents
 
 
+@pytest.mark.slow
 def test_a_run_that_is_stopped_again_and_again_ends_with_the_same_bytes(
   whole, tmp_path, capsys
 ):

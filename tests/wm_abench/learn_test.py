@@ -109,6 +109,7 @@ class _Interrupted(list):
     return super().__getitem__(i)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_ends_like_one_that_was_not(tmp_path):
   groups = synthetic.grouped(synthetic.colored(6))
   config = _config(steps=10, save_every_steps=4)
@@ -122,6 +123,7 @@ def test_a_run_that_was_stopped_ends_like_one_that_was_not(tmp_path):
   jax.tree.map(np.testing.assert_array_equal, whole.params, again.params)
 
 
+@pytest.mark.slow
 def test_it_learns_what_eyes_can_tell_and_says_how_well(tmp_path, capsys):
   data = tmp_path / 'data'
   items = [*synthetic.colored(40)]

@@ -27,6 +27,7 @@ def scores():
   return scoring.summarise({'small': replies}, 0)['small']['dimensions']
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('code', ['V-C', 'MI', 'SE-O'])
 def test_it_is_above_chance_on_new_scenes(scores, code):
   assert scores[code]['accuracy'] > scores[code]['chance'] + 0.15
