@@ -98,6 +98,7 @@ def test_a_run_leaves_scores_a_page_and_logs(data, tmp_path, capsys):
   assert 'oracle' in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_blind_is_the_small_policy_without_the_pictures(data, tmp_path):
   evaluate.run(_config(data, 'small+blind'), str(tmp_path))
   results = json.loads((tmp_path / 'results.json').read_text())['models']

@@ -174,6 +174,7 @@ def _record_of(path):
   return path.parents[3] / 'shards' / f'{cell}-{name}.json'
 
 
+@pytest.mark.slow
 def test_no_room_in_the_middle_keeps_what_is_finished(whole, tmp_path):
   """The limit of a file's size is one that root has too."""
   cells = [dimensions.CELLS[name] for name in CELLS]

@@ -78,6 +78,7 @@ def test_company_and_padding_do_not_change_scores(learned):
   )
 
 
+@pytest.mark.slow
 def test_padding_is_not_looked_at(learned):
   readings = _read(_worded(_picture(0)))
   batches = [policy.pack(readings, shape, 1) for shape in ((1, 64), (3, 128))]
