@@ -33,7 +33,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from coderl import algorithms, sampling, sharding, train_step, types
+from coderl import (
+  algorithms,
+  generation,
+  sampling,
+  sharding,
+  train_step,
+  types,
+)
 from coderl.models import presets, transformer
 
 # Dense bfloat16 TFLOP/s, by a word of a device's kind.
@@ -197,7 +204,7 @@ def decoding(
   )
   prompts = np.zeros((rows, prompt_len), np.int32)
   generate = partial(
-    sampling.generate,
+    generation.generate,
     params,
     prompts,
     np.ones_like(prompts, bool),

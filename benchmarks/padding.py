@@ -15,7 +15,12 @@ import time
 
 import numpy as np
 
-from coderl import algorithms, engine, packing, rollout, types
+from coderl import (
+  algorithms,
+  packing,
+  rollout,
+  types,
+)
 from configs import coderl_train
 
 _SPREAD = 1.0  # Standard deviation of a length's logarithm.
@@ -65,7 +70,7 @@ def measure(seed: int) -> dict[str, float]:
   rng = np.random.default_rng(seed)
   prompts, responses = lengths(t.prompts_per_step * group, group, longest, rng)
   batch = batch_of(prompts, responses, layout.max_value_len)
-  up = lambda n: engine.bucket(n, layout.bucket_len)
+  up = lambda n: packing.bucket(n, layout.bucket_len)
   before, after, seconds = [], [], []
   for part in rollout.minibatches(batch, t.minibatches, group, rng):
     used = int(part.valid_BT.sum())

@@ -24,6 +24,7 @@ import rl_step_work
 
 from coderl import (
   algorithms,
+  generation,
   packing,
   rollout,
   sampling,
@@ -72,7 +73,7 @@ def sampled(
     np.ones(shape, bool),
     np.arange(work.prompts, dtype=np.int32),
   )
-  samples, _ = sampling.generate(
+  samples, _ = generation.generate(
     params,
     *sharding.put(arrays, mesh),
     jax.random.key(step),

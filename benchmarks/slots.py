@@ -19,7 +19,14 @@ import time
 import jax
 import numpy as np
 
-from coderl import engine, policies, prompts, sampling, tokenization
+from coderl import (
+  generation,
+  packing,
+  policies,
+  prompts,
+  sampling,
+  tokenization,
+)
 from coderl.data import embedded
 from coderl.models import hf
 
@@ -48,11 +55,11 @@ def main(argv: Sequence[str]) -> None:
   problems = [*embedded.problems('train', 0)][:_PROBLEMS]
   texts = [prompts.generation(problem, 'compact') for problem in problems]
   rows = [tokenizer.encode_chat(text)[0] for text in texts]
-  arrays = engine.pad_left(rows, max(map(len, rows)))
+  arrays = packing.pad_left(rows, max(map(len, rows)))
   index = np.arange(len(rows), dtype=np.int32)
 
   def run(slots: int, seed: int) -> sampling.Samples:
-    samples, _ = sampling.generate(
+    samples, _ = generation.generate(
       params,
       *arrays,
       index,

@@ -1,7 +1,7 @@
 """Where responses come from: the sampler of this package, on the mesh.
 
 An engine hands responses over as they end, in parts, so that programs run while
-others are still being written. remote.py has one that asks a server.
+others are still being written. remote_engine.py has one that asks a server.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,9 @@ import jax
 import numpy as np
 
 from coderl import (
+  generation,
   hosts,
+  packing,
   policies,
   sampling,
   sharding,
@@ -54,21 +56,6 @@ class Engine(Protocol):
     """
 
 
-def bucket(length: int, multiple: int) -> int:
-  """`length` rounded up to a multiple."""
-  return -(-length // multiple) * multiple
-
-
-def pad_left(rows: Sequence[Sequence[int]], length: int):
-  """(tokens [N, length] int32, valid [N, length] bool)."""
-  tokens = np.zeros((len(rows), length), np.int32)
-  valid = np.zeros((len(rows), length), bool)
-  for i, row in enumerate(rows):
-    tokens[i, length - len(row) :] = row
-    valid[i, length - len(row) :] = True
-  return tokens, valid
-
-
 @functools.lru_cache(maxsize=8)
 def stop_table(
   tokenizer: tokenization.Tokenizer, vocab_size: int, stops: tuple[str, ...]
@@ -100,9 +87,9 @@ def sample_shape(
   """
   parts = sharding.parts(mesh, sharding.BATCH[0])
   each = -(-len(prompts) // parts)
-  each = bucket(each, 2 ** max(each.bit_length() - 3, 0))
+  each = packing.bucket(each, 2 ** max(each.bit_length() - 3, 0))
   longest = max(len(prompt.tokens) for prompt in prompts)
-  return parts * each, bucket(longest, bucket_len)
+  return parts * each, packing.bucket(longest, bucket_len)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,9 +120,9 @@ class BuiltIn:
     for i in range(len(prompts)):
       at = i % parts * (count // parts) + i // parts
       rows[at], index_U[at] = prompts[i].tokens, i
-    weights, prefilled, state = sampling.start(
+    weights, prefilled, state = generation.start(
       policy.params,
-      *sharding.put((*pad_left(rows, length), index_U), self.mesh),
+      *sharding.put((*packing.pad_left(rows, length), index_U), self.mesh),
       key,
       model=policy.model,
       config=config,
@@ -147,7 +134,7 @@ class BuiltIn:
     until, left, given = 0, True, set()
     while left:
       until += turn
-      state, left = sampling.advance(
+      state, left = generation.advance(
         weights,
         prefilled,
         state,
@@ -175,42 +162,48 @@ class BuiltIn:
       ended = samples.len_N[i] and not busy[i]
       if prompt >= 0 and ended and row not in given:
         given.add(int(row))
-        rollout = _rollout(policy.tokenizer, prompts[prompt], samples, i)
-        found.append((int(prompt) * size + int(row) % size, rollout))
+        response = slice(samples.len_N[i])
+        one = rollout(
+          policy.tokenizer,
+          prompts[prompt],
+          samples.tokens_NR[i, response].tolist(),
+          samples.logprobs_NR[i, response].tolist(),
+          samples.drawn_logprobs_NR[i, response].tolist(),
+          bool(samples.finished_N[i]),
+        )
+        found.append((int(prompt) * size + int(row) % size, one))
     return found
 
 
 def _busy(state: sampling.SamplingState) -> np.ndarray:
   """Of the own rows, whether a slot still samples them."""
-  flags = []
-  shards = (
-    [s for s in array.addressable_shards if s.replica_id == 0]
-    for array in (state.row_B, state.samples.len_N)
-  )
-  pairs = sorted(
-    zip(*shards, strict=True), key=lambda pair: pair[1].index[0].start or 0
-  )
-  for slots, rows in pairs:
-    of_part = np.zeros(rows.data.shape[0] + 1, bool)
-    of_part[np.asarray(slots.data)] = True
+  flags = [np.zeros(0, bool)]
+  for slots, lens in zip(
+    hosts.own_parts(state.row_B),
+    hosts.own_parts(state.samples.len_N),
+    strict=True,
+  ):
+    of_part = np.zeros(len(lens) + 1, bool)  # The last is of idle slots.
+    of_part[slots] = True
     flags.append(of_part[:-1])
-  return np.concatenate([*flags, np.zeros(0, bool)])
+  return np.concatenate(flags)
 
 
-def _rollout(
+def rollout(
   tokenizer: tokenization.Tokenizer,
   prompt: types.Prompt,
-  samples: sampling.Samples,
-  row: int,
+  tokens: Sequence[int],
+  logprobs: Sequence[float],
+  drawn_logprobs: Sequence[float],
+  finished: bool,
 ) -> types.Rollout:
-  length = samples.len_N[row]
-  tokens = tuple(samples.tokens_NR[row, :length].tolist())
+  """A response, as text too; see types.Rollout."""
   ended = tokens[-1] in tokenizer.stop_ids
   return types.Rollout(
     prompt=prompt,
-    tokens=tokens,
-    logprobs=tuple(samples.logprobs_NR[row, :length].tolist()),
-    drawn_logprobs=tuple(samples.drawn_logprobs_NR[row, :length].tolist()),
+    tokens=tuple(tokens),
+    logprobs=tuple(logprobs),
+    drawn_logprobs=tuple(drawn_logprobs),
     text=tokenizer.decode(tokens[:-1] if ended else tokens),
-    finished=bool(samples.finished_N[row]),
+    finished=finished,
   )

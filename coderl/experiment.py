@@ -69,7 +69,7 @@ class Progress:
   sampled ahead (pipeline.Pending.state), by 'code' and 'align'.
   history: metrics of every step. samples: rollouts shown in the report.
   shapes: what was compiled for, by function: [U, P] of the prompts sampled
-  from, [B, P, R] of the batches trained on. seconds: spent in steps.
+  from, [T, R, M] of the rows trained on. seconds: spent in steps.
   """
 
   replay: replay_lib.Replay

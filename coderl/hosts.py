@@ -330,12 +330,15 @@ def whole(array: jax.Array) -> np.ndarray:
   return multihost_utils.process_allgather(array, tiled=True)
 
 
+def own_parts(array: jax.Array) -> list[np.ndarray]:
+  """The parts [n, ...] of the rows that this process answers for, in order."""
+  return [np.asarray(shard.data) for _, shard in _own_shards(array)]
+
+
 def own_rows(array: jax.Array) -> np.ndarray:
-  """The rows [n, ...] that this process answers for, each in one process."""
-  return np.concatenate(
-    [shard.data for _, shard in _own_shards(array)]
-    or [np.zeros((0, *array.shape[1:]), array.dtype)]
-  )
+  """These parts as one array; of all processes together, every row once."""
+  none = np.zeros((0, *array.shape[1:]), array.dtype)
+  return np.concatenate([*own_parts(array), none])
 
 
 def own_indices(array: jax.Array) -> np.ndarray:

@@ -16,6 +16,23 @@ from coderl import types
 _SLACK = 1.1  # Of what rows hold of responses beside the mean.
 
 
+def bucket(length: int, multiple: int) -> int:
+  """`length` rounded up to a multiple."""
+  return -(-length // multiple) * multiple
+
+
+def pad_left(
+  rows: Sequence[Sequence[int]], length: int
+) -> tuple[np.ndarray, np.ndarray]:
+  """(tokens [N, length] int32, valid [N, length] bool)."""
+  tokens = np.zeros((len(rows), length), np.int32)
+  valid = np.zeros((len(rows), length), bool)
+  for i, row in enumerate(rows):
+    tokens[i, length - len(row) :] = row
+    valid[i, length - len(row) :] = True
+  return tokens, valid
+
+
 class Weights(NamedTuple):
   """Weights of the per-token terms; they sum to one over the whole batch."""
 
@@ -96,8 +113,7 @@ def capacity(sizes: np.ndarray, multiples: Sequence[int]) -> np.ndarray:
   """
 
   def up(n, multiple):
-    each = max(multiple, 1)
-    return max(multiple, -(-int(np.ceil(n)) // each) * each)
+    return max(multiple, bucket(int(np.ceil(n)), max(multiple, 1)))
 
   longest, total = sizes.max(axis=0), sizes.sum(axis=0)
   t = up(longest[0], multiples[0])

@@ -27,6 +27,7 @@ import numpy as np
 from coderl import (
   chips,
   experiment,
+  generation,
   hlo,
   planning,
   policies,
@@ -158,7 +159,7 @@ def _compile_decode(work: planning.Work):
   array = lambda shape, kind: jax.ShapeDtypeStruct(shape, kind, sharding=rows)
   key = jax.eval_shape(lambda: jax.random.key(0))
   with jax.set_mesh(work.mesh):
-    return sampling.generate.lower(
+    return generation.generate.lower(
       params,
       array((count, p), jnp.int32),
       array((count, p), bool),

@@ -190,13 +190,12 @@ def _rollout(
       f'{len(tokens)} tokens and {len(logprobs)} log-probabilities, of which'
       ' some are none of this policy'
     )
-  ended = tokens[-1] in policy.tokenizer.stop_ids
-  return types.Rollout(
-    prompt=prompt,
-    tokens=tuple(tokens),
-    # The trainer's own are scored before they are needed.
-    logprobs=tuple(logprobs),
-    drawn_logprobs=tuple(logprobs),
-    text=policy.tokenizer.decode(tokens[:-1] if ended else tokens),
+  # The trainer's own log-probabilities are scored before they are needed.
+  return engine.rollout(
+    policy.tokenizer,
+    prompt,
+    tokens,
+    logprobs,
+    logprobs,
     finished=choice['finish_reason'] == 'stop',
   )

@@ -14,7 +14,6 @@ import numpy as np
 from coderl import (
   advantages,
   algorithms,
-  engine,
   losses,
   packing,
   tokenization,
@@ -65,10 +64,10 @@ def padded(
   A masked rollout's mask is all False: it carries no gradient.
   """
   longest = max(len(r.prompt.tokens) for r in rollouts)
-  p = engine.bucket(longest, layout.bucket_len)
-  r = engine.bucket(max(len(x.tokens) for x in rollouts), layout.bucket_len)
+  p = packing.bucket(longest, layout.bucket_len)
+  r = packing.bucket(max(len(x.tokens) for x in rollouts), layout.bucket_len)
   b, m, c = len(rollouts), layout.max_variables, layout.max_value_len
-  prompt_BP, prompt_valid_BP = engine.pad_left(
+  prompt_BP, prompt_valid_BP = packing.pad_left(
     [x.prompt.tokens for x in rollouts], p
   )
   response_BR = np.zeros((b, r), np.int32)

@@ -28,10 +28,10 @@ from coderl import (
   alignment,
   answers,
   checkpoint,
-  engine,
   evaluate,
   experiment,
   losses,
+  packing,
   prompts,
   rollout,
   sharding,
@@ -201,7 +201,7 @@ def batches(
   shapes: dict[tuple[int, int], list[types.Rollout]] = {}
   for r in rollouts:
     lens = (len(r.prompt.tokens), len(r.tokens))
-    shape = tuple(engine.bucket(n, bucket_len) for n in lens)
+    shape = tuple(packing.bucket(n, bucket_len) for n in lens)
     shapes.setdefault(shape, []).append(r)
   if all(len(rows) < size for rows in shapes.values()):
     raise errors.UserError(

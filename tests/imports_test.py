@@ -60,6 +60,7 @@ LAYERS = {
     'coderl.alignment',
     'coderl.answers',
     'coderl.data',
+    'coderl.generation',
     'coderl.policies',
     'coderl.replay',
     'coderl.rewards',

@@ -306,7 +306,7 @@ def embed(table_VD: Array, config: ModelConfig, tokens_BT: Array) -> Array:
 # again. The block's input always is stored.
 _POLICIES = jax.checkpoint_policies
 REMAT = {
-  'off': _POLICIES.everything_saveable,
+  'off': None,  # All of it.
   'full': _POLICIES.nothing_saveable,
   'dots': _POLICIES.dots_with_no_batch_dims_saveable,
   'attention': _POLICIES.save_only_these_names('attended'),
@@ -315,9 +315,8 @@ REMAT = {
 
 def rematerialised(body: Callable, name: str) -> Callable:
   """The body of a scan over layers, storing what REMAT says."""
-  if name == 'off':
-    return body
-  return nn.remat(body, prevent_cse=False, policy=REMAT[name])
+  policy = REMAT[name]
+  return nn.remat(body, prevent_cse=False, policy=policy) if policy else body
 
 
 class Transformer(nn.Module):

@@ -7,7 +7,16 @@ import jax
 import numpy as np
 import pytest
 
-from coderl import engine, policies, sampling, sharding, tokenization, types
+from coderl import (
+  engine,
+  generation,
+  packing,
+  policies,
+  sampling,
+  sharding,
+  tokenization,
+  types,
+)
 from tests.coderl import sampling_test
 
 TOKENIZER = copy.copy(tokenization.Tokenizer.from_dir(policies.EMBEDDED))
@@ -36,11 +45,11 @@ def test_rows_come_once_as_they_end_and_are_what_one_program_samples(
   source = engine.BuiltIn(bucket_len=1, mesh=mesh)
   with jax.set_mesh(mesh):
     parts = list(source.sample(POLICY, PROMPTS, jax.random.key(0), CONFIG))
-    whole, _ = sampling.generate(
+    whole, _ = generation.generate(
       POLICY.params,
       *sharding.put(
         (
-          *engine.pad_left([p.tokens for p in PROMPTS], sampling_test.P),
+          *packing.pad_left([p.tokens for p in PROMPTS], sampling_test.P),
           np.arange(len(PROMPTS), dtype=np.int32),
         ),
         mesh,

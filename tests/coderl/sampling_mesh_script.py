@@ -10,7 +10,11 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from coderl import sampling, sharding
+from coderl import (
+  generation,
+  sampling,
+  sharding,
+)
 from coderl.models import transformer
 from tests.coderl import sampling_test
 
@@ -32,7 +36,7 @@ def samples(shape, slots):
   valid = np.arange(5) >= rng.integers(0, 4, (PROMPTS, 1))
   index = np.arange(PROMPTS, dtype=np.int32)
   with jax.set_mesh(mesh):
-    found, steps = sampling.generate(
+    found, steps = generation.generate(
       params,
       *sharding.put((prompts, valid, index), mesh),
       jax.random.key(0),

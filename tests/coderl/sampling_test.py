@@ -15,6 +15,7 @@ import pytest
 
 from coderl import (
   draws,
+  generation,
   losses,
   sampling,
   stopping,
@@ -67,7 +68,7 @@ def generate(
   stop_ids=(6,),
   stop_table=None,
 ):
-  samples, _ = sampling.generate(
+  samples, _ = generation.generate(
     params,
     prompts,
     valid,
@@ -208,7 +209,7 @@ def test_refilling_saves_steps():
   """A row that ends early does not hold its slot."""
   long = dataclasses.replace(SAMPLING, max_len_tokens=20, slots=2)
   index = np.arange(6, dtype=np.int32)
-  samples, steps = sampling.generate(
+  samples, steps = generation.generate(
     PARAMS,
     MANY,
     MANY_VALID,
@@ -239,9 +240,9 @@ def test_a_long_cache_is_read_up_to_bounds_that_grow(monkeypatch):
   assert sampling.widths(P, long) == [45]
   monkeypatch.setattr(sampling, '_LEAST_WIDTH', 6)
   assert sampling.widths(P, long) == [12, 23, 45]
-  sampling.generate.clear_cache()
+  generation.generate.clear_cache()
   parts = generate(MANY, MANY_VALID, config=long, stop_ids=(99,))
-  sampling.generate.clear_cache()
+  generation.generate.clear_cache()
   assert_same(parts, whole)
 
 

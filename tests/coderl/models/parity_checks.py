@@ -10,7 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 import safetensors.numpy
 
-from coderl import sampling, types
+from coderl import (
+  generation,
+  sampling,
+  types,
+)
 from coderl.models import hf, hf_files, transformer
 from tests.fixtures import parity_reference
 
@@ -130,7 +134,7 @@ def check_sampler(case: Case, scratch: pathlib.Path) -> None:
   """With a cache and fewer slots than rows, and the text's probabilities."""
   r = case.reference
   rows, length = r.greedy_BR.shape
-  samples, _ = sampling.generate(
+  samples, _ = generation.generate(
     case.params,
     r.tokens_BT.astype(np.int32),
     r.valid_BT,
