@@ -91,14 +91,14 @@ def main(argv: Sequence[str]) -> None:
     jax.block_until_ready((state, metrics))
 
   with jax.set_mesh(work.mesh):
-    found = plan.plan(work)
+    compiled = plan.train_phase(work).temporaries
     run()  # Compiles.
     measured = peak_of(run)
-  state = sum(found['resident'].values())
+  state = sum(planning.resident(work).values())
   batch = sum(s.size * s.dtype.itemsize for s in jax.tree.leaves(shapes))
   rest = {
-    'compiled': found['train']['temporaries'],
-    'by_arithmetic': found['train']['by_arithmetic']['temporaries'],
+    'compiled': compiled,
+    'by_arithmetic': planning.train_temporaries(work),
   }
   planned = {name: state + batch + size for name, size in rest.items()}
   print(f'{"measured":<16}{measured / 1e6:9.1f} MB')

@@ -5,6 +5,7 @@ Of each device. A Work says what is planned; a Phase is one of its programs.
 
 from collections.abc import Mapping
 import dataclasses
+import itertools
 import math
 from typing import Any
 
@@ -330,10 +331,11 @@ def fitting(work: Work) -> dict[str, Any]:
     room = _MARGIN * work.pod.chip.memory_bytes - sum(resident(one).values())
     if train_temporaries(one) > room:
       continue
-    fewer = [n for n in _SLOTS if n < slots_of(one)]
-    for slots in (given['sampling.slots'], *(n * parts for n in fewer)):
-      for kind in dict.fromkeys((given['sampling.cache_dtype'], 'int8')):
-        fields |= {'sampling.slots': slots, 'sampling.cache_dtype': kind}
-        if decode(tried(**fields)).temporaries <= room:
-          return {n: v for n, v in fields.items() if v != given[n]}
+    fewer = [n * parts for n in _SLOTS if n < slots_of(one)]
+    for slots, kind in itertools.product(
+      (given['sampling.slots'], *fewer), (given['sampling.cache_dtype'], 'int8')
+    ):
+      fields |= {'sampling.slots': slots, 'sampling.cache_dtype': kind}
+      if decode(tried(**fields)).temporaries <= room:
+        return {n: v for n, v in fields.items() if v != given[n]}
   return {}

@@ -125,11 +125,7 @@ def test_a_killed_and_resumed_run_is_the_run_that_never_stopped(tmp_path):
 
 
 def test_a_finished_run_leaves_what_the_readme_promises(tmp_path):
-  process = start(
-    tmp_path,
-    '--config.data.bucket_len_tokens=160',
-    config='configs/coderl_train.py:runlocal',
-  )
+  process = start(tmp_path, config='configs/coderl_train.py:runlocal')
   out, _ = process.communicate(timeout=600)
   assert process.returncode == 0, said(tmp_path)
   results = json.loads((tmp_path / 'results.json').read_text())

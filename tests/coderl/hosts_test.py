@@ -107,6 +107,7 @@ def test_a_run_of_two_processes_goes_on_in_one_as_if_never_stopped(tmp_path):
 @pytest.mark.parametrize(
   ('index', 'count', 'said'),
   [
+    (0, 3, r'of 3 processes, number 1, 2 did not join within hosts\.wait_s=2 '),
     (1, 2, r'of 2 processes, number 0 did not join within .* at 127\.0\.0\.1:'),
     (2, 2, r'hosts\.index=2 with hosts\.count=2: '),
   ],

@@ -14,7 +14,7 @@ from coderl import algorithms, sharding, train_step
 from coderl.models import transformer
 from tests.coderl import train_step_test
 
-MESHES = ((1, 1, 1), (1, 2, 1), (2, 2, 2), (1, 2, 4))
+MESHES = ((1, 1, 1), (1, 2, 1), (8, 1, 1), (2, 2, 2), (1, 2, 4))
 
 
 def losses(shape, objective, batch):

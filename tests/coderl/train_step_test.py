@@ -142,7 +142,7 @@ def test_updates_do_not_depend_on_devices_and_how_they_are_split():
   )
   assert out.returncode == 0, out.stderr
   by_mesh = json.loads(out.stdout)
-  np.testing.assert_allclose(by_mesh[1:], by_mesh[:1] * 3, atol=1e-5)
+  np.testing.assert_allclose(by_mesh[1:], by_mesh[:1] * 4, atol=1e-5)
   assert len(set(by_mesh[0])) == 3
   assert 'rematerialization' not in out.stderr
 

@@ -103,12 +103,12 @@ def test_an_outage_saves_the_last_finished_step(tmp_path, capsys):
     for metrics in _saved(straight, 2)['host']['history']
   ]
   assert len(deviations) == 2 and max(deviations) < 1e-5
-  # The last call, when all else of the step is done.
-  folder = tmp_path / 'broken'
-  with pytest.raises(errors.ServiceError, match='no answer'):
-    _train(folder, calls)
-  assert _saved(folder, 1) == expected
-  assert 'saved after step 1 of 2' in capsys.readouterr().out
+  for call in (1, calls):
+    folder = tmp_path / f'broken-{call}'
+    with pytest.raises(errors.ServiceError, match='no answer'):
+      _train(folder, call)
+    assert _saved(folder, 1) == expected
+    assert 'saved after step 1 of 2' in capsys.readouterr().out
 
 
 def test_rollouts_sampled_ahead_are_saved_and_trained_on(tmp_path, capsys):
