@@ -82,7 +82,7 @@ $(BIN)/python:
 .venv/worlds.stamp: setup.py constraints.txt | $(BIN)/python
 	@echo 'Installing what the worlds need (once).'
 	$(INSTALL) -e '.[wm]'
-	$(BIN)/python -m wm_abench.assets
+	$(BIN)/python -m wm_abench.worlds.assets
 	@touch $@ .venv/run.stamp
 
 .venv/eval.stamp: .venv/worlds.stamp
@@ -94,5 +94,5 @@ $(BIN)/python:
 	@touch $@ .venv/run.stamp
 
 .venv/assets.stamp: .venv/dev.stamp
-	$(BIN)/python -m wm_abench.assets
+	$(BIN)/python -m wm_abench.worlds.assets
 	@touch $@

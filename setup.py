@@ -23,10 +23,12 @@ setuptools.setup(
     include=['coderl*', 'commons', 'configs', 'wm_abench*']
   ),
   package_data={
-    'coderl': ['report_template.html'],
     'coderl.models': ['embedded/*'],
-    'wm_abench': ['*_template.html'],
-    'wm_abench.models': ['embedded/*'],
+    'coderl.reporting': ['template.html'],
+    'wm_abench.generation': ['gallery_template.html'],
+    'wm_abench.people': ['template.html'],
+    'wm_abench.policy': ['embedded/*'],
+    'wm_abench.reports': ['template.html'],
   },
   install_requires=[
     'absl-py>=2.1',
@@ -51,14 +53,16 @@ setuptools.setup(
     'tokenizers>=0.21',
     'tqdm>=4.66',
   ],
-  entry_points={'inspect_ai': ['wm_abench = wm_abench.registry']},
+  entry_points={
+    'inspect_ai': ['wm_abench = wm_abench.evaluation.inspect_plugins']
+  },
   extras_require={
     'cuda': ['jax[cuda13]'],
     'tpu': ['jax[tpu]'],
     # XLA's compiler for TPUs, which needs none.
     'plan': ['jax[tpu]'],
     # WM-ABench's environments: physics and pixels differ between versions of
-    # MuJoCo. Its assets come by `python -m wm_abench.assets`.
+    # MuJoCo. Its assets come by `python -m wm_abench.worlds.assets`.
     'wm': _WORLDS,
     'mitsuba': ['mitsuba==3.9.1'],
     'maniskill': ['mani-skill==3.0.1', 'torch>=2.9'],

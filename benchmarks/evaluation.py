@@ -9,7 +9,7 @@ of each is a process of its own, in turn; reported are medians.
   items/s      from the first request to the last reply, of a running process
   CPU-ms/item  processor time of the asking process in that time
 
-`ours` is the task of wm_abench/tasks.py with its parsing, scoring and cache;
+`ours` is the task of wm_abench/evaluation/inspect_tasks.py with its parsing, scoring and cache;
 `bare` the same samples under Inspect's own generate() and match(); `loop` reads
 the pictures' files and calls the `openai` client under a semaphore. That all
 get a reply to every item, and the same, is asserted.
@@ -34,7 +34,8 @@ import inspect_ai
 from inspect_ai import log, model, scorer, solver
 import openai
 
-from wm_abench import tasks, unpacked
+from wm_abench.data import picture_files
+from wm_abench.evaluation import inspect_tasks
 
 _SERVICE = pathlib.Path(__file__).with_name('chat_service.py')
 _MODEL, _KEY = 'rule', 'unused'
@@ -135,7 +136,7 @@ def main(argv: Sequence[str]) -> None:
     print(json.dumps(_measure(args, **json.loads(args.one))))
     return
   # Pictures are unpacked before anything is timed.
-  tasks.questions(_setup(args))
+  inspect_tasks.questions(_setup(args))
   service = subprocess.Popen(
     [sys.executable, _SERVICE, '--delay_s', str(args.delay_s)],
     stdout=subprocess.PIPE,
@@ -193,15 +194,15 @@ def _in_a_process(args, case: dict[str, Any]) -> dict[str, Any]:
   return json.loads(done.stdout.splitlines()[-1])
 
 
-def _setup(args) -> tasks.Setup:
-  return tasks.Setup(data=args.data, cells=args.cells)
+def _setup(args) -> inspect_tasks.Setup:
+  return inspect_tasks.Setup(data=args.data, cells=args.cells)
 
 
 def _measure(args, system: str, url: str, connections: int) -> dict[str, Any]:
-  (code, asked), *_ = tasks.questions(_setup(args)).items()
+  (code, asked), *_ = inspect_tasks.questions(_setup(args)).items()
   # The same ones again under other names, where the data has fewer.
   many = [asked[i % len(asked)] for i in range(args.items)]
-  task = tasks.dimension_task(code, _renamed(many), _setup(args))
+  task = inspect_tasks.dimension_task(code, _renamed(many), _setup(args))
   task.config = model.GenerateConfig(temperature=0.0, max_tokens=_MAX_TOKENS)
   start, cpu = time.perf_counter(), time.process_time()
   replies = SYSTEMS[system](task, url, connections)
@@ -214,7 +215,9 @@ def _measure(args, system: str, url: str, connections: int) -> dict[str, Any]:
   }
 
 
-def _renamed(asked: Sequence[unpacked.Question]) -> list[unpacked.Question]:
+def _renamed(
+  asked: Sequence[picture_files.Question],
+) -> list[picture_files.Question]:
   return [
     dataclasses.replace(q, name=f'{q.name}/{i}', prompt=f'{q.prompt} ({i})')
     for i, q in enumerate(asked)

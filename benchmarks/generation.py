@@ -33,8 +33,9 @@ import sys
 import time
 from typing import Any, NamedTuple
 
-from wm_abench import dimensions, generation
-from wm_abench.render import names
+from wm_abench.core import dimensions
+from wm_abench.generation import generator as generator_lib
+from wm_abench.rendering import registry
 
 _KINDS = ('drafting_s', 'physics_s', 'rendering_s', 'encoding_s')
 _SEED = 0
@@ -73,7 +74,7 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     '--environments', nargs='+', default=worlds, choices=worlds
   )
   parser.add_argument(
-    '--renderers', nargs='+', default=['mujoco'], choices=names.RENDERERS
+    '--renderers', nargs='+', default=['mujoco'], choices=registry.RENDERERS
   )
   parser.add_argument(
     '--sizes_px', type=int, nargs='+', default=[256, 384, 512]
@@ -95,7 +96,7 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
 
 def main(argv: Sequence[str]) -> None:
   args = parse_args(argv)
-  # One core a process, as in wm_abench/workers.py.
+  # One core a process, as in wm_abench/generation/workers.py.
   os.environ.setdefault('LP_NUM_THREADS', '1')
   results: dict[str, Any] = {'workers': args.workers, 'cases': []}
   for case in itertools.product(
@@ -163,8 +164,8 @@ def _together(args, environment: str, renderer: str, size_px: int) -> dict:
 
 
 def _measure(case: Case) -> dict[str, float]:
-  settings = generation.Settings(_SEED, case.size_px, case.renderer)
-  generator = generation.Generator(settings)
+  settings = generator_lib.Settings(_SEED, case.size_px, case.renderer)
+  generator = generator_lib.Generator(settings)
   before = [generator.group(cell, index) for cell, index in case.groups()]
   generator.take()
   library = _Library(case.renderer)
@@ -206,8 +207,8 @@ class _Library:
 
 def _memory(environments: Sequence[str], items: int) -> list[dict[str, Any]]:
   """Resident memory while items of the environments' cells are made in turn."""
-  settings = generation.Settings(_SEED, _MEMORY_PX, 'mujoco')
-  generator = generation.Generator(settings)
+  settings = generator_lib.Settings(_SEED, _MEMORY_PX, 'mujoco')
+  generator = generator_lib.Generator(settings)
   rows, made = [], 0
   each = -(-items // len(environments))
   for environment in environments:

@@ -33,15 +33,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from coderl import (
-  algorithms,
-  generation,
-  sampling,
-  sharding,
-  train_step,
-  types,
-)
+from coderl import types
+from coderl.distributed import sharding
 from coderl.models import presets, transformer
+from coderl.rl import algorithms, train_step
+from coderl.sampling import sampler, sharded_sampler
 
 # Dense bfloat16 TFLOP/s, by a word of a device's kind.
 _PEAKS = {'H100': 989.0, 'H200': 989.0, 'A100': 312.0, 'L4': 121.0}
@@ -204,7 +200,7 @@ def decoding(
   )
   prompts = np.zeros((rows, prompt_len), np.int32)
   generate = partial(
-    generation.generate,
+    sharded_sampler.generate,
     params,
     prompts,
     np.ones_like(prompts, bool),
@@ -215,7 +211,7 @@ def decoding(
   )
   seconds = {}
   for length in (1, s.decode_len + 1):
-    config = sampling.SamplingConfig(max_len_tokens=length)
+    config = sampler.SamplingConfig(max_len_tokens=length)
     samples, _ = generate(config=config)
     assert int(samples.len_N.sum()) == rows * length
     seconds[length] = median_s(lambda c=config: generate(config=c), repeats)

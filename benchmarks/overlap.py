@@ -5,7 +5,7 @@
 The embedded policy answers its problems; in the place of each answer's program
 runs one that takes 0.01 to 2 s (log-uniform; it waits and does not compute).
 Decoding alone, execution alone, both in turn, and both overlapped
-(coderl/pipeline.py), in seconds; overlapped is to be no more than the larger of
+(coderl/training/async_rewards.py), in seconds; overlapped is to be no more than the larger of
 the first two. That the rewards are the same is asserted.
 
 One core is the device that decodes, the others are the host that runs programs:
@@ -24,23 +24,20 @@ import time
 import jax
 import numpy as np
 
-from coderl import (
-  engine,
-  pipeline,
-  policies,
-  rewards,
-  rollout,
-  sampling,
-  sharding,
-  tokenization,
-  types,
-)
-from coderl.data import embedded
-from coderl.execution import interface, sandbox
-from coderl.models import hf
+from coderl import types
+from coderl.distributed import sharding
+from coderl.models import load
+from coderl.models.checkpoints import huggingface
+from coderl.problems.sources.embedded import problem_set
+from coderl.rewards import programs as programs_lib
+from coderl.rl import batching
+from coderl.sampling import base, sampler
+from coderl.sandbox import api, sandbox
+from coderl.text import tokenization
+from coderl.training import async_rewards
 
 _GROUP = 8
-_CONFIG = sampling.SamplingConfig(_GROUP, 120, slots=16)
+_CONFIG = sampler.SamplingConfig(_GROUP, 120, slots=16)
 _PROBLEM = types.Problem('waits', '', (types.Test('', 'done\n'),))
 _SHORTEST_S, _LONGEST_S = 0.01, 2.0
 
@@ -48,7 +45,7 @@ _SHORTEST_S, _LONGEST_S = 0.01, 2.0
 class Instead:
   """An engine whose programs are others, by their number."""
 
-  def __init__(self, source: engine.Engine, programs: Sequence[str]):
+  def __init__(self, source: base.Engine, programs: Sequence[str]):
     self._source, self._programs = source, programs
 
   def sample(self, policy, prompts, key, config):
@@ -62,7 +59,7 @@ class Nothing:
   """A sandbox that takes no time, and runs nothing."""
 
   def run(self, programs):
-    return [interface.Execution(interface.Status.FINISHED) for _ in programs]
+    return [api.Execution(api.Status.FINISHED) for _ in programs]
 
 
 def programs_of(rows: int, rng: np.random.Generator) -> list[str]:
@@ -76,18 +73,18 @@ def programs_of(rows: int, rng: np.random.Generator) -> list[str]:
 def measure(prompts, policy, mesh, box, seed: int) -> dict[str, float]:
   """Of one step, in seconds."""
   programs = programs_of(len(prompts) * _GROUP, np.random.default_rng(seed))
-  source = Instead(engine.BuiltIn(40, mesh), programs)
+  source = Instead(base.BuiltIn(40, mesh), programs)
 
   def begin(box):
     key = jax.random.key(seed)
-    judge = pipeline.Judge(box)
-    return pipeline.begin(source, policy, prompts, key, _CONFIG, judge)
+    judge = async_rewards.Judge(box)
+    return async_rewards.begin(source, policy, prompts, key, _CONFIG, judge)
 
   clock = [time.monotonic()]
   decoded = begin(Nothing())
   clock.append(time.monotonic())
   own = [r for _, r in sorted(decoded.own, key=lambda pair: pair[0])]
-  serial = rewards.score(own, box)
+  serial = programs_lib.score(own, box)
   clock.append(time.monotonic())
   pending = begin(box)
   overlapped = pending.scored()
@@ -116,14 +113,14 @@ def main(argv: Sequence[str]) -> None:
   args = parser.parse_args(argv)
   cores = sorted(os.sched_getaffinity(0))
   os.sched_setaffinity(0, cores[1:] or cores)
-  limits = interface.Limits(wall_s=10.0)
+  limits = api.Limits(wall_s=10.0)
   box = sandbox.Sandbox(limits, args.workers)
   os.sched_setaffinity(0, cores[:1])  # Before XLA counts them.
-  model, params = hf.load(str(policies.EMBEDDED))
-  tokenizer = tokenization.Tokenizer.from_dir(policies.EMBEDDED)
-  policy = policies.Policy(model, jax.device_put(params), tokenizer)
-  problems = embedded.problems('train', 0)
-  asked = rollout.generation_prompts(problems, tokenizer, 'compact', 320)
+  model, params = huggingface.load(str(load.EMBEDDED))
+  tokenizer = tokenization.Tokenizer.from_dir(load.EMBEDDED)
+  policy = load.Policy(model, jax.device_put(params), tokenizer)
+  problems = problem_set.problems('train', 0)
+  asked = batching.generation_prompts(problems, tokenizer, 'compact', 320)
   asked = [
     dataclasses.replace(prompt, problem=_PROBLEM)
     for prompt in asked[: args.prompts]

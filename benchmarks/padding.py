@@ -15,12 +15,8 @@ import time
 
 import numpy as np
 
-from coderl import (
-  algorithms,
-  packing,
-  rollout,
-  types,
-)
+from coderl import types
+from coderl.rl import algorithms, batching, packing
 from configs import coderl_train
 
 _SPREAD = 1.0  # Standard deviation of a length's logarithm.
@@ -66,19 +62,19 @@ def measure(seed: int) -> dict[str, float]:
   config = coderl_train.get_config('model=qwen2.5-coder-7b')
   group, t = config.sampling.group_size, config.train
   longest = (config.data.max_prompt_len_tokens, config.sampling.max_len_tokens)
-  layout = rollout.Layout(config.data.bucket_len_tokens, 1, 1)
+  layout = batching.Layout(config.data.bucket_len_tokens, 1, 1)
   rng = np.random.default_rng(seed)
   prompts, responses = lengths(t.prompts_per_step * group, group, longest, rng)
   batch = batch_of(prompts, responses, layout.max_value_len)
   up = lambda n: packing.bucket(n, layout.bucket_len)
   before, after, seconds = [], [], []
-  for part in rollout.minibatches(batch, t.minibatches, group, rng):
+  for part in batching.minibatches(batch, t.minibatches, group, rng):
     used = int(part.valid_BT.sum())
     before.append(
       len(part.mask_BR) * (up(prompts.max()) + up(responses.max())) / used
     )
     began = time.perf_counter()
-    packed, places = rollout.pack(
+    packed, places = batching.pack(
       part, layout, algorithms.make('grpo'), t.microbatches
     )
     seconds.append(time.perf_counter() - began)

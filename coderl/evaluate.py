@@ -22,28 +22,22 @@ import jax
 import ml_collections
 import numpy as np
 
-from coderl import (
-  alignment,
-  answers,
-  checkpoint,
-  engine,
-  experiment,
-  pipeline,
-  policies,
-  report,
-  rewards,
-  rollout,
-  sampling,
-  sharding,
-  tokenization,
-  types,
-)
-from coderl import prompts as prompts_lib
-from coderl.data import tasks
-from coderl.execution import interface
+from coderl import types
+from coderl.alignment import answers, tasks
+from coderl.distributed import sharding
+from coderl.models import load
+from coderl.problems import mixtures
+from coderl.reporting import report
+from coderl.rewards import programs
+from coderl.rl import batching
+from coderl.sampling import base, sampler
+from coderl.sandbox import api
+from coderl.text import prompts as prompts_lib
+from coderl.text import tokenization
+from coderl.training import async_rewards, checkpoint, setup
 from commons import estimates
 
-PASS, REASONING, TEST_OUTPUT, VARIABLES = experiment.QUESTIONS
+PASS, REASONING, TEST_OUTPUT, VARIABLES = setup.QUESTIONS
 FORM, ANY_NOTATION = 'answer form', 'in any notation'
 
 Suite = Mapping[str, Sequence[types.Prompt]]
@@ -52,7 +46,7 @@ Suite = Mapping[str, Sequence[types.Prompt]]
 def make_suite(
   problems: Sequence[types.Problem],
   tokenizer: tokenization.Tokenizer,
-  box: interface.Runner,
+  box: api.Runner,
   config: ml_collections.ConfigDict,
 ) -> Suite:
   """The questions to each problem; prompts too long are left out.
@@ -65,14 +59,14 @@ def make_suite(
   """
   style = config.data.prompt_style
   limit = config.data.max_prompt_len_tokens
-  suite = {name: [] for name in experiment.QUESTIONS}
+  suite = {name: [] for name in setup.QUESTIONS}
   asks = suite.keys() & set(config.eval.questions)
   if PASS in asks:
-    suite[PASS] = rollout.generation_prompts(problems, tokenizer, style, limit)
+    suite[PASS] = batching.generation_prompts(problems, tokenizer, style, limit)
   if asks & {REASONING, VARIABLES}:
     for problem, task in reference_runs(problems, box, config):
       suite[REASONING].append(reasoning(problem, task, tokenizer, style))
-      prompt = alignment.to_prompt(
+      prompt = tasks.to_prompt(
         task, problem, tokenizer, style=style, max_prompt_len_tokens=limit
       )
       suite[VARIABLES] += [prompt] if prompt else []
@@ -91,7 +85,7 @@ def make_suite(
 
 def reasoning(
   problem: types.Problem,
-  task: alignment.AlignmentTask,
+  task: tasks.AlignmentTask,
   tokenizer: tokenization.Tokenizer,
   style: str,
 ) -> types.Prompt:
@@ -129,23 +123,23 @@ def test_output(
 
 def reference_runs(
   problems: Sequence[types.Problem],
-  box: interface.Runner,
+  box: api.Runner,
   config: ml_collections.ConfigDict,
-) -> list[tuple[types.Problem, alignment.AlignmentTask]]:
+) -> list[tuple[types.Problem, tasks.AlignmentTask]]:
   """Each problem's reference, run and traced on its first test."""
   found = []
   for problem in problems:
-    run = problem.reference and alignment.runnable(
+    run = problem.reference and tasks.runnable(
       problem, problem.reference, problem.tests[0]
     )
     if run:
-      found.append(alignment.Candidate(problem, *run, None, 0))
+      found.append(tasks.Candidate(problem, *run, None, 0))
   executions = box.run(
-    [interface.Program(c.program, c.stdin, trace=True) for c in found]
+    [api.Program(c.program, c.stdin, trace=True) for c in found]
   )
-  bounds = alignment.Bounds(**config.alignment.bounds)
+  bounds = tasks.Bounds(**config.alignment.bounds)
   made = [
-    alignment.make_task(c, execution, step=0, bounds=bounds)
+    tasks.make_task(c, execution, step=0, bounds=bounds)
     for c, execution in zip(found, executions, strict=True)
   ]
   pairs = zip(found, made, strict=True)
@@ -153,15 +147,15 @@ def reference_runs(
 
 
 def answer(
-  source: engine.Engine,
-  policy: policies.Policy,
+  source: base.Engine,
+  policy: load.Policy,
   prompts: Sequence[types.Prompt],
-  judge: pipeline.Judge,
+  judge: async_rewards.Judge,
   config: ml_collections.ConfigDict,
 ) -> list[types.Rollout]:
   """One greedy, scored rollout a prompt, in the prompts' order."""
   size = config.eval.batch_size
-  greedy = sampling.SamplingConfig(
+  greedy = sampler.SamplingConfig(
     max_len_tokens=config.sampling.max_len_tokens,
     temperature=0.0,
     slots=config.sampling.slots,
@@ -175,7 +169,7 @@ def answer(
     asked = [prompts[i] for i in part]
     asked += asked[-1:] * (size - len(asked))
     key = jax.random.key(0)  # Greedy: never used.
-    pending = pipeline.begin(source, policy, asked, key, greedy, judge)
+    pending = async_rewards.begin(source, policy, asked, key, greedy, judge)
     batches.append((part, pending))
   answered = {}
   for part, pending in batches:
@@ -203,7 +197,7 @@ def scores(
 def in_any_notation(r: types.Rollout) -> float:
   """The share of variables right, whether in JSON or in Python's notation."""
   reply = answers.as_json(prompts_lib.read(r.prompt, r.text))
-  return rewards.paper(
+  return programs.paper(
     answers.score_answer(reply, r.prompt.expected, r.prompt.targets)
   )
 
@@ -226,10 +220,10 @@ def summary(values: Sequence[float]) -> dict[str, float]:
 
 
 def evaluate(
-  source: engine.Engine,
-  policy: policies.Policy,
+  source: base.Engine,
+  policy: load.Policy,
   suite: Suite,
-  judge: pipeline.Judge,
+  judge: async_rewards.Judge,
   config: ml_collections.ConfigDict,
 ) -> dict[str, list[types.Rollout]]:
   """Scored greedy rollouts of every question of the suite."""
@@ -244,7 +238,7 @@ def held_out_problems(
   config: ml_collections.ConfigDict,
 ) -> list[types.Problem]:
   """The first `eval.problems` held-out problems of `data.eval_name`."""
-  problems = tasks.load_problems(
+  problems = mixtures.load_problems(
     config.data.eval_name,
     config.data.eval_split,
     seed=config.data.seed,
@@ -266,7 +260,7 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> None:
   results.json holds the evaluations' means and intervals and, under the name
   of the data set, how many and which programs passed.
   """
-  experiment.check_evaluation(config)
+  setup.check_evaluation(config)
   checkpoint.check_config(workdir, config)
   checkpoint.write_config(workdir, config)
   report_on(config, pathlib.Path(workdir))
@@ -275,15 +269,15 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> None:
 def report_on(config: ml_collections.ConfigDict, folder: pathlib.Path) -> None:
   """Evaluates, writes `folder/results.json` and prints the table."""
   mesh = sharding.make_mesh(config.mesh.shape)
-  policy = policies.open_policy(config.model, mesh)
-  policies.check_lengths(policy.model, config)
+  policy = load.open_policy(config.model, mesh)
+  load.check_lengths(policy.model, config)
   with (
-    experiment.open_sandbox(config.sandbox) as box,
+    setup.open_sandbox(config.sandbox) as box,
     jax.set_mesh(mesh),
   ):
     suite = make_suite(held_out_problems(config), policy.tokenizer, box, config)
-    source = engine.BuiltIn(config.data.bucket_len_tokens, mesh)
-    answered = evaluate(source, policy, suite, pipeline.Judge(box), config)
+    source = base.BuiltIn(config.data.bucket_len_tokens, mesh)
+    answered = evaluate(source, policy, suite, async_rewards.Judge(box), config)
   found = {name: summary(s) for name, s in scores(answered).items()}
   results = {'evaluations': {'policy': found}}
   if PASS in answered:

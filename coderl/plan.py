@@ -24,24 +24,18 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from coderl import (
-  chips,
-  experiment,
-  generation,
-  hlo,
-  planning,
-  policies,
-  sampling,
-  sharding,
-  train_step,
-)
-from coderl.models import presets
+from coderl.distributed import sharding
+from coderl.models import load, presets
+from coderl.planning import estimates, hardware, hlo_collectives
+from coderl.rl import train_step
+from coderl.sampling import sampler, sharded_sampler
+from coderl.training import setup
 from commons import errors
 
 _GB = 1e9
 
 
-def make(config: ml_collections.ConfigDict) -> planning.Work:
+def make(config: ml_collections.ConfigDict) -> estimates.Work:
   """Checks the config and opens the pod.
 
   Args:
@@ -54,7 +48,7 @@ def make(config: ml_collections.ConfigDict) -> planning.Work:
   """
   if config.model.preset not in presets.PRESETS:
     raise errors.unknown('model', config.model.preset, presets.PRESETS)
-  pod = chips.pod(config.plan.topology)
+  pod = hardware.pod(config.plan.topology)
   mesh = _mesh(config, pod)
   t = config.train
   rows = t.prompts_per_step * config.sampling.group_size
@@ -63,28 +57,28 @@ def make(config: ml_collections.ConfigDict) -> planning.Work:
     t = config.train
     parts = mesh.shape['data'] * mesh.shape['fsdp']
     t.microbatches = max(1, rows // (t.minibatches * parts))
-  experiment.check_values(config)
+  setup.check_values(config)
   model = dataclasses.replace(
     presets.PRESETS[config.model.preset],
-    **policies.numerics(config.model, 'tpu' if pod.devices else 'gpu'),
+    **load.numerics(config.model, 'tpu' if pod.devices else 'gpu'),
   )
   sharding.check_heads(model.num_heads, mesh)
   name = 'train.prompts_per_step x sampling.group_size'
   sharding.check_batch(rows, name, mesh, t.minibatches * t.microbatches)
-  objective = experiment.make_objective(config, model)
+  objective = setup.make_objective(config, model)
   each = rows // (t.minibatches * t.microbatches)
   parts = mesh.shape['data'] * mesh.shape['fsdp']
   chunk = max(1, train_step.CHUNK_TOKENS * parts // each)
-  return planning.Work(
+  return estimates.Work(
     config,
     dataclasses.replace(objective, chunk_len_tokens=chunk),
-    experiment.make_optimizer(config),
+    setup.make_optimizer(config),
     mesh,
     pod,
   )
 
 
-def _mesh(config: ml_collections.ConfigDict, pod: chips.Pod):
+def _mesh(config: ml_collections.ConfigDict, pod: hardware.Pod):
   shape = sharding.sizes(config.mesh.shape, pod.count)
   if not pod.devices:
     return jax.sharding.AbstractMesh(
@@ -96,26 +90,26 @@ def _mesh(config: ml_collections.ConfigDict, pod: chips.Pod):
   return jax.sharding.Mesh(devices, sharding.AXES, axis_types=sharding.KINDS)
 
 
-def train_phase(work: planning.Work) -> planning.Phase:
+def train_phase(work: estimates.Work) -> estimates.Phase:
   """One update: the training step on a minibatch."""
   state, layout = train_step.state_shapes(
     work.objective, work.optimizer, work.mesh
   )
-  batch = planning.batch_shapes(work)
+  batch = estimates.batch_shapes(work)
   step = train_step.compile_step(
     work.objective, work.optimizer, layout, work.mesh
   )
-  total = planning.step_flops(work, work.objective)
+  total = estimates.step_flops(work, work.objective)
   each = total / work.pod.count
   if not work.pod.devices:
-    return planning.Phase(
-      planning.train_temporaries(work), each, planning.train_sent(work)
+    return estimates.Phase(
+      estimates.train_temporaries(work), each, estimates.train_sent(work)
     )
   began = time.monotonic()
   with jax.set_mesh(work.mesh):
     compiled = step.lower(state, batch).compile()
   memory = compiled.memory_analysis()
-  return planning.Phase(
+  return estimates.Phase(
     memory.temp_size_in_bytes + memory.generated_code_size_in_bytes,
     each,
     _sent(compiled.as_text()),
@@ -125,14 +119,14 @@ def train_phase(work: planning.Work) -> planning.Phase:
 
 def _sent(text: str) -> dict[str, float]:
   sent: dict[str, float] = {}
-  for one in hlo.collectives(text):
+  for one in hlo_collectives.collectives(text):
     sent[one.kind] = sent.get(one.kind, 0.0) + one.sent
   return sent
 
 
-def decode_phase(work: planning.Work) -> planning.Phase:
+def decode_phase(work: estimates.Work) -> estimates.Phase:
   """Sampling a step's responses; its memory is XLA's where that compiles."""
-  found = planning.decode(work)
+  found = estimates.decode(work)
   if not work.pod.devices or not work.config.plan.compile_decode:
     return found
   began = time.monotonic()
@@ -144,7 +138,7 @@ def decode_phase(work: planning.Work) -> planning.Phase:
   )
 
 
-def _compile_decode(work: planning.Work):
+def _compile_decode(work: estimates.Work):
   c = work.config
   state, layout = train_step.state_shapes(
     work.objective, work.optimizer, work.mesh
@@ -159,19 +153,19 @@ def _compile_decode(work: planning.Work):
   array = lambda shape, kind: jax.ShapeDtypeStruct(shape, kind, sharding=rows)
   key = jax.eval_shape(lambda: jax.random.key(0))
   with jax.set_mesh(work.mesh):
-    return generation.generate.lower(
+    return sharded_sampler.generate.lower(
       params,
       array((count, p), jnp.int32),
       array((count, p), bool),
       array((count,), jnp.int32),
       place(key, sharding.replicated(work.mesh)),
       model=work.model,
-      config=sampling.SamplingConfig(**c.sampling),
+      config=sampler.SamplingConfig(**c.sampling),
       stop_ids=(0,),
     ).compile()
 
 
-def plan(work: planning.Work) -> dict[str, Any]:
+def plan(work: estimates.Work) -> dict[str, Any]:
   """The plan, as JSON's types; sizes in bytes, of each device.
 
   Returns:
@@ -184,20 +178,22 @@ def plan(work: planning.Work) -> dict[str, Any]:
     Seconds and MFU are from all overlapped to nothing.
   """
   c = work.config
-  resident = planning.resident(work)
+  resident = estimates.resident(work)
   train, decode = train_phase(work), decode_phase(work)
   most = sum(resident.values()) + max(train.temporaries, decode.temporaries)
   fits = bool(most <= work.pod.chip.memory_bytes)
   stored = dataclasses.replace(
     work.objective, model=dataclasses.replace(work.model, remat='off')
   )
-  model_flops = planning.step_flops(work, stored)
+  model_flops = estimates.step_flops(work, stored)
   updates = c.train.minibatches
   seconds = np.array(decode.seconds(work.pod))
   seconds += updates * np.array(train.seconds(work.pod))
   if work.objective.algorithm.kl_weight:
     forward = model_flops / 3 / work.pod.count
-    seconds += updates * forward / (planning.MATMUL_SHARE * work.pod.chip.flops)
+    seconds += (
+      updates * forward / (estimates.MATMUL_SHARE * work.pod.chip.flops)
+    )
   peak = work.pod.chip.flops * work.pod.count
   return {
     'model': c.model.preset,
@@ -208,18 +204,18 @@ def plan(work: planning.Work) -> dict[str, Any]:
     'updates': updates,
     'microbatches': c.train.microbatches,
     'lengths': work.lengths,
-    'slots': planning.slots_of(work),
+    'slots': estimates.slots_of(work),
     'resident': resident,
     'train': _told(work, train)
     | {
       'by_arithmetic': {
-        'temporaries': planning.train_temporaries(work),
-        'sent': planning.train_sent(work),
+        'temporaries': estimates.train_temporaries(work),
+        'sent': estimates.train_sent(work),
       },
-      'activations': planning.activations(work),
+      'activations': estimates.activations(work),
       'mfu': [model_flops / (s * peak) for s in train.seconds(work.pod)],
     },
-    'decode': _told(work, decode) | {'cache': planning.cache(work)},
+    'decode': _told(work, decode) | {'cache': estimates.cache(work)},
     'most': most,
     'memory': work.pod.chip.memory_bytes,
     'fits': fits,
@@ -228,15 +224,15 @@ def plan(work: planning.Work) -> dict[str, Any]:
   }
 
 
-def _told(work: planning.Work, phase: planning.Phase) -> dict[str, Any]:
+def _told(work: estimates.Work, phase: estimates.Phase) -> dict[str, Any]:
   return dataclasses.asdict(phase) | {'seconds': phase.seconds(work.pod)}
 
 
-def _advice(work: planning.Work) -> list[str]:
+def _advice(work: estimates.Work) -> list[str]:
   """What would fit."""
-  if found := planning.fitting(work):
+  if found := estimates.fitting(work):
     return [f'--config.{name}={value!r}' for name, value in found.items()]
-  needed = work.pod.count * sum(planning.resident(work).values())
+  needed = work.pod.count * sum(estimates.resident(work).values())
   needed = math.ceil(needed / work.pod.chip.memory_bytes)
   return [
     'a smaller model, lora.rank=32 (the optimizer then holds adapters alone) or'
@@ -286,7 +282,7 @@ def table(found: Mapping[str, Any]) -> str:
   high, low = train['mfu']
   lines.append(
     f'MFU of an update: {low:.2f} to {high:.2f}; all responses at their limit,'
-    f' products at {planning.MATMUL_SHARE} of the peak, memory and links at'
+    f' products at {estimates.MATMUL_SHARE} of the peak, memory and links at'
     ' full rate, overlapped or not'
   )
   lines.append('fits' if found['fits'] else 'DOES NOT FIT')

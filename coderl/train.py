@@ -27,25 +27,16 @@ import ml_collections
 import numpy as np
 import orbax.checkpoint as ocp
 
-from coderl import (
-  alignment,
-  checkpoint,
-  evaluate,
-  experience,
-  experiment,
-  hosts,
-  journal,
-  packing,
-  records,
-  report,
-  rollout,
-  sharding,
-  train_step,
-  types,
-  updates,
-)
-from coderl import replay as replay_lib
-from coderl.models import hf
+from coderl import evaluate, types
+from coderl.alignment import replay as replay_lib
+from coderl.alignment import tasks
+from coderl.distributed import processes, sharding
+from coderl.models.checkpoints import huggingface
+from coderl.reporting import report
+from coderl.rl import batching, packing, train_step
+from coderl.training import checkpoint, journal, setup, update
+from coderl.training import metrics as metrics_lib
+from coderl.training import rollouts as rollouts_lib
 from commons import errors, estimates
 
 # May differ between the starts of one run.
@@ -63,12 +54,12 @@ _MAY_DIFFER = (
 
 
 def one_step(
-  ex: experiment.Experiment,
+  ex: setup.Experiment,
   state: types.TrainState,
-  progress: experiment.Progress,
-  compiled: updates.Updates,
-  ahead: experience.Ahead | None,
-) -> tuple[types.TrainState, dict[str, float], experience.Ahead | None]:
+  progress: setup.Progress,
+  compiled: update.Updates,
+  ahead: rollouts_lib.Ahead | None,
+) -> tuple[types.TrainState, dict[str, float], rollouts_lib.Ahead | None]:
   """Steps 1 to 5; returns the state, the step's metrics and the next rollouts.
 
   With `train.staleness` 1, the next step's rollouts are sampled before this
@@ -82,33 +73,33 @@ def one_step(
   """
   c, began = ex.config, time.monotonic()
   policy, staleness = ex.policy(state), int(ahead is not None)
-  ahead = ahead or experience.begin(ex, policy, progress, progress.step)
+  ahead = ahead or rollouts_lib.begin(ex, policy, progress, progress.step)
   following = None
   if c.train.staleness and progress.step + 1 < c.train.steps:
-    following = experience.begin(ex, policy, progress, progress.step + 1)
+    following = rollouts_lib.begin(ex, policy, progress, progress.step + 1)
   waiting = time.monotonic()
-  code, rollouts = experience.collect(ex, ahead)
+  code, rollouts = rollouts_lib.collect(ex, ahead)
   rng = np.random.default_rng([c.seed, progress.step, 2])
   if c.alignment.ratio:
-    traced = alignment.collect(
+    traced = tasks.collect(
       code,
       ex.box,
       rng,
       step=progress.step,
-      bounds=alignment.Bounds(**c.alignment.bounds),
+      bounds=tasks.Bounds(**c.alignment.bounds),
     )
-    fitting = [task for task in traced if experience.ask(ex, task)]
+    fitting = [task for task in traced if rollouts_lib.ask(ex, task)]
     progress.replay.add(fitting, progress.step)
   waited_s = time.monotonic() - waiting
   if progress.step % c.log.samples_every_steps == 0:
-    progress.samples += records.samples(
+    progress.samples += metrics_lib.samples(
       rollouts, ex.box, progress.step + 1, c.log.samples
     )
-  batch = updates.make_batch(ex, rollouts, state.params, compiled)
+  batch = update.make_batch(ex, rollouts, state.params, compiled)
   size = c.sampling.group_size
   losses = []
-  for part in rollout.minibatches(batch, c.train.minibatches, size, rng):
-    packed, places = rollout.pack(
+  for part in batching.minibatches(batch, c.train.minibatches, size, rng):
+    packed, places = batching.pack(
       part, ex.layout, ex.objective.algorithm, c.train.microbatches
     )
     sizes = (packed.tokens_BT, packed.before_BR, packed.queries_BM)
@@ -124,9 +115,9 @@ def one_step(
   progress.seconds += seconds
   tokens = sum(len(r.tokens) for r in rollouts)
   progress.tokens += tokens
-  record = records.rollout_metrics(code, rollouts) | means
+  record = metrics_lib.rollout_metrics(code, rollouts) | means
   if ex.objective.algorithm.importance_cap:
-    record |= records.importance_metrics(batch, ex.objective.algorithm)
+    record |= metrics_lib.importance_metrics(batch, ex.objective.algorithm)
   record |= {
     'step': progress.step,
     'replay_size': len(progress.replay),
@@ -166,7 +157,7 @@ def stop_requests() -> Iterator[list[int]]:
 
 def results(
   config: ml_collections.ConfigDict,
-  progress: experiment.Progress,
+  progress: setup.Progress,
   after: dict[str, list[float]],
 ) -> dict:
   """What the table and the page show: means, intervals, differences."""
@@ -198,42 +189,42 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> None:
   results.json, report.html, and the trained policy in Hugging Face layout.
   """
   checkpoint.check_config(workdir, config, _MAY_DIFFER)
-  with hosts.session(config.hosts):
+  with processes.session(config.hosts):
     mesh = sharding.make_mesh(config.mesh.shape)
     with (
       stop_requests() as stop,
-      experiment.open_sandbox(config.sandbox) as box,
+      setup.open_sandbox(config.sandbox) as box,
       jax.set_mesh(mesh),
     ):
-      ex = experiment.make(config, mesh, box)
+      ex = setup.make(config, mesh, box)
       checkpoint.write_config(workdir, config)
       train(ex, workdir, stop)
 
 
 def begin(
-  ex: experiment.Experiment, manager: ocp.CheckpointManager
-) -> tuple[types.TrainState, types.TrainState, experiment.Progress]:
+  ex: setup.Experiment, manager: ocp.CheckpointManager
+) -> tuple[types.TrainState, types.TrainState, setup.Progress]:
   """The state to go on from, its layout on the mesh, and the progress."""
   c = ex.config
   state, layout = train_step.init_state(
-    experiment.keys(c.seed)[0], ex.objective, ex.optimizer, ex.mesh
+    setup.keys(c.seed)[0], ex.objective, ex.optimizer, ex.mesh
   )
   # A copy: the state is donated, the start may stay as the reference.
   weights = jax.tree.map(jnp.copy, ex.start.params)
   state = state.replace(params=state.params | {'policy': weights})
   restored = checkpoint.restore(manager, state)
   if restored:
-    progress = experiment.Progress.from_state(restored.host)
-    if hosts.is_first():
+    progress = setup.Progress.from_state(restored.host)
+    if processes.is_first():
       print(f'Going on after step {progress.step}.')
     return restored.state, layout, progress
   buffer = replay_lib.Replay(
     c.alignment.buffer_capacity, c.alignment.max_age_steps
   )
-  return state, layout, experiment.Progress(buffer)
+  return state, layout, setup.Progress(buffer)
 
 
-def train(ex: experiment.Experiment, workdir: str, stop: list[int]) -> None:
+def train(ex: setup.Experiment, workdir: str, stop: list[int]) -> None:
   """The loop, from the last checkpoint to the last step or a stop request.
 
   Raises: ServiceError, where the sandbox fails, once the steps are saved.
@@ -241,7 +232,7 @@ def train(ex: experiment.Experiment, workdir: str, stop: list[int]) -> None:
   c, folder = ex.config, pathlib.Path(workdir)
   manager = checkpoint.manager(workdir, c.checkpoint.keep)
   state, layout, progress = begin(ex, manager)
-  compiled = updates.Updates(ex, layout)
+  compiled = update.Updates(ex, layout)
   suite = evaluate.make_suite(
     evaluate.held_out_problems(c), ex.start.tokenizer, ex.box, c
   )
@@ -262,10 +253,10 @@ def train(ex: experiment.Experiment, workdir: str, stop: list[int]) -> None:
   if not progress.before:
     progress.before = measure()
     save(None)
-  ahead = experience.restored(ex, progress)
+  ahead = rollouts_lib.restored(ex, progress)
   outage, finished = None, (progress, ahead)
   with journal.Journal(folder, c, progress) as written:
-    while not progress.is_done(c) and not any(hosts.gather(bool(stop))):
+    while not progress.is_done(c) and not any(processes.gather(bool(stop))):
       finished = progress.copy(), ahead
       try:
         state, record, ahead = one_step(ex, state, progress, compiled, ahead)
@@ -277,11 +268,11 @@ def train(ex: experiment.Experiment, workdir: str, stop: list[int]) -> None:
         save(ahead)
   save(ahead)
   manager.close()
-  if hosts.is_first():
-    records.write_lines(folder / 'rollouts.jsonl', progress.samples)
+  if processes.is_first():
+    metrics_lib.write_lines(folder / 'rollouts.jsonl', progress.samples)
   if progress.is_done(c):
     finish(ex, state, progress, measure(), folder)
-  elif hosts.is_first():
+  elif processes.is_first():
     print(
       f'Stopped and saved after step {progress.step} of {c.train.steps};'
       ' the same command goes on from there.'
@@ -291,19 +282,19 @@ def train(ex: experiment.Experiment, workdir: str, stop: list[int]) -> None:
 
 
 def finish(
-  ex: experiment.Experiment,
+  ex: setup.Experiment,
   state: types.TrainState,
-  progress: experiment.Progress,
+  progress: setup.Progress,
   after: dict[str, list[float]],
   folder: pathlib.Path,
 ) -> None:
   """Exports the policy, writes the results and the page, prints the table."""
   # At full precision: what was evaluated is what is exported.
   model = ex.start.model
-  params = jax.tree.map(hosts.whole, ex.policy(state).params)
-  if not hosts.is_first():
+  params = jax.tree.map(processes.whole, ex.policy(state).params)
+  if not processes.is_first():
     return
-  hf.save(folder / 'policy', model, params, dtype=model.param_dtype)
+  huggingface.save(folder / 'policy', model, params, dtype=model.param_dtype)
   ex.start.tokenizer.save(folder / 'policy')
   found = results(ex.config, progress, after)
   (folder / 'results.json').write_text(json.dumps(found, indent=2) + '\n')

@@ -23,7 +23,7 @@ import flax.struct
 import jax
 import numpy as np
 
-from coderl.execution import interface
+from coderl.sandbox import api
 
 Array = jax.Array
 Params = Any  # A tree of arrays.
@@ -41,7 +41,7 @@ class Test:
 
   stdin/stdout: `stdin` is fed and `expected` is the text to be printed.
   Call: `call` is an expression, such as 'add(1, 2)', evaluated after the
-    program ran; `expected` is the value's canonical text (tracing.canonical).
+    program ran; `expected` is the value's canonical text (values.canonical).
   Checker: `checker` is the source of assertions that call the problem's
     `entry_point`, for tests that cannot be split into calls.
   """
@@ -153,7 +153,7 @@ class Rollout:
   reward: float = 0.0
   scores: dict[str, float] = dataclasses.field(default_factory=dict)
   masked: bool = False
-  executions: tuple[interface.Execution, ...] = ()
+  executions: tuple[api.Execution, ...] = ()
 
 
 class RolloutBatch(NamedTuple):

@@ -115,7 +115,7 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
     cache_dtype='',  # Of keys and values: float32, bfloat16, int8; '' as dtype.
   )
   # Responses are sampled by a server of OpenAI's form, such as vLLM's, where it
-  # has a url (coderl/remote_engine.py); else by the sampler here.
+  # has a url (coderl/sampling/remote.py); else by the sampler here.
   config.engine = dict(
     url='',
     model='',  # Its name there; '' is the first that it lists.
@@ -132,7 +132,7 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   )
   config.algorithm = dict(
     name=arg.algo,
-    # None is what the algorithm's paper has; see coderl/algorithms.py.
+    # None is what the algorithm's paper has; see coderl/rl/algorithms.py.
     clip_low=placeholder(float),
     clip_high=placeholder(float),
     dual_clip=placeholder(float),
@@ -158,7 +158,7 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
     ratio=0.4,  # Share of alignment prompts in a batch; rho of the paper.
     reward='official',  # Or 'paper': the fraction of variables alone.
     start_step=pick(2, 2, 10),
-    # Which failed programs are asked about (alignment.Bounds).
+    # Which failed programs are asked about (tasks.Bounds).
     bounds=dict(
       min_complexity=0,
       max_complexity=100,
@@ -202,13 +202,13 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
       trace_events=256,
     ),
     workers=0,  # Of this host; 0 is one a core.
-    # Of a server (coderl/execution/serve.py) to run them; '' is this host.
+    # Of a server (coderl/sandbox/service/serve.py) to run them; '' is this host.
     url='',
     # Layers of the sandbox (docs/sandbox.md) without which nothing is to run.
     require=(),
   )
   config.mesh = dict(shape=(1, -1, 1))  # data, fsdp, tensor; -1: the rest.
-  # Of several processes; see coderl/hosts.py and launch/.
+  # Of several processes; see coderl/distributed/processes.py and launch/.
   config.hosts = dict(coordinator='', count=0, index=-1, wait_s=300)
   config.checkpoint = dict(every_steps=pick(10, 20, 50), keep=2)
   config.eval = dict(

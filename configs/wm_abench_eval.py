@@ -12,7 +12,7 @@ the pictures of the state; and oracle, which knows. Arguments, after the colon:
 model, data=FOLDER of configs/wm_abench_generate.py or of the published release,
 cells=NAME+NAME, subset=mini|100|full, protocol=strict|paper, seed of the
 options' order, circular (all rotations of the options), blind (the pictures of
-the state are left out), people=FILE+FILE that `python -m wm_abench.play` wrote,
+the state are left out), people=FILE+FILE that `python -m wm_abench.people.server` wrote,
 each scored as a model human/NAME beside the others, base_url of a compatible
 service, runlocal for the first few items of each cell, and dry_run, which
 prints items, pictures and tokens and asks nothing.

@@ -28,7 +28,7 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
     steps=4000,
   )
   config = ml_collections.ConfigDict()
-  config.program = 'wm_abench.learn'
+  config.program = 'wm_abench.train_policy'
   config.data = arg.data
   config.cells = arg.cells.replace('+', ',')
   config.seed = arg.seed

@@ -14,7 +14,10 @@ import numpy as np
 import pytest
 from safetensors import numpy as safetensors
 
-from coderl import checkpoint, policies, sharding, train
+from coderl import train
+from coderl.distributed import sharding
+from coderl.models import load
+from coderl.training import checkpoint
 from commons import errors
 from configs import coderl_train
 
@@ -148,7 +151,7 @@ def test_a_finished_run_leaves_what_the_readme_promises(tmp_path):
   assert list((tmp_path / 'tensorboard').iterdir())
   # The exported policy is one that training can start from.
   config = coderl_train.get_config(f'path={tmp_path / "policy"}')
-  policies.open_policy(config.model, sharding.make_mesh((1, -1, 1)))
+  load.open_policy(config.model, sharding.make_mesh((1, -1, 1)))
   steps = (tmp_path / 'metrics.jsonl').read_text().splitlines()
   assert any('align/reward' in json.loads(step) for step in steps)
 

@@ -1,7 +1,7 @@
 """Who may import whom, held as a table and read off the source.
 
-A layer imports its own and those below, never one above; the two packages never
-import each other.
+docs/architecture.md draws the same table. A room is a folder of a package, or a
+single module beside the folders.
 """
 
 import ast
@@ -14,134 +14,70 @@ import sys
 import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
-PACKAGES = ('coderl', 'wm_abench')
-# What either may stand on; it stands on none.
-COMMONS = 'commons'
 
-# Layer -> modules; a package stands for all its modules.
+# Package -> layers, from left to right. A room imports rooms of its own layer
+# and of the layers to its left, never of a layer to its right. The last layer
+# holds the programs, which main.py starts by name and nothing imports.
 LAYERS = {
-  0: [
-    'coderl.execution',
-    'wm_abench.assets',
-    'wm_abench.deals',
-    'wm_abench.dimensions',
-  ],
-  1: [
-    'coderl.chips',
-    'coderl.flops',
-    'coderl.hosts',
-    'coderl.hlo',
-    'coderl.types',
-    'coderl.sharding',
-    'wm_abench.environments.base',
-    'wm_abench.types',
-    'wm_abench.worlds',
-  ],
-  2: [
-    'coderl.advantages',
-    'coderl.chat',
-    'coderl.draws',
-    'coderl.losses',
-    'coderl.models',
-    'coderl.packing',
-    'coderl.prompts',
-    'coderl.stopping',
-    'coderl.tokenization',
-    'coderl.tokens',
-    'wm_abench.environments',
-    'wm_abench.factors',
-    'wm_abench.manifests',
-    'wm_abench.models',
-    'wm_abench.render',
-    'wm_abench.simulators',
-  ],
-  3: [
-    'coderl.algorithms',
-    'coderl.alignment',
-    'coderl.answers',
-    'coderl.data',
-    'coderl.generation',
-    'coderl.policies',
-    'coderl.replay',
-    'coderl.rewards',
-    'coderl.sampling',
-    'wm_abench.dataset',
-    'wm_abench.prompts',
-    'wm_abench.published',
-    'wm_abench.questions',
-    'wm_abench.release',
-    'wm_abench.replies',
-    'wm_abench.scoring',
-    'wm_abench.studio',
-    'wm_abench.unpacked',
-  ],
-  4: [
-    'coderl.checkpoint',
-    'coderl.engine',
-    'coderl.pipeline',
-    'coderl.records',
-    'coderl.remote_engine',
-    'coderl.planning',
-    'coderl.report',
-    'coderl.rollout',
-    'coderl.train_step',
-    'wm_abench.analysis',
-    'wm_abench.audits',
-    'wm_abench.baselines',
-    'wm_abench.choices',
-    'wm_abench.costs',
-    'wm_abench.dataset_builder',
-    'wm_abench.entanglement',
-    'wm_abench.gallery',
-    'wm_abench.generation',
-    'wm_abench.local',
-    'wm_abench.pipelines',
-    'wm_abench.psychometrics',
-    'wm_abench.registry',
-    'wm_abench.report',
-    'wm_abench.samples',
-    'wm_abench.shards',
-    'wm_abench.shortcuts',
-    'wm_abench.sightings',
-    'wm_abench.sitting',
-    'wm_abench.trial',
-    'wm_abench.tasks',
-    'wm_abench.workers',
-  ],
-  5: [
-    'coderl.evaluate',
-    'coderl.experience',
-    'coderl.experiment',
-    'coderl.journal',
-    'coderl.plan',
-    'coderl.train',
-    'coderl.updates',
-    'coderl.warm_start',
-    'wm_abench.evaluate',
-    'wm_abench.generate',
-    'wm_abench.learn',
-    'wm_abench.lessons',
-    'wm_abench.play',
-  ],
+  'coderl': (
+    ('sandbox',),
+    ('types', 'distributed', 'text'),
+    (
+      'models',
+      'problems',
+      'alignment',
+      'rl.advantages',
+      'rl.losses',
+      'rl.packing',
+    ),
+    ('rewards', 'sampling'),
+    ('rl.algorithms', 'rl.batching', 'rl.train_step'),
+    ('training', 'evaluators', 'reporting', 'planning'),
+    ('train', 'evaluate', 'plan', 'pretrain'),
+  ),
+  'wm_abench': (
+    ('core',),
+    ('worlds', 'data', 'statistics'),
+    ('rendering', 'simulators', 'questions'),
+    ('generation', 'audits', 'evaluation', 'people', 'policy', 'reports'),
+    ('generate', 'evaluate', 'train_policy'),
+  ),
 }
-# Of ours, main imports these alone: it answers a mistake on the command line
-# before anything slow is loaded.
-DOOR = {'commons.errors', 'configs.common'}
+# The shared package, on which both stand and which imports neither.
+COMMONS = 'commons'
+# The one module that may import from the other package, and what it may import:
+# a vision-language model in JAX is one model for both packages.
+BRIDGE = 'wm_abench.evaluation.jax_provider'
+BRIDGE_IMPORTS = ('coderl.models', 'coderl.text', 'coderl.sampling')
+# main.py imports these project modules alone, so that a mistake on the command
+# line is answered before anything slow is loaded.
+MAIN_IMPORTS = {'commons.errors', 'configs.common'}
+# Initialisers that have to hold something.
+NOT_EMPTY = {'wm_abench'}
 
-TENSORFLOW = {
-  'seqio',
-  'tensorflow',
-  'tensorflow_datasets',
-  'tensorflow_text',
-}
-STANDARD_LIBRARY_ONLY = ('commons.errors', 'coderl.execution')
-TENSORFLOW_ROOMS = (
-  'coderl.data',
-  'wm_abench.dataset',
-  'wm_abench.dataset_builder',
+TENSORFLOW = {'seqio', 'tensorflow', 'tensorflow_datasets', 'tensorflow_text'}
+JAX = {'flax', 'jax', 'optax', 'orbax'}
+# Rooms that may import TensorFlow.
+TENSORFLOW_ROOMS = ('coderl.problems', 'wm_abench.data.tfds_builder')
+# A sandboxed program's interpreter must start in milliseconds.
+STANDARD_LIBRARY_ONLY = ('commons.errors', 'coderl.sandbox')
+# Programs that read no data through seqio and tfds.
+PROGRAMS_WITHOUT_TENSORFLOW = (
+  'coderl.plan',
+  'wm_abench.evaluate',
+  'wm_abench.generate',
+  'wm_abench.train_policy',
 )
-
-LAYER = {name: layer for layer, names in LAYERS.items() for name in names}
+# Package -> the only modules that may import it.
+ONE_ROOM_ONLY = {
+  'apache_beam': ('wm_abench.generation.beam',),
+  'carla': ('wm_abench.simulators.carla',),
+  'habitat_sim': ('wm_abench.simulators.habitat',),
+  'inspect_ai': ('wm_abench.evaluation',),
+  'mani_skill': ('wm_abench.simulators.maniskill',),
+  'mitsuba': ('wm_abench.rendering',),
+  'tdw': ('wm_abench.simulators.tdw',),
+}
 
 
 def _name(path):
@@ -153,26 +89,57 @@ def _within(module, package):
   return f'{module}.'.startswith(f'{package}.')
 
 
+def _is_in(module, packages):
+  return any(_within(module, package) for package in packages)
+
+
 FILES = {
   _name(path): path
-  for folder in (*PACKAGES, COMMONS, 'configs')
+  for folder in (*LAYERS, COMMONS, 'configs')
   for path in sorted((ROOT / folder).rglob('*.py'))
 } | {'main': ROOT / 'main.py'}
-# The modules that have a layer; a package's own __init__ has none.
+# The modules that have a layer; an initialiser has none.
 MODULES = [
   name
   for name, path in FILES.items()
-  if name.startswith(PACKAGES) and path.name != '__init__.py'
+  if _is_in(name, LAYERS) and path.name != '__init__.py'
 ]
+INITIALISERS = [n for n, path in FILES.items() if path.name == '__init__.py']
+PROGRAMS = {
+  f'{package}.{room}'
+  for package, layers in LAYERS.items()
+  for room in layers[-1]
+}
 
 
-def _layer(module):
-  layers = [layer for name, layer in LAYER.items() if _within(module, name)]
-  return layers[0] if layers else None
+def layer_of(module):
+  """The index of a module's layer; None for a module outside every room."""
+  package, _, rest = module.partition('.')
+  for index, rooms in enumerate(LAYERS[package]):
+    if _is_in(rest, rooms):
+      return index
+  return None
+
+
+def violations(module, imported):
+  """The project modules among `imported` that `module` must not import."""
+  package = module.partition('.')[0]
+  wrong = []
+  for name in imported:
+    other = name.partition('.')[0]
+    if other == 'configs' or name in PROGRAMS:
+      wrong.append(name)
+    elif other in LAYERS and other != package:
+      if module != BRIDGE or not _is_in(name, BRIDGE_IMPORTS):
+        wrong.append(name)
+    elif other == package and name in MODULES:
+      if layer_of(name) > layer_of(module):
+        wrong.append(name)
+  return wrong
 
 
 def _imports(tree):
-  """Dotted names of everything imported, modules of ours told from names."""
+  """Dotted names of everything imported; a module is named, not its members."""
   for node in ast.walk(tree):
     if isinstance(node, ast.Import):
       yield from (alias.name for alias in node.names)
@@ -189,32 +156,68 @@ IMPORTS = {
 }
 
 
-def test_every_module_is_in_the_table():
-  assert [name for name in MODULES if _layer(name) is None] == []
+def test_every_module_is_in_a_room():
+  assert [name for name in MODULES if layer_of(name) is None] == []
 
 
-@pytest.mark.parametrize('name', LAYER)
-def test_the_table_names_what_exists(name):
-  assert any(_within(module, name) for module in MODULES)
+def test_a_module_outside_every_room_is_noticed():
+  assert layer_of('coderl.helpers') is None
+  assert layer_of('wm_abench.scoring') is None
+
+
+@pytest.mark.parametrize(
+  'room',
+  [f'{p}.{r}' for p, rows in LAYERS.items() for row in rows for r in row],
+)
+def test_the_table_names_what_exists(room):
+  assert any(_within(module, room) for module in MODULES)
 
 
 @pytest.mark.parametrize('name', MODULES)
-def test_no_import_goes_up_or_across(name):
-  ours = [i for i in IMPORTS[name] if i.startswith((*PACKAGES, 'configs'))]
-  package = name.partition('.')[0]
-  assert [i for i in ours if not _within(i, package)] == []
-  assert [i for i in ours if (_layer(i) or 0) > _layer(name)] == []
+def test_no_import_goes_to_the_right_or_across(name):
+  assert violations(name, IMPORTS[name]) == []
+
+
+@pytest.mark.parametrize(
+  ('module', 'imported'),
+  [
+    ('coderl.rl.losses', 'coderl.rl.train_step'),
+    ('coderl.training.update', 'coderl.train'),
+    ('coderl.sampling.base', 'configs.common'),
+    ('wm_abench.statistics.scores', 'wm_abench.reports.report'),
+    ('wm_abench.evaluation.prompts', 'coderl.models.transformer'),
+    (BRIDGE, 'coderl.rl.losses'),
+  ],
+)
+def test_a_forbidden_import_is_noticed(module, imported):
+  assert violations(module, [imported]) == [imported]
+
+
+def test_there_is_no_circle():
+  graph = {n: [i for i in IMPORTS[n] if i in FILES] for n in FILES}
+  graphlib.TopologicalSorter(graph).prepare()  # Raises on a cycle.
+
+
+@pytest.mark.parametrize('name', INITIALISERS)
+def test_initialisers_are_empty(name):
+  assert name in NOT_EMPTY or not FILES[name].read_text(encoding='utf-8')
 
 
 @pytest.mark.parametrize('name', [n for n in FILES if _within(n, COMMONS)])
-def test_the_commons_stand_on_nothing_of_ours(name):
-  ours = [i for i in IMPORTS[name] if i.startswith((*PACKAGES, 'configs'))]
-  assert ours == []
+def test_the_shared_package_imports_neither(name):
+  assert [i for i in IMPORTS[name] if _is_in(i, (*LAYERS, 'configs'))] == []
 
 
-def test_no_import_goes_round():
-  graph = {n: [i for i in IMPORTS[n] if i in FILES] for n in FILES}
-  graphlib.TopologicalSorter(graph).prepare()  # Raises on a cycle.
+def test_statistics_import_the_core_alone():
+  rooms = ('wm_abench.core', 'wm_abench.statistics')
+  reached = {
+    i
+    for name in MODULES
+    if _within(name, 'wm_abench.statistics')
+    for i in IMPORTS[name]
+    if _within(i, 'wm_abench')
+  }
+  assert {i for i in reached if not _is_in(i, rooms)} == set()
 
 
 @pytest.mark.parametrize('name', [n for n in FILES if _within(n, 'configs')])
@@ -224,36 +227,43 @@ def test_configs_are_data(name):
     i
     for i in IMPORTS[name]
     if i.partition('.')[0] not in sys.stdlib_module_names
-    and not any(_within(i, package) for package in allowed)
+    and not _is_in(i, allowed)
   ]
   assert foreign == []
 
 
 def test_main_reaches_programs_by_name_only():
-  ours = {i for i in IMPORTS['main'] if i.startswith((*PACKAGES, 'configs'))}
-  assert ours <= DOOR
+  assert {
+    i for i in IMPORTS['main'] if _is_in(i, (*LAYERS, 'configs'))
+  } <= MAIN_IMPORTS
 
 
 @pytest.mark.parametrize(
-  'name',
-  [n for n in MODULES if any(_within(n, p) for p in STANDARD_LIBRARY_ONLY)],
+  'name', [n for n in MODULES if _is_in(n, STANDARD_LIBRARY_ONLY)]
 )
 def test_standard_library_only(name):
   foreign = [
     i
     for i in IMPORTS[name]
     if i.partition('.')[0] not in sys.stdlib_module_names
-    and not any(_within(i, p) for p in STANDARD_LIBRARY_ONLY)
+    and not _is_in(i, STANDARD_LIBRARY_ONLY)
   ]
   assert foreign == []
 
 
 @pytest.mark.parametrize(
-  'name',
-  [n for n in FILES if not any(_within(n, r) for r in TENSORFLOW_ROOMS)],
+  'name', [n for n in FILES if not _is_in(n, TENSORFLOW_ROOMS)]
 )
-def test_tensorflow_stays_in_its_room(name):
+def test_tensorflow_stays_in_its_rooms(name):
   assert TENSORFLOW.isdisjoint(i.partition('.')[0] for i in IMPORTS[name])
+
+
+@pytest.mark.parametrize('package', ONE_ROOM_ONLY)
+def test_a_client_is_imported_in_one_room(package):
+  importers = [
+    name for name in MODULES if any(_within(i, package) for i in IMPORTS[name])
+  ]
+  assert [n for n in importers if not _is_in(n, ONE_ROOM_ONLY[package])] == []
 
 
 @pytest.mark.parametrize('name', FILES)
@@ -271,7 +281,7 @@ def test_nothing_is_imported_inside_a_function(name):
 
 @pytest.fixture(scope='module')
 def failures():
-  """Tracebacks by module, all imported in a process apart from the tests'."""
+  """Module -> traceback, of all modules imported in one fresh interpreter."""
   program = (
     'import importlib, json, sys, traceback\n'
     'import wm_abench\n'
@@ -283,14 +293,14 @@ def failures():
     '    failures[name] = traceback.format_exc()\n'
     'print(json.dumps(failures))'
   )
-  ran = subprocess.run(
+  result = subprocess.run(
     [sys.executable, '-c', program, *FILES],
     cwd=ROOT,
     stdout=subprocess.PIPE,
     text=True,
     check=True,
   )
-  return json.loads(ran.stdout.splitlines()[-1])
+  return json.loads(result.stdout.splitlines()[-1])
 
 
 @pytest.mark.parametrize('name', FILES)
@@ -299,7 +309,7 @@ def test_every_module_can_be_imported(name, failures):
 
 
 def _loaded_by(*names):
-  """Top-level packages in memory after importing the names afresh."""
+  """Top-level packages in memory after a fresh interpreter imports `names`."""
   program = f'import sys, {", ".join(names)}\nprint(*sys.modules)'
   result = subprocess.run(
     [sys.executable, '-c', program],
@@ -311,20 +321,16 @@ def _loaded_by(*names):
   return {name.partition('.')[0] for name in result.stdout.split()}
 
 
-def test_an_accelerator_host_needs_no_tensorflow():
-  """Not even through somebody else's package."""
-  reached = [
-    'coderl.algorithms',
-    'coderl.checkpoint',
-    'coderl.losses',
-    'coderl.models.transformer',
-    'coderl.sampling',
-    'coderl.tokenization',
-    'coderl.train_step',
-  ]
-  assert TENSORFLOW.isdisjoint(_loaded_by(*reached))
+@pytest.mark.parametrize('name', PROGRAMS_WITHOUT_TENSORFLOW)
+def test_a_program_loads_no_tensorflow(name):
+  """Neither directly nor through a library that it imports."""
+  assert TENSORFLOW.isdisjoint(_loaded_by(name))
 
 
-def test_the_door_loads_nothing_slow():
-  slow = TENSORFLOW | {'flax', 'jax', 'numpy', 'orbax'}
+def test_asking_a_model_loads_neither_jax_nor_tensorflow():
+  assert (TENSORFLOW | JAX).isdisjoint(_loaded_by('wm_abench.evaluate'))
+
+
+def test_main_loads_nothing_slow():
+  slow = TENSORFLOW | JAX | {'numpy', 'scipy'}
   assert slow.isdisjoint(_loaded_by('main'))

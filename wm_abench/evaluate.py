@@ -28,18 +28,12 @@ from inspect_ai import model
 import ml_collections
 
 from commons import errors
-from wm_abench import (
-  analysis,
-  costs,
-  manifests,
-  registry,  # noqa: F401  Else Inspect knows none of our providers.
-  report,
-  scoring,
-  tasks,
-  trial,
-  types,
-  unpacked,
-)
+from wm_abench.core import records, run_files
+from wm_abench.data import picture_files
+from wm_abench.evaluation import inspect_plugins, inspect_tasks, token_costs
+from wm_abench.people import test_plan
+from wm_abench.reports import report
+from wm_abench.statistics import comparisons, scores
 
 # Models that need no key, by the names that they go by here.
 SHORT = {
@@ -81,16 +75,20 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> None:
       or the workdir is of another run.
   """
   folder = pathlib.Path(workdir)
-  setup = tasks.Setup(**config.setup)
+  setup = inspect_tasks.Setup(**config.setup)
   names = _names(config.models)
   if config.dry_run:
-    print(costs.table(costs.estimate(tasks.questions(setup), setup)))
+    print(
+      token_costs.table(
+        token_costs.estimate(inspect_tasks.questions(setup), setup)
+      )
+    )
     return
   people = _names(config.people)
   if not names and not people:
     raise errors.UserError('config.models names no model')
   models = {name: _model(name, config) for name in names}
-  asked = tasks.questions(setup)
+  asked = inspect_tasks.questions(setup)
   manifest = _keep_settings(asked, setup, folder)
   replies, logged = {}, {}
   for name, one in models.items():
@@ -102,10 +100,10 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> None:
     replies[f'human/{pathlib.Path(path).stem}'] = _person(path, asked)
   results = {
     'manifest': manifest,
-    'models': scoring.summarise(replies, config.seed),
-    'analyses': analysis.analyse(replies, config.seed),
+    'models': scores.summarise(replies, config.seed),
+    'analyses': comparisons.analyse(replies, config.seed),
   }
-  manifests.save(folder / 'results.json', results)
+  run_files.save(folder / 'results.json', results)
   page = report.write(folder, results, _shown(replies, asked, logged))
   print(report.table(results))
   print(f'{page}; the logs: inspect view --log-dir {folder / "logs"}')
@@ -139,8 +137,8 @@ def _model(name: str, config) -> model.Model:
 
 
 def _keep_settings(
-  asked: Mapping[str, Sequence[unpacked.Question]],
-  setup: tasks.Setup,
+  asked: Mapping[str, Sequence[picture_files.Question]],
+  setup: inspect_tasks.Setup,
   folder: pathlib.Path,
 ) -> dict[str, Any]:
   """Writes what is asked, or checks that it is what was asked before.
@@ -154,17 +152,17 @@ def _keep_settings(
     items += 1
   wanted = dataclasses.asdict(setup)
   wanted |= {'items': items, 'digest': digest.hexdigest()}
-  return manifests.keep(folder, wanted, 'answers', free={'data'})
+  return run_files.keep(folder, wanted, 'answers', free={'data'})
 
 
 def _ask(
   config,
   name: str,
   one: model.Model,
-  asked: Mapping[str, Sequence[unpacked.Question]],
-  setup: tasks.Setup,
+  asked: Mapping[str, Sequence[picture_files.Question]],
+  setup: inspect_tasks.Setup,
   folder: pathlib.Path,
-) -> dict[str, list[types.Reply]]:
+) -> dict[str, list[records.Reply]]:
   """A model's replies by log, its path in logs/."""
   # Where Inspect looks for replies that came before.
   os.environ['INSPECT_CACHE_DIR'] = os.fspath(folder / 'cache')
@@ -172,7 +170,7 @@ def _ask(
     setup = dataclasses.replace(setup, blind=True)
   place = folder / 'logs' / _plain(name)
   _, logs = inspect_ai.eval_set(
-    [tasks.dimension_task(c, own, setup) for c, own in asked.items()],
+    [inspect_tasks.dimension_task(c, own, setup) for c, own in asked.items()],
     model=one,
     log_dir=os.fspath(place),
     display=config.display,
@@ -191,16 +189,16 @@ def _ask(
   )
   return {
     f'{place.name}/{pathlib.Path(log.location).name}': [
-      *tasks.replies_in(log.location)
+      *inspect_tasks.replies_in(log.location)
     ]
     for log in logs
   }
 
 
 def _in_order(
-  by_log: Mapping[str, Sequence[types.Reply]],
-  asked: Mapping[str, Sequence[unpacked.Question]],
-) -> list[types.Reply]:
+  by_log: Mapping[str, Sequence[records.Reply]],
+  asked: Mapping[str, Sequence[picture_files.Question]],
+) -> list[records.Reply]:
   """All replies, in the order of the questions."""
   questions = (q for own in asked.values() for q in own)
   place = {q.name: i for i, q in enumerate(questions)}
@@ -209,14 +207,14 @@ def _in_order(
 
 
 def _keep_replies(
-  name: str, found: Sequence[types.Reply], folder: pathlib.Path
+  name: str, found: Sequence[records.Reply], folder: pathlib.Path
 ) -> None:
   """Writes a model's replies, and says on stderr which did not come."""
   path = folder / 'replies' / f'{_plain(name)}.jsonl'
   path.parent.mkdir(exist_ok=True)
   lines = [json.dumps(dataclasses.asdict(reply)) + '\n' for reply in found]
   path.write_text(''.join(lines), encoding='utf-8')
-  failed = [reply for reply in found if reply.status == types.FAILED]
+  failed = [reply for reply in found if reply.status == records.FAILED]
   for reply in failed[:_WORST]:
     print(f'{name}: {reply.item}: {reply.text}', file=sys.stderr)
   if failed:
@@ -233,15 +231,15 @@ def _plain(name: str) -> str:
 
 
 def _person(
-  path: str, asked: Mapping[str, Sequence[unpacked.Question]]
-) -> list[types.Reply]:
+  path: str, asked: Mapping[str, Sequence[picture_files.Question]]
+) -> list[records.Reply]:
   """The replies of a file of the people's page.
 
   Raises:
     UserError: it holds none, or replies to other questions.
   """
   answers = {q.name: q.answer for own in asked.values() for q in own}
-  replies = trial.read(path)
+  replies = test_plan.read(path)
   for reply in replies:
     if answers.get(reply.item) != reply.answer:
       raise errors.UserError(
@@ -251,8 +249,8 @@ def _person(
 
 
 def _shown(
-  replies: Mapping[str, Sequence[types.Reply]],
-  asked: Mapping[str, Sequence[unpacked.Question]],
+  replies: Mapping[str, Sequence[records.Reply]],
+  asked: Mapping[str, Sequence[picture_files.Question]],
   logged: Mapping[str, Mapping[str, str]],
 ) -> dict[str, list[report.Shown]]:
   """Of each model some items that it got wrong and others got right."""

@@ -31,18 +31,11 @@ import ml_collections
 import tqdm
 
 from commons import errors
-from wm_abench import (
-  audits,
-  dataset,
-  dimensions,
-  gallery,
-  generation,
-  manifests,
-  pipelines,
-  shards,
-  workers,
-)
-from wm_abench.render import names
+from wm_abench.audits import audits
+from wm_abench.core import dimensions, run_files
+from wm_abench.data import dataset
+from wm_abench.generation import beam, gallery, generator, shards, workers
+from wm_abench.rendering import registry
 
 # Of a picture at quality 92, and of an item's text and state: for the estimate
 # that is printed; what is there already is counted.
@@ -71,7 +64,7 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> None:
   _make(config, planned, folder)
   results = {
     'seconds': time.monotonic() - started,
-    **manifests.load(folder / manifests.NAME),
+    **run_files.load(folder / run_files.NAME),
     'cells': {},
   }
   shown = {}
@@ -84,7 +77,7 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> None:
       'audits': audits.audit(sample, cells=len(cells))
     }
     shown[cell.name] = gallery.choose(sample, config.gallery_items)
-  manifests.save(folder / 'results.json', results)
+  run_files.save(folder / 'results.json', results)
   page = gallery.write(folder, shown, results)
   print(table(results))
   print(f'{page} shows {config.gallery_items} items of each cell')
@@ -121,9 +114,9 @@ def estimate_bytes(cell: dimensions.Cell, items: int, size_px: int) -> int:
 def _cells(config) -> tuple[dimensions.Cell, ...]:
   """The cells that are to be made; what names there are is checked here."""
   cells = dimensions.select(config.cells)
-  if config.renderer not in names.RENDERERS:
-    raise errors.unknown('renderer', config.renderer, names.RENDERERS)
-  made = generation.made_by(config.simulator, cells)
+  if config.renderer not in registry.RENDERERS:
+    raise errors.unknown('renderer', config.renderer, registry.RENDERERS)
+  made = generator.made_by(config.simulator, cells)
   if len(made) < len(cells):
     left_out = ', '.join(c.name for c in cells if c not in made)
     print(f'left out, for {config.simulator} does not make them: {left_out}')
@@ -151,23 +144,23 @@ def _keep_settings(config, folder: pathlib.Path) -> None:
     'mujoco': metadata.version('mujoco'),
   }
   if not (folder / 'shards').is_dir():  # Nothing was made with them yet.
-    (folder / manifests.NAME).unlink(missing_ok=True)
-  manifests.keep(folder, wanted, 'items made')
+    (folder / run_files.NAME).unlink(missing_ok=True)
+  run_files.keep(folder, wanted, 'items made')
 
 
 def _make(config, planned: Sequence[shards.Shard], folder) -> None:
   """Makes the shards that are not there yet, and the cells' tfds metadata."""
   missing = [s for s in planned if not s.is_finished(folder)]
-  settings = generation.Settings(
+  settings = generator.Settings(
     config.seed, config.size_px, config.renderer, config.simulator
   )
   if missing:
     if not config.simulator:  # Those bring renderers of their own.
-      print(names.way(config.renderer))
+      print(registry.way(config.renderer))
     _check_disk(config, missing, folder)
     with _told_how_to_go_on(), _terminable():
       if config.beam:
-        pipelines.make_shards(settings, missing, folder, config.beam)
+        beam.make_shards(settings, missing, folder, config.beam)
       else:
         _make_here(settings, config.workers, missing, folder)
   for name, own in itertools.groupby(planned, key=lambda s: s.cell.name):
@@ -195,7 +188,7 @@ def _check_disk(config, missing: Sequence[shards.Shard], folder) -> None:
 
 
 def _make_here(
-  settings: generation.Settings,
+  settings: generator.Settings,
   count: int,
   missing: Sequence[shards.Shard],
   folder: pathlib.Path,

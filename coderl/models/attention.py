@@ -14,7 +14,7 @@ from jax.experimental.pallas.ops.tpu import splash_attention
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
-from coderl import sharding
+from coderl.distributed import sharding
 from commons import errors
 
 Array = jax.Array

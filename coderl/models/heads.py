@@ -6,7 +6,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from coderl import sharding, types
+from coderl import types
+from coderl.distributed import sharding
 from coderl.models import transformer
 
 Array = types.Array

@@ -3,7 +3,7 @@
 Blocks of grouped-query attention with rotary positions and a gated MLP, layers
 scanned. A block does not know what it attends to: the caller hands it a
 function of queries, keys and values. Training and prefill attend within whole
-sequences (here), decoding to a cache (decoding.py).
+sequences (here), decoding to a cache (cache.py).
 """
 
 from collections.abc import Callable
@@ -17,7 +17,8 @@ from jax.ad_checkpoint import checkpoint_name
 import jax.numpy as jnp
 import numpy as np
 
-from coderl import sharding, types
+from coderl import types
+from coderl.distributed import sharding
 from coderl.models import attention
 
 Array = types.Array

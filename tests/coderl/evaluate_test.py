@@ -5,8 +5,10 @@ import json
 import jax
 import pytest
 
-from coderl import evaluate, experiment, tokenization, types
-from coderl.execution import sandbox
+from coderl import evaluate, types
+from coderl.sandbox import sandbox
+from coderl.text import tokenization
+from coderl.training import setup
 from commons import errors
 from configs import coderl_eval, coderl_train
 
@@ -77,7 +79,7 @@ def test_questions_left_out_cost_nothing():
   assert found[0].text.endswith('def main():\n')
 
 
-@pytest.mark.parametrize('name', experiment.QUESTIONS)
+@pytest.mark.parametrize('name', setup.QUESTIONS)
 def test_every_question_may_be_a_completion(box, name):
   asked = suite(box, 'style=completion', name)
   assert all(p.completion and p.stops for p in asked[name])
@@ -99,7 +101,7 @@ def test_every_question_may_be_a_completion(box, name):
 def test_an_evaluation_that_makes_no_sense_is_refused(tmp_path, changes, said):
   for get_config, check in (
     (coderl_eval.get_config, evaluate.run),
-    (coderl_train.get_config, lambda c, _: experiment.check_values(c)),
+    (coderl_train.get_config, lambda c, _: setup.check_values(c)),
   ):
     config = get_config()
     config.update_from_flattened_dict(changes)
@@ -112,7 +114,7 @@ def test_min_p_is_a_share(value):
   config = coderl_train.get_config()
   config.sampling.min_p = value
   with pytest.raises(errors.UserError, match=rf'min_p={value}: must be in'):
-    experiment.check_values(config)
+    setup.check_values(config)
 
 
 def test_answers_in_any_notation_are_read_after_their_opening():

@@ -6,8 +6,10 @@ import json
 import jax
 import pytest
 
-from coderl import plan, planning, train_step
+from coderl import plan
 from coderl.models import presets
+from coderl.planning import estimates
+from coderl.rl import train_step
 from commons import errors
 from configs import coderl_plan
 
@@ -55,7 +57,7 @@ def test_operations_are_those_of_a_transformer():
   forward = 2 * rows * (p + r) * m.num_layers * layer
   forward += 4 * rows * (p + r) ** 2 * m.num_layers * m.num_heads * m.head_dim
   unembedding = 2 * rows * r * m.d_model * m.vocab_size
-  found = planning.step_flops(work, work.objective)
+  found = estimates.step_flops(work, work.objective)
   assert found == pytest.approx(3 * (forward + unembedding), rel=0.01)
 
 
@@ -66,7 +68,9 @@ def test_twice_the_devices_do_half_each():
   assert flops[0] == pytest.approx(2 * flops[1], rel=0.1)
   low = [f['train']['seconds'][0] for f in (two, four)]
   assert low[0] == pytest.approx(2 * low[1], rel=0.1)
-  assert two['train']['mfu'][0] == pytest.approx(planning.MATMUL_SHARE, rel=0.5)
+  assert two['train']['mfu'][0] == pytest.approx(
+    estimates.MATMUL_SHARE, rel=0.5
+  )
 
 
 @pytest.mark.parametrize(
@@ -92,14 +96,14 @@ def test_what_it_advises_fits(length, slots, changed):
 
 def test_layers_are_split_where_one_row_is_too_long_for_a_device():
   config = _config('model=qwen2.5-coder-32b,topology=h200:8')
-  fields = planning.fitting(plan.make(config))
+  fields = estimates.fitting(plan.make(config))
   assert fields['mesh.shape'][2] > 1
   assert fields['train.microbatches'] == 512 // fields['mesh.shape'][1]
 
 
 def test_what_fits_nowhere_is_told_how_many_devices_its_state_fills():
   work = plan.make(_config('model=qwen2.5-coder-32b,topology=a100-40gb:8'))
-  assert planning.fitting(work) == {}
+  assert estimates.fitting(work) == {}
   # 32.8B parameters of 4 bytes, AdamW's two moments, and the reference.
   assert 'state alone fills 14' in plan._advice(work)[0]
 

@@ -4,8 +4,10 @@ import jax
 import orbax.checkpoint as ocp
 import pytest
 
-from coderl import checkpoint, experiment, sharding, train
-from coderl.execution import sandbox
+from coderl import train
+from coderl.distributed import sharding
+from coderl.sandbox import sandbox
+from coderl.training import checkpoint, setup
 from commons import errors
 from configs import coderl_train
 
@@ -72,7 +74,7 @@ def _train(folder, call=None, stop=(), **changes):
   folder.mkdir(exist_ok=True)
   checkpoint.write_config(str(folder), config)
   with Failing(folder, call) as box, jax.set_mesh(mesh):
-    ex = experiment.make(config, mesh, box)
+    ex = setup.make(config, mesh, box)
     train.train(ex, str(folder), stop)
   return box.calls
 

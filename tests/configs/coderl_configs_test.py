@@ -7,9 +7,10 @@ import re
 
 import pytest
 
-from coderl import experiment, sampling
 from coderl.models import presets
-from configs import coderl_eval, coderl_train, coderl_warm_start
+from coderl.sampling import sampler
+from coderl.training import setup
+from configs import coderl_eval, coderl_pretrain, coderl_train
 
 _ROOT = pathlib.Path(__file__).parent.parent.parent
 _SOURCES = [
@@ -25,9 +26,7 @@ def _names(tree):
       yield from _names(value)
 
 
-@pytest.mark.parametrize(
-  'module', [coderl_train, coderl_eval, coderl_warm_start]
-)
+@pytest.mark.parametrize('module', [coderl_train, coderl_eval, coderl_pretrain])
 def test_every_field_is_read(module):
   # config.a.b, or a keyword or a field where a section is spread.
   for name in _names(module.get_config().to_dict()):
@@ -37,12 +36,12 @@ def test_every_field_is_read(module):
 
 def test_the_sampler_takes_the_whole_section():
   section = coderl_train.get_config().sampling.to_dict()
-  made = sampling.SamplingConfig(**section)
+  made = sampler.SamplingConfig(**section)
   assert dataclasses.asdict(made) == section
 
 
 def test_the_questions_are_those_there_are():
-  assert coderl_train.get_config().eval.questions == experiment.QUESTIONS
+  assert coderl_train.get_config().eval.questions == setup.QUESTIONS
 
 
 @pytest.mark.parametrize('get_config', [coderl_train, coderl_eval])
@@ -95,7 +94,7 @@ def test_gemma_trains_in_minutes_on_two_cores():
   config = coderl_train.get_config(
     'model=gemma3-270m,data=mbpp,file=mbpp.jsonl,runlocal'
   )
-  experiment.check_values(config)
+  setup.check_values(config)
   assert config.train.steps == 2
   assert config.train.prompts_per_step * config.sampling.group_size == 16
   assert config.sampling.max_len_tokens == 128

@@ -17,7 +17,10 @@ from commons import errors
 from configs import wm_abench_eval
 from tests import browser
 from tests.wm_abench import synthetic
-from wm_abench import dataset, evaluate, tasks, trial
+from wm_abench import evaluate
+from wm_abench.data import dataset
+from wm_abench.evaluation import inspect_tasks
+from wm_abench.people import test_plan
 
 ROOT = pathlib.Path(__file__).parents[2]
 CELLS = ('sr_tabletop', 'v_c_tabletop', 'm_nav_street')
@@ -290,18 +293,20 @@ def test_a_workdir_of_other_questions_is_refused(data, tmp_path):
 
 
 def test_what_people_answered_is_scored_beside_the_models(data, tmp_path):
-  asked, *_ = tasks.questions(tasks.Setup(data=str(data))).values()
+  asked, *_ = inspect_tasks.questions(
+    inspect_tasks.Setup(data=str(data))
+  ).values()
   path = tmp_path / 'ada.jsonl'
   lines = [
-    trial.to_line(trial.answered(one, one.order.index(i % 4), 1.5))
-    for i, one in enumerate(trial.plan(asked, 0))
+    test_plan.to_line(test_plan.answered(one, one.order.index(i % 4), 1.5))
+    for i, one in enumerate(test_plan.plan(asked, 0))
   ]
   path.write_text(''.join(lines))
   run = tmp_path / 'run'
   evaluate.run(_config(data, 'oracle', f',people={path}'), str(run))
   results = json.loads((run / 'results.json').read_text())['models']
   assert [*results] == ['oracle', 'human/ada']
-  replies = trial.read(path)
+  replies = test_plan.read(path)
   right = sum(r.right for r in replies) / len(replies)
   assert results['human/ada']['all']['accuracy'] == pytest.approx(right)
   assert 0 < right < 1

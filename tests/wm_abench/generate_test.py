@@ -14,8 +14,11 @@ import tensorflow_datasets as tfds
 
 from commons import errors
 from configs import wm_abench_generate
-from wm_abench import dataset, dimensions, generate, shards
-from wm_abench.render import mujoco
+from wm_abench import generate
+from wm_abench.core import dimensions
+from wm_abench.data import dataset
+from wm_abench.generation import shards
+from wm_abench.rendering import mujoco
 
 ROOT = pathlib.Path(__file__).parents[2]
 CELLS = ('m_nav_street', 't_nav_street')

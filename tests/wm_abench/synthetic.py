@@ -6,7 +6,8 @@ import pathlib
 import numpy as np
 from PIL import Image
 
-from wm_abench import dataset, dimensions, types
+from wm_abench.core import dimensions, records
+from wm_abench.data import dataset
 
 
 def picture(rng: np.random.Generator, size_px: int = 32) -> bytes:
@@ -32,7 +33,7 @@ def items(cell: str, groups: int, seed: int = 0, size_px: int = 32):
     shared = tuple(picture(rng, size_px) for _ in range(of.images - 1))
     for member in range(len(options)):
       found.append(
-        types.Item(
+        records.Item(
           name=f'{cell}/{group}/{member}',
           cell=cell,
           group=f'{cell}/{group}',
@@ -58,7 +59,7 @@ def write(
   groups: int = 2,
   seed: int = 0,
   size_px: int = 32,
-) -> list[types.Item]:
+) -> list[records.Item]:
   """Writes a generated data set of some cells; gives its items."""
   every = []
   for cell in cells:
@@ -74,7 +75,7 @@ def replies(cell, group, levels, chosen, varies='level', **factors):
   """A group whose i-th option is the answer at levels[i]."""
   options = len(levels)
   return [
-    types.Reply(
+    records.Reply(
       item=f'{cell}/{group}/{i}',
       cell=cell,
       group=f'{cell}/{group}',
@@ -82,7 +83,7 @@ def replies(cell, group, levels, chosen, varies='level', **factors):
       turn=0,
       answer=i,
       chosen=chosen[i],
-      status=types.ANSWERED if chosen[i] is not None else types.UNPARSED,
+      status=records.ANSWERED if chosen[i] is not None else records.UNPARSED,
       varies=varies,
       factors={varies: levels[i], **factors},
     )
@@ -114,7 +115,7 @@ def colored(groups):
   for group in range(groups):
     names = tuple(rng.permutation([*COLORS]).tolist())
     for answer, name in enumerate(names):
-      yield types.Item(
+      yield records.Item(
         name=f'v_c_tabletop/{group}/{answer}',
         cell='v_c_tabletop',
         group=f'v_c_tabletop/{group}',

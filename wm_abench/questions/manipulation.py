@@ -13,17 +13,17 @@ import itertools
 
 import numpy as np
 
-from wm_abench import types
-from wm_abench.environments import base, manipulation
-from wm_abench.questions import groups, manipulation_acts
-from wm_abench.worlds import arms, kitchen, wares
+from wm_abench.core import records
+from wm_abench.questions import group_law, manipulation_acts
+from wm_abench.worlds import protocol
+from wm_abench.worlds.kitchen import arms, environment, kitchen, objects
 
 ENVIRONMENT = 'manipulation'
 COLORS = ('red', 'yellow', 'green', 'blue', 'purple')
 
-_LEFT, _RIGHT = manipulation.LEFT, manipulation.RIGHT
+_LEFT, _RIGHT = environment.LEFT, environment.RIGHT
 _MIN_MOVE_M = 0.03  # What has been acted on must show it.
-_DISTANT_M = 0.03  # Between any two ends; groups.MIN_STATE_M is the least.
+_DISTANT_M = 0.03  # Between any two ends; group_law.MIN_STATE_M is the least.
 _ACTION, _START = 'action', 'start_m'  # What varies in a group.
 # Starts along an act's way, in parts of it; see navigation.STARTS.
 _STARTS = (-0.9375, -0.3125, 0.3125, 0.9375)
@@ -122,21 +122,23 @@ _ALONE = (
 )
 
 
-def _make(request: groups.Request) -> types.Group:
+def _make(request: group_law.Request) -> records.Group:
   cell = request.cell
   setting = _SETTINGS[f'{cell.dimension}/{cell.action}']
   levels = request.levels(
     design=[*setting.designs],
     background=[*kitchen.STYLES],
-    camera_pose=[*manipulation.CAMERAS],
+    camera_pose=[*environment.CAMERAS],
     object_color=COLORS,
-    object_type=[*(wares.LONG if cell.dimension == 'C-Man' else wares.SMALL)],
+    object_type=[
+      *(objects.LONG if cell.dimension == 'C-Man' else objects.SMALL)
+    ],
   )
   design = setting.designs[levels['design']]
   things = _things(request.rng, levels, setting, alone=design in _ALONE)
   draw = manipulation_acts.Draw(levels, things, request.rng)
   two = cell.dimension == 'C-Man'
-  scene = manipulation.ManipulationScene(
+  scene = environment.ManipulationScene(
     levels['background'],
     request.seed,
     things,
@@ -156,13 +158,13 @@ def _make(request: groups.Request) -> types.Group:
 class _Plan:
   """A member: where it starts, how far along the act's way, and the act."""
 
-  scene: manipulation.ManipulationScene
+  scene: environment.ManipulationScene
   start_m: float
   act: manipulation_acts.Act
 
 
 def _row(
-  scene: manipulation.ManipulationScene, act: manipulation_acts.Act
+  scene: environment.ManipulationScene, act: manipulation_acts.Act
 ) -> list[_Plan]:
   """The same act from starts along the way that it moves the first thing."""
   first = act.actions[0]
@@ -190,10 +192,10 @@ def _things(
   levels: dict[str, str],
   setting: _Setting,
   alone: bool,
-) -> tuple[manipulation.Thing, ...]:
+) -> tuple[environment.Thing, ...]:
   kinds, colors = [levels['object_type']], [levels['object_color']]
   for extra in () if alone else setting.extras:
-    others = [k for k in wares.SMALL if k not in kinds]
+    others = [k for k in objects.SMALL if k not in kinds]
     kinds.append(str(rng.choice(others)) if extra == 'small' else extra)
     colors.append(str(rng.choice([c for c in COLORS if c not in colors])))
   places = setting.places_m
@@ -204,7 +206,7 @@ def _things(
   elif len(kinds) == 3 and rng.integers(2):
     places = (places[0], *((-x, y) for x, y in places[1:]))
   return tuple(
-    manipulation.Thing(
+    environment.Thing(
       kind,
       color,
       tuple(round(float(v), 4) for v in place + rng.uniform(-0.015, 0.015, 2)),
@@ -215,18 +217,18 @@ def _things(
 
 
 def _assemble(
-  request: groups.Request,
+  request: group_law.Request,
   draw: manipulation_acts.Draw,
   varies: str,
   plans: Sequence[_Plan],
-) -> types.Group:
+) -> records.Group:
   runs = [_simulate(request, plan) for plan in plans]
   for a, b in itertools.combinations(runs, 2):
-    if base.distance(a[-1], b[-1]) < _DISTANT_M:
-      raise groups.Rejected('two ends are alike')
-  if all(base.distance(run[0], run[-1]) < _MIN_MOVE_M for run in runs):
-    raise groups.Rejected('nothing happened')
-  camera = manipulation.CAMERAS[draw.levels['camera_pose']]
+    if protocol.distance(a[-1], b[-1]) < _DISTANT_M:
+      raise group_law.Rejected('two ends are alike')
+  if all(protocol.distance(run[0], run[-1]) < _MIN_MOVE_M for run in runs):
+    raise group_law.Rejected('nothing happened')
+  camera = environment.CAMERAS[draw.levels['camera_pose']]
   others = {
     f'object_{i + 1}': f'{t.color} {t.kind}' for i, t in enumerate(draw.things)
   }
@@ -235,33 +237,35 @@ def _assemble(
   shots, members = [], []
   for plan in plans:
     act, scene = plan.act, plan.scene
-    shots.append(base.Shot(ENVIRONMENT, scene, act.actions, camera))
+    shots.append(protocol.Shot(ENVIRONMENT, scene, act.actions, camera))
     members.append(
       {
         'prompt': _prompt(len(scene.arms), act),
-        'images': (base.Shot(ENVIRONMENT, scene, (), camera),),
+        'images': (protocol.Shot(ENVIRONMENT, scene, (), camera),),
         'factors': factors | {_ACTION: act.level, _START: plan.start_m},
       }
     )
-  return groups.assemble(request, varies, shots, members)
+  return group_law.assemble(request, varies, shots, members)
 
 
-def _simulate(request: groups.Request, plan: _Plan) -> tuple[base.State, ...]:
+def _simulate(
+  request: group_law.Request, plan: _Plan
+) -> tuple[protocol.State, ...]:
   """The states of a plan; what a hand closes on it has to hold."""
   try:
     states = request.simulate(ENVIRONMENT, plan.scene, plan.act.actions)
   except arms.Unreachable as e:
-    raise groups.Rejected(str(e)) from e
+    raise group_law.Rejected(str(e)) from e
   for action, state in zip(plan.act.actions, states[1:], strict=True):
     _check(action, plan.scene, states[0], state)
   return states
 
 
 def _check(
-  action: base.Action,
-  scene: manipulation.ManipulationScene,
-  start: base.State,
-  state: base.State,
+  action: protocol.Action,
+  scene: environment.ManipulationScene,
+  start: protocol.State,
+  state: protocol.State,
 ) -> None:
   """Raises Rejected where an action did not do what its words say."""
   values = action.values
@@ -279,7 +283,9 @@ def _check(
     }
   for side in scene.arms:
     if state.facts[f'{side}_holds'] != held[side]:
-      raise groups.Rejected(f'{action.name}: the {side} hand holds otherwise')
+      raise group_law.Rejected(
+        f'{action.name}: the {side} hand holds otherwise'
+      )
   if action.name == 'push':
     turn = np.radians(values[1])
     way = np.subtract(
@@ -287,7 +293,7 @@ def _check(
     ) @ (np.cos(turn), np.sin(turn), 0)
     wanted = values[2] if values[3] <= 0 else 0.0
     if abs(way - wanted) > 0.02:
-      raise groups.Rejected(f'pushed {way:.3f} m, not {wanted} m')
+      raise group_law.Rejected(f'pushed {way:.3f} m, not {wanted} m')
 
 
 def _prompt(count: int, act: manipulation_acts.Act) -> str:
@@ -304,6 +310,6 @@ def _prompt(count: int, act: manipulation_acts.Act) -> str:
   )
 
 
-MAKERS: dict[str, groups.Maker] = dict.fromkeys(
+MAKERS: dict[str, group_law.Maker] = dict.fromkeys(
   ('M-Man', 'T-Man', 'C-Man'), _make
 )

@@ -11,10 +11,10 @@ import itertools
 
 import numpy as np
 
-from wm_abench.environments import base, manipulation
-from wm_abench.worlds import wares
+from wm_abench.worlds import protocol
+from wm_abench.worlds.kitchen import environment, objects
 
-_LEFT, _RIGHT = manipulation.LEFT, manipulation.RIGHT
+_LEFT, _RIGHT = environment.LEFT, environment.RIGHT
 _WAYS: dict[str, tuple[int, str]] = {
   'right': (0, 'to the right'),
   'away': (90, 'away from you, towards the wall'),
@@ -37,7 +37,7 @@ class Act:
 
   level: str
   words: str
-  actions: tuple[base.Action, ...]
+  actions: tuple[protocol.Action, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,19 +45,19 @@ class Draw:
   """A group's draw: its levels, its things, and a generator for the rest."""
 
   levels: dict[str, str]
-  things: tuple[manipulation.Thing, ...]
+  things: tuple[environment.Thing, ...]
   rng: np.random.Generator
 
   def the(self, index: int) -> str:
     thing = self.things[index]
-    return f'the {thing.color} {wares.KINDS[thing.kind].noun}'
+    return f'the {thing.color} {objects.KINDS[thing.kind].noun}'
 
 
 Design = Callable[[Draw], Sequence[Act]]
 
 
-def _do(name: str, *values: float) -> base.Action:
-  return base.Action(name, tuple(float(v) for v in values))
+def _do(name: str, *values: float) -> protocol.Action:
+  return protocol.Action(name, tuple(float(v) for v in values))
 
 
 # One arm, one act.
@@ -199,7 +199,7 @@ def drop_onto(draw: Draw) -> list[Act]:
   return acts
 
 
-def _carry(heading_deg: float, distance_m: float) -> base.Action:
+def _carry(heading_deg: float, distance_m: float) -> protocol.Action:
   turn = np.radians(heading_deg)
   x, y = distance_m * np.cos(turn), distance_m * np.sin(turn)
   return _do('carry', round(x, 6), round(y, 6), 0)

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 import dataclasses
 import itertools
 
-from wm_abench import types
-from wm_abench.environments import base
-from wm_abench.questions import groups
+from wm_abench.core import records
+from wm_abench.questions import group_law
 from wm_abench.simulators import maniskill as simulator
+from wm_abench.worlds import protocol
 
 ENVIRONMENT = 'maniskill'
 _COLORS = tuple(simulator.TASKS[simulator.LEFT,].cubes)
@@ -37,7 +37,7 @@ class _Act:
 
   level: str
   words: str
-  actions: tuple[base.Action, ...]
+  actions: tuple[protocol.Action, ...]
 
 
 # Of the cube's index, four acts.
@@ -110,8 +110,8 @@ def _drop(cube: int, way: str, opens: bool, level: str) -> _Act:
   )
 
 
-def _do(name: str, *values: float) -> base.Action:
-  return base.Action(name, tuple(map(float, values)))
+def _do(name: str, *values: float) -> protocol.Action:
+  return protocol.Action(name, tuple(map(float, values)))
 
 
 _DESIGNS: dict[str, dict[str, Design]] = {
@@ -121,11 +121,11 @@ _DESIGNS: dict[str, dict[str, Design]] = {
 }
 
 
-def make(request: groups.Request) -> types.Group:
+def make(request: group_law.Request) -> records.Group:
   """A group of one of M-Man's cells.
 
   Raises:
-    groups.Rejected: two ends are alike, or a cube was not held where it should.
+    group_law.Rejected: two ends are alike, or a cube was not held where it should.
   """
   designs = _DESIGNS[request.cell.action]
   levels = request.levels(
@@ -142,7 +142,7 @@ def make(request: groups.Request) -> types.Group:
 
 
 def _places(
-  request: groups.Request, cube: int, held: bool
+  request: group_law.Request, cube: int, held: bool
 ) -> tuple[tuple[float, float, float], ...]:
   """A pair side by side; what is held is in the middle."""
   places = [(0.0, 0.0 if held else -0.09), (0.0, 0.12 if held else 0.09)]
@@ -158,26 +158,26 @@ def _places(
 
 
 def _assemble(
-  request: groups.Request,
+  request: group_law.Request,
   levels: dict[str, str],
   scene: simulator.CubeScene,
   acts: Sequence[_Act],
-) -> types.Group:
+) -> records.Group:
   ends = []
   for act in acts:
     states = request.simulate(ENVIRONMENT, scene, act.actions)
     if states[0].facts['left_holds'] != scene.held:
-      raise groups.Rejected('the start is not as it should be')
+      raise group_law.Rejected('the start is not as it should be')
     grips = [a for a in act.actions if a.name == 'lift' and a.values[2]]
     if grips and not states[-1].facts['left_holds']:
-      raise groups.Rejected('the cube slipped')
+      raise group_law.Rejected('the cube slipped')
     ends.append(states[-1])
   for a, b in itertools.combinations(ends, 2):
-    if base.distance(a, b) < _APART_M:
-      raise groups.Rejected('two ends are alike')
+    if protocol.distance(a, b) < _APART_M:
+      raise group_law.Rejected('two ends are alike')
   camera = simulator.CAMERAS[levels['camera_pose']]
-  query = base.Shot(ENVIRONMENT, scene, (), camera)
-  shots = [base.Shot(ENVIRONMENT, scene, a.actions, camera) for a in acts]
+  query = protocol.Shot(ENVIRONMENT, scene, (), camera)
+  shots = [protocol.Shot(ENVIRONMENT, scene, a.actions, camera) for a in acts]
   places = [list(place) for place in scene.places]
   members = [
     {
@@ -187,7 +187,7 @@ def _assemble(
     }
     for act in acts
   ]
-  return groups.assemble(request, 'action', shots, members)
+  return group_law.assemble(request, 'action', shots, members)
 
 
 def _prompt(act: _Act) -> str:

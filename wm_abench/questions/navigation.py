@@ -15,13 +15,15 @@ import itertools
 import types as python_types
 
 from commons import errors
-from wm_abench import types
-from wm_abench.environments import base, indoor, street
-from wm_abench.questions import groups
+from wm_abench.core import records
+from wm_abench.questions import group_law
+from wm_abench.worlds import protocol
+from wm_abench.worlds.homes import environment as homes_environment
+from wm_abench.worlds.street import environment as street_environment
 
-_F, _B = base.Action('forward'), base.Action('backward')
-_L, _R = base.Action('turn_left'), base.Action('turn_right')
-Moves = tuple[base.Action, ...]
+_F, _B = protocol.Action('forward'), protocol.Action('backward')
+_L, _R = protocol.Action('turn_left'), protocol.Action('turn_right')
+Moves = tuple[protocol.Action, ...]
 
 # What tells the members of a group apart: a counterfactual action, or state.
 _MOVES, _START = VARIED = ('moves', 'start')
@@ -65,11 +67,11 @@ class _World:
   module: python_types.ModuleType
   opening: str
   subject: str
-  words: Callable[[base.Scene], Mapping[str, str]]
+  words: Callable[[protocol.Scene], Mapping[str, str]]
   designs: tuple[str, ...]
 
 
-def _walks(scene: indoor.IndoorScene) -> Mapping[str, str]:
+def _walks(scene: homes_environment.IndoorScene) -> Mapping[str, str]:
   turn = f'by {scene.turn_deg:g} degrees on the spot'
   return {
     'forward': f'moves forward {scene.step_m:g} m',
@@ -79,10 +81,10 @@ def _walks(scene: indoor.IndoorScene) -> Mapping[str, str]:
   }
 
 
-def _drives(scene: street.StreetScene) -> Mapping[str, str]:
+def _drives(scene: street_environment.StreetScene) -> Mapping[str, str]:
   return {
-    'forward': f'drives forward {street.FORWARD_M:g} m',
-    'backward': f'reverses {street.BACKWARD_M:g} m',
+    'forward': f'drives forward {street_environment.FORWARD_M:g} m',
+    'backward': f'reverses {street_environment.BACKWARD_M:g} m',
     'turn_left': 'turns left at the crossing ahead',
     'turn_right': 'turns right at the crossing ahead',
   }
@@ -90,7 +92,7 @@ def _drives(scene: street.StreetScene) -> Mapping[str, str]:
 
 _WORLDS = {
   'indoor': _World(
-    indoor,
+    homes_environment,
     'The image shows what a camera sees in a home.',
     'the camera',
     _walks,
@@ -98,7 +100,7 @@ _WORLDS = {
   ),
   # A car turns in crossings alone, so that either order ends at one place.
   'street': _World(
-    street,
+    street_environment,
     'The image shows what a camera in a car sees.',
     'the car',
     _drives,
@@ -107,14 +109,14 @@ _WORLDS = {
 }
 
 
-def move(request: groups.Request) -> types.Group:
+def move(request: group_law.Request) -> records.Group:
   """M-Nav: forward, backward, a turn to the left and one to the right."""
   world = _WORLDS[request.cell.environment]
   levels = _levels(request, world)
   return _group(request, world, levels, ((_F,), (_B,), (_L,), (_R,)), {})
 
 
-def two_moves(request: groups.Request) -> types.Group:
+def two_moves(request: group_law.Request) -> records.Group:
   """T-Nav: one of DESIGNS."""
   world = _WORLDS[request.cell.environment]
   levels = _levels(request, world, design=world.designs)
@@ -122,7 +124,7 @@ def two_moves(request: groups.Request) -> types.Group:
   return _group(request, world, levels, DESIGNS[design], {'design': design})
 
 
-def _levels(request: groups.Request, world: _World, **more) -> dict:
+def _levels(request: group_law.Request, world: _World, **more) -> dict:
   return request.levels(
     varied=VARIED,
     background=world.module.BACKGROUNDS,
@@ -132,12 +134,12 @@ def _levels(request: groups.Request, world: _World, **more) -> dict:
 
 
 def _group(
-  request: groups.Request,
+  request: group_law.Request,
   world: _World,
   levels: dict,
   sequences: Sequence[Moves],
   extra: Mapping,
-) -> types.Group:
+) -> records.Group:
   module, name = world.module, request.cell.environment
   varied = levels.pop('varied')
   plans = [(moves, 0.0) for moves in sequences]
@@ -150,24 +152,24 @@ def _group(
   x_m, y_m, _ = request.simulate(name, scene, ())[0].bodies['agent'].position_m
   factors |= {'x_m': x_m, 'y_m': y_m}
   for (moves, share), own in zip(plans, scenes, strict=True):
-    options.append(base.Shot(name, own, moves, module.EGO))
+    options.append(protocol.Shot(name, own, moves, module.EGO))
     told = ', '.join(action.name for action in moves)
     members.append(
       {
         'prompt': _prompt(world, scene, moves),
-        'images': (base.Shot(name, own, (), module.EGO),),
+        'images': (protocol.Shot(name, own, (), module.EGO),),
         'factors': {**factors, _MOVES: told, _START: share},
       }
     )
-  return groups.assemble(request, varied, options, members)
+  return group_law.assemble(request, varied, options, members)
 
 
 def _start(
-  request: groups.Request,
+  request: group_law.Request,
   module,
   levels: Mapping,
   plans: Sequence[tuple[Moves, float]],
-) -> tuple[base.Scene, list[base.Scene]]:
+) -> tuple[protocol.Scene, list[protocol.Scene]]:
   """A scene, and those of the members, whose moves are free and lead apart.
 
   Args:
@@ -194,12 +196,12 @@ def _start(
       *itertools.combinations(ends, 2),
       *((run[0], run[-1]) for run in runs),
     ]
-    if all(base.distance(a, b) >= groups.MIN_STATE_M for a, b in pairs):
+    if all(protocol.distance(a, b) >= group_law.MIN_STATE_M for a, b in pairs):
       return scene, scenes
-  raise groups.Rejected('every start blocks a move')
+  raise group_law.Rejected('every start blocks a move')
 
 
-def _prompt(world: _World, scene: base.Scene, moves: Moves) -> str:
+def _prompt(world: _World, scene: protocol.Scene, moves: Moves) -> str:
   words = world.words(scene)
   does = [words[action.name] for action in moves]
   then = f'Then {world.subject} {does[0]}.'
@@ -208,4 +210,4 @@ def _prompt(world: _World, scene: base.Scene, moves: Moves) -> str:
   return f'{world.opening} {then} Which image shows what is seen afterwards?'
 
 
-MAKERS: dict[str, groups.Maker] = {'M-Nav': move, 'T-Nav': two_moves}
+MAKERS: dict[str, group_law.Maker] = {'M-Nav': move, 'T-Nav': two_moves}

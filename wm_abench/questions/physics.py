@@ -13,23 +13,24 @@ from typing import Any
 
 import numpy as np
 
-from wm_abench import types
-from wm_abench.environments import base, intuitive_physics
-from wm_abench.questions import groups, physics_plays, placing
-from wm_abench.worlds import props as props_lib
+from wm_abench.core import records
+from wm_abench.questions import group_law, physics_plays, stage_layout
+from wm_abench.worlds import protocol
+from wm_abench.worlds.physics_hall import environment
+from wm_abench.worlds.tabletop import props as props_lib
 
 # Some thing is at least this far from where it is in any other outcome. Turns
 # do not count, for spheres do not show them.
 APART_M = 0.03
-_VIEWS = tuple(intuitive_physics.CAMERAS)
+_VIEWS = tuple(environment.CAMERAS)
 _COUNTS = {3: 'Three'}
 
 
-def mechanistic(request: groups.Request) -> types.Group:
+def mechanistic(request: group_law.Request) -> records.Group:
   """M-IP: what comes next, of four histories that lead to one picture."""
   kinds = physics_plays.KINDS[request.cell.action]
   drawn = request.levels(
-    background=intuitive_physics.BACKGROUNDS,
+    background=environment.BACKGROUNDS,
     view=_VIEWS,
     way=(-1, 1),
     kind=tuple(kinds),
@@ -40,15 +41,15 @@ def mechanistic(request: groups.Request) -> types.Group:
   props = physics_plays.bystanders(rng, drawn['bystanders'], play)
   seed = int(rng.integers(2**31))
 
-  def shots(level: float) -> list[base.Shot]:
+  def shots(level: float) -> list[protocol.Shot]:
     act = play.act(level)
-    scene = intuitive_physics.PhysicsScene(
+    scene = environment.PhysicsScene(
       drawn['background'], seed, (*act.props, *props), play.blocks, act.turns
     )
-    lead = (base.Action('wait', (act.lead_s,)),) if act.lead_s else ()
+    lead = (protocol.Action('wait', (act.lead_s,)),) if act.lead_s else ()
     return _film(request, scene, lead, play.step_s, camera)
 
-  camera = intuitive_physics.CAMERAS[drawn['view']]
+  camera = environment.CAMERAS[drawn['view']]
   films = [shots(level) for level in play.levels]
   levels, films = _chosen(request, play.levels, films)
   factors = {
@@ -67,20 +68,20 @@ def mechanistic(request: groups.Request) -> types.Group:
     for level, film in zip(levels, films, strict=True)
   ]
   ends = [film[-1] for film in films]
-  return groups.assemble(request, play.varies, ends, members)
+  return group_law.assemble(request, play.varies, ends, members)
 
 
-def _film(request, scene, lead, step_s: float, camera) -> list[base.Shot]:
+def _film(request, scene, lead, step_s: float, camera) -> list[protocol.Shot]:
   """The pictures that show the state, and the one that comes next."""
-  wait = (base.Action('wait', (step_s,)),)
+  wait = (protocol.Action('wait', (step_s,)),)
   return [
-    base.Shot(request.cell.environment, scene, lead + wait * k, camera)
+    protocol.Shot(request.cell.environment, scene, lead + wait * k, camera)
     for k in range(request.cell.images + 1)
   ]
 
 
 def _chosen(
-  request: groups.Request, levels: Sequence[Any], films: Sequence[list]
+  request: group_law.Request, levels: Sequence[Any], films: Sequence[list]
 ) -> tuple[list, list]:
   """Those of the levels, as many as options, whose outcomes differ most."""
   ends = [
@@ -98,11 +99,11 @@ def _chosen(
   count = request.cell.of.options
   picked = max(itertools.combinations(range(len(ends)), count), key=least)
   if least(picked) < APART_M:
-    raise groups.Rejected('two outcomes are too near each other')
+    raise group_law.Rejected('two outcomes are too near each other')
   return [levels[i] for i in picked], [films[i] for i in picked]
 
 
-def moved_m(a: base.State, b: base.State) -> float:
+def moved_m(a: protocol.State, b: protocol.State) -> float:
   """The longest way between where a thing is in two states."""
   places = [[s.bodies[n].position_m for n in a.bodies] for s in (a, b)]
   return float(np.linalg.norm(np.subtract(*places), axis=1).max())
@@ -124,20 +125,20 @@ _MATERIALS = ('plastic', 'wood')
 _STEP_S = 0.28
 
 
-def compositional(request: groups.Request) -> types.Group:
+def compositional(request: group_law.Request) -> records.Group:
   """C-IP: two spheres roll at a third thing at once, each slowly or fast.
 
   The two reach the same places in the last picture, whatever their speeds.
   """
-  rng, surface = request.rng, placing.surface_of(request)
+  rng, surface = request.rng, stage_layout.surface_of(request)
   drawn = request.levels(
     background=surface.backgrounds,
-    side=placing.SIDES,
+    side=stage_layout.SIDES,
     view=('front', 'top'),
     shape=_TARGETS,
   )
-  stage = placing.open_stage(request, drawn['background'], drawn['side'])
-  colors = placing.draw_colors(rng, 3)
+  stage = stage_layout.open_stage(request, drawn['background'], drawn['side'])
+  colors = stage_layout.draw_colors(rng, 3)
   # The two spheres are alike but for their colours, else the heavier decides.
   sizes_m = surface.unit_m * rng.uniform(0.65, 0.85, 2)
   sizes_m = sizes_m[[0, 0, 1]].round(3)
@@ -148,20 +149,20 @@ def compositional(request: groups.Request) -> types.Group:
     'fast': round(rng.uniform(1.05, 1.15), 3),
   }
   gap_m = round(rng.uniform(0.03, 0.05), 3)
-  target = placing.stand(
+  target = stage_layout.stand(
     'target', drawn['shape'], colors[2], sizes_m[2], (0, 0)
   )
   target = dataclasses.replace(target, material=materials[2])
   camera = stage.camera(drawn['view'])
 
-  def film(paces: tuple[str, str]) -> list[base.Shot]:
+  def film(paces: tuple[str, str]) -> list[protocol.Shot]:
     props = [target]
     for i, pace in enumerate(paces):
       sign, size_m = (1, -1)[i], sizes_m[i]
       last_m = target.size_m / 2 + gap_m + size_m / 2
       speed = speeds_mps[pace]
       run_m = physics_plays.rolled_m(speed, size_m / 2, 2 * _STEP_S)
-      prop = placing.stand(
+      prop = stage_layout.stand(
         ('left', 'right')[i],
         'sphere',
         colors[i],
@@ -182,7 +183,7 @@ def compositional(request: groups.Request) -> types.Group:
 
   paces, films = _chosen(request, _PACES, [film(p) for p in _PACES])
   names = [
-    f'the {placing.named(c, s)}'
+    f'the {stage_layout.named(c, s)}'
     for c, s in zip(colors, ('sphere', 'sphere', drawn['shape']), strict=True)
   ]
   said = f'{names[0]} and {names[1]} roll towards {names[2]} from either side'
@@ -205,15 +206,15 @@ def compositional(request: groups.Request) -> types.Group:
     }
     for pace, f in zip(paces, films, strict=True)
   ]
-  return groups.assemble(request, 'paces', [f[-1] for f in films], members)
+  return group_law.assemble(request, 'paces', [f[-1] for f in films], members)
 
 
 def _turned(prop: props_lib.Prop, side: str) -> props_lib.Prop:
   """From the viewer's frame into the world's."""
-  quarter = placing.SIDES.index(side)
+  quarter = stage_layout.SIDES.index(side)
   cosine, sine = ((1, 0), (0, 1), (-1, 0), (0, -1))[quarter]
 
-  def turn(vector: base.Vector) -> base.Vector:
+  def turn(vector: protocol.Vector) -> protocol.Vector:
     x, y, z = vector
     return (cosine * x - sine * y, sine * x + cosine * y, z)
 
@@ -225,7 +226,7 @@ def _turned(prop: props_lib.Prop, side: str) -> props_lib.Prop:
   )
 
 
-MAKERS: dict[str, groups.Maker] = {
+MAKERS: dict[str, group_law.Maker] = {
   'M-IP': mechanistic,
   'C-IP': compositional,
 }

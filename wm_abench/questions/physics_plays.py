@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from wm_abench.environments import base
-from wm_abench.questions import groups, placing
-from wm_abench.worlds import dynamics, physics_hall
-from wm_abench.worlds import props as props_lib
+from wm_abench.questions import group_law, stage_layout
+from wm_abench.worlds import protocol
+from wm_abench.worlds.physics_hall import hall
+from wm_abench.worlds.tabletop import dynamics
+from wm_abench.worlds.tabletop import props as props_lib
 
 G = dynamics.GRAVITY_MPS2
 _UPRIGHT = (1.0, 0.0, 0.0, 0.0)
@@ -55,7 +56,7 @@ class Play:
   varies: str
   levels: tuple[float, ...]
   act: Callable[[float], Act]
-  blocks: tuple[physics_hall.Block, ...]
+  blocks: tuple[hall.Block, ...]
   step_s: float
   said: str
   factors: Mapping[str, Any]
@@ -82,7 +83,7 @@ def bystanders(
   colors = rng.choice(free, count, replace=False)
   xs = rng.permutation((-1.0, -0.2, 0.6, 1.2))[:count]
   return tuple(
-    placing.stand(
+    stage_layout.stand(
       f'bystander{i}',
       str(rng.choice(props_lib.SHAPES)),
       str(color),
@@ -103,12 +104,12 @@ def _number(rng, low: float, high: float) -> float:
 
 
 def _look(rng, shapes: Sequence[str], materials: Sequence[str]) -> tuple:
-  (color,) = placing.draw_colors(rng, 1)
+  (color,) = stage_layout.draw_colors(rng, 1)
   return str(rng.choice(shapes)), color, str(rng.choice(materials))
 
 
 def _said(shape: str, color: str) -> str:
-  return f'the {placing.named(color, shape)}'
+  return f'the {stage_layout.named(color, shape)}'
 
 
 def _slippery(block: str) -> list[str]:
@@ -134,7 +135,7 @@ def _ramp(rng: np.random.Generator, way: int) -> Play:
   angle = math.radians(angle_deg)
   gain = G * (math.sin(angle) - mu * math.cos(angle))
   if gain < 1.4:
-    raise groups.Rejected('the ramp is too rough')
+    raise group_law.Rejected('the ramp is too rough')
   # From the ramp's upper end, along it.
   met_m = _number(rng, 1.3, 1.4)
   least_m = gain * (2.1 * step_s) ** 2 / 2
@@ -148,7 +149,7 @@ def _ramp(rng: np.random.Generator, way: int) -> Play:
   foot = np.array([way * 1.08, 0.0, 0.0])
   top = foot - length_m * down
   middle = (top + foot) / 2 - thick_m * out
-  slab = physics_hall.Block(
+  slab = hall.Block(
     'ramp', block, _vector(middle), (length_m / 2, 0.3, thick_m), turn
   )
   blocks = [slab]
@@ -157,15 +158,15 @@ def _ramp(rng: np.random.Generator, way: int) -> Play:
     for j, y in enumerate((-0.24, 0.24)):
       z = float(head[2]) / 2
       blocks.append(
-        physics_hall.Block(
+        hall.Block(
           f'post{i}{j}', block, (float(head[0]), y, z), (0.03, 0.04, z)
         )
       )
 
   def act(rise_m: float) -> Act:
     slid_m = rise_m / rise
-    prop = placing.stand('mover', shape, color, size_m, (0, 0))
-    half_m = placing.height_m(prop) / 2
+    prop = stage_layout.stand('mover', shape, color, size_m, (0, 0))
+    half_m = stage_layout.height_m(prop) / 2
     at = top + (met_m - slid_m) * down + half_m * out
     prop = dataclasses.replace(prop, position_m=_vector(at), material=material)
     lead_s = math.sqrt(2 * slid_m / gain) - 2 * step_s
@@ -194,13 +195,13 @@ def _bench(rng: np.random.Generator, way: int) -> Play:
   slow_mps = _number(rng, 0.5, 0.7)
   levels = _levels(slow_mps, slow_mps + _number(rng, 1.8, 2.0))
   met_m = way * _number(rng, -0.3, -0.2)
-  bench = physics_hall.Block(
+  bench = hall.Block(
     'bench', block, (0.0, 0.0, high_m / 2), (1.5, 0.3, high_m / 2)
   )
 
   def act(speed_mps: float) -> Act:
     run_m = speed_mps * 2 * step_s + slowing * (2 * step_s) ** 2 / 2
-    prop = placing.stand(
+    prop = stage_layout.stand(
       'mover', shape, color, size_m, (met_m - way * run_m, 0.0), high_m
     )
     start_mps = speed_mps + slowing * 2 * step_s
@@ -233,10 +234,10 @@ def _fall(rng: np.random.Generator, way: int, bounce: bool) -> Play:
   solids = ('plastic', 'metal') if bounce else _SEEN
   shape, color, material = _look(rng, shapes, solids)
   size_m = _number(rng, 0.22, 0.3)
-  block = 'metal' if bounce else str(rng.choice(physics_hall.MATERIALS))
+  block = 'metal' if bounce else str(rng.choice(hall.MATERIALS))
   high_m = _number(rng, 0.06, 0.12) if bounce else _number(rng, 0.1, 0.3)
   x_m = way * _number(rng, 0.0, 0.5)
-  slab = physics_hall.Block(
+  slab = hall.Block(
     'slab', block, (x_m, 0.0, high_m / 2), (0.42, 0.32, high_m / 2)
   )
   least_mps = 2.05 * G * step_s
@@ -317,7 +318,7 @@ _MET = ('plastic', 'wood', 'fabric')
 
 
 def _pair(rng) -> tuple:
-  colors = placing.draw_colors(rng, 2)
+  colors = stage_layout.draw_colors(rng, 2)
   sizes_m = [_number(rng, 0.2, 0.26), _number(rng, 0.18, 0.26)]
   shape = str(rng.choice(_TARGETS))
   materials = [str(rng.choice(_ROLLERS)), str(rng.choice(_MET))]
@@ -334,7 +335,7 @@ def _pair(rng) -> tuple:
 def _two(factors, at, velocity, target_at) -> tuple[props_lib.Prop, ...]:
   props = []
   for i, place in enumerate((at, target_at)):
-    prop = placing.stand(
+    prop = stage_layout.stand(
       ('mover', 'target')[i],
       factors['shapes'][i],
       factors['colors'][i],
@@ -395,7 +396,7 @@ def _aimed(rng: np.random.Generator, way: int) -> Play:
   return Play('aim_deg', levels, act, (), step_s, said, factors)
 
 
-def _vector(values: np.ndarray) -> base.Vector:
+def _vector(values: np.ndarray) -> protocol.Vector:
   return tuple(round(float(v), 6) for v in values)
 
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from wm_abench import types
-from wm_abench.questions import groups, placing
-from wm_abench.worlds import props as props_lib
+from wm_abench.core import records
+from wm_abench.questions import group_law, stage_layout
+from wm_abench.worlds.tabletop import props as props_lib
 
 _DEALS = 200  # Ways to deal colours out, before a draw is given up.
 # Of rings in a field: thick, that their colour is as plain as the others'.
@@ -18,19 +18,19 @@ _HOLE = 0.35
 _ABOVE = 'The picture was taken from straight above. '
 
 
-def count(request: groups.Request) -> types.Group:
+def count(request: group_law.Request) -> records.Group:
   """DQ: how many props have a colour, among others of other colours."""
-  rng, surface = request.rng, placing.surface_of(request)
+  rng, surface = request.rng, stage_layout.surface_of(request)
   drawn = request.levels(
     background=surface.backgrounds,
     fewest=(1, 2, 3, 4, 5),
     total=(9, 10, 11, 12),
     others=(1, 2, 3),
   )
-  side = str(rng.choice(placing.SIDES))
-  stage = placing.open_stage(request, drawn['background'], side)
+  side = str(rng.choice(stage_layout.SIDES))
+  stage = stage_layout.open_stage(request, drawn['background'], side)
   field = _Field(request, drawn['total'], shares=(0.22, 0.29))
-  asked, *others = placing.draw_colors(rng, 1 + drawn['others'])
+  asked, *others = stage_layout.draw_colors(rng, 1 + drawn['others'])
   rest = [str(c) for c in rng.choice(others, drawn['total'])]
   factors = stage.factors | field.factors
   factors |= {'color': asked, 'other_colors': others}
@@ -41,17 +41,17 @@ def count(request: groups.Request) -> types.Group:
     colors = [asked] * number + rest[number:]
     shots = [stage.shot(field.props(colors), 'top')]
     options.append(str(number))
-    members.append(placing.member(prompt, shots, factors, count=number))
-  return groups.assemble(request, 'count', options, members)
+    members.append(stage_layout.member(prompt, shots, factors, count=number))
+  return group_law.assemble(request, 'count', options, members)
 
 
-def more(request: groups.Request) -> types.Group:
+def more(request: group_law.Request) -> records.Group:
   """RQ: which of two colours has more props, or whether both have as many.
 
   The colour with more props covers the larger area in half the groups and the
   smaller one in the other half.
   """
-  rng, surface = request.rng, placing.surface_of(request)
+  rng, surface = request.rng, stage_layout.surface_of(request)
   drawn = request.levels(
     background=surface.backgrounds,
     fewer=(2, 3),
@@ -59,12 +59,12 @@ def more(request: groups.Request) -> types.Group:
     area=('with', 'against'),
     shared=('fewer', 'more'),
   )
-  side = str(rng.choice(placing.SIDES))
-  stage = placing.open_stage(request, drawn['background'], side)
+  side = str(rng.choice(stage_layout.SIDES))
+  stage = stage_layout.open_stage(request, drawn['background'], side)
   few, many = drawn['fewer'], drawn['fewer'] + drawn['difference']
   # Two are left to the other colours where both asked ones have many.
   field = _Field(request, 2 * many + 2, shares=(0.15, 0.32))
-  first, second, *others = placing.draw_colors(rng, 4)
+  first, second, *others = stage_layout.draw_colors(rng, 4)
   rest = [str(c) for c in rng.choice(others, field.total)]
   both = few if drawn['shared'] == 'fewer' else many
   if drawn['difference'] == 2:
@@ -88,8 +88,8 @@ def more(request: groups.Request) -> types.Group:
   ):
     colors = _deal(rng, (first, second), pair, rest, field.sizes_m, larger)
     shots = [stage.shot(field.props(colors), 'top')]
-    members.append(placing.member(prompt, shots, factors, more=option))
-  return groups.assemble(request, 'more', options, members)
+    members.append(stage_layout.member(prompt, shots, factors, more=option))
+  return group_law.assemble(request, 'more', options, members)
 
 
 def _deal(
@@ -126,22 +126,22 @@ def _deal(
       for prop in props:
         dealt[prop] = color
     return dealt
-  raise groups.Rejected('no deal of colours with such areas')
+  raise group_law.Rejected('no deal of colours with such areas')
 
 
-def deeper(request: groups.Request) -> types.Group:
+def deeper(request: group_law.Request) -> records.Group:
   """CQ: which of two props has the deeper shade; members swap the shades."""
-  rng, surface = request.rng, placing.surface_of(request)
+  rng, surface = request.rng, stage_layout.surface_of(request)
   drawn = request.levels(
     background=surface.backgrounds,
-    side=placing.SIDES,
+    side=stage_layout.SIDES,
     color=('red', 'yellow', 'green', 'blue', 'orange', 'pink'),
     shades=((0.35, 1.0), (0.5, 1.0), (0.65, 1.0), (0.35, 0.6), (0.45, 0.7)),
   )
-  stage = placing.open_stage(request, drawn['background'], drawn['side'])
+  stage = stage_layout.open_stage(request, drawn['background'], drawn['side'])
   shapes = [str(s) for s in rng.choice(props_lib.SHAPES, 2, replace=False)]
   sizes_m = surface.unit_m * rng.uniform(1.0, 1.4, 2)
-  places = placing.set_out(
+  places = stage_layout.set_out(
     rng,
     surface,
     list(zip(shapes, sizes_m, strict=True)),
@@ -152,8 +152,8 @@ def deeper(request: groups.Request) -> types.Group:
   factors = stage.factors | {
     'color': drawn['color'],
     'shapes': shapes,
-    'sizes_m': placing.rounded(sizes_m),
-    'positions_m': placing.rounded(places),
+    'sizes_m': stage_layout.rounded(sizes_m),
+    'positions_m': stage_layout.rounded(places),
     'shades': [dark, light],
     'difficulty': round(dark / light, 3),
   }
@@ -161,20 +161,22 @@ def deeper(request: groups.Request) -> types.Group:
     'Which of the two objects has the deeper, darker shade of'
     f' {drawn["color"]}?'
   )
-  options = [f'the {placing.named("", s)}' for s in shapes]
+  options = [f'the {stage_layout.named("", s)}' for s in shapes]
   members = []
   for shades, option in zip(
     ((dark, light), (light, dark)), options, strict=True
   ):
     props = [
-      placing.stand(f'prop{i}', shape, drawn['color'], size_m, xy, shade=shade)
+      stage_layout.stand(
+        f'prop{i}', shape, drawn['color'], size_m, xy, shade=shade
+      )
       for i, (shape, size_m, xy, shade) in enumerate(
         zip(shapes, sizes_m, places, shades, strict=True)
       )
     ]
     shots = [stage.shot(props, 'front')]
-    members.append(placing.member(prompt, shots, factors, deeper=option))
-  return groups.assemble(request, 'deeper', options, members)
+    members.append(stage_layout.member(prompt, shots, factors, deeper=option))
+  return group_law.assemble(request, 'deeper', options, members)
 
 
 class _Field:
@@ -191,15 +193,15 @@ class _Field:
   """
 
   def __init__(
-    self, request: groups.Request, total: int, shares: tuple[float, float]
+    self, request: group_law.Request, total: int, shares: tuple[float, float]
   ):
-    rng, surface = request.rng, placing.surface_of(request)
+    rng, surface = request.rng, stage_layout.surface_of(request)
     self.total = total
     self.sizes_m = surface.half_m[0] * rng.uniform(*shares, total)
     self._shapes = [str(s) for s in rng.choice(props_lib.SHAPES, total)]
     self._yaw = rng.uniform(0, 90, total)
     looks = list(zip(self._shapes, self.sizes_m, strict=True))
-    self._places = placing.set_out(
+    self._places = stage_layout.set_out(
       rng, surface, looks, ('top',), surface.unit_m * 0.15
     )
 
@@ -208,13 +210,13 @@ class _Field:
     return {
       'total': self.total,
       'shapes': self._shapes,
-      'sizes_m': placing.rounded(self.sizes_m),
-      'positions_m': placing.rounded(self._places),
+      'sizes_m': stage_layout.rounded(self.sizes_m),
+      'positions_m': stage_layout.rounded(self._places),
     }
 
   def props(self, colors: Sequence[str]) -> list[props_lib.Prop]:
     return [
-      placing.stand(
+      stage_layout.stand(
         f'prop{i}', shape, color, size_m, xy, yaw_deg=yaw_deg, hole=_HOLE
       )
       for i, (shape, color, size_m, xy, yaw_deg) in enumerate(
@@ -230,4 +232,4 @@ class _Field:
     ]
 
 
-MAKERS: dict[str, groups.Maker] = {'DQ': count, 'CQ': deeper, 'RQ': more}
+MAKERS: dict[str, group_law.Maker] = {'DQ': count, 'CQ': deeper, 'RQ': more}

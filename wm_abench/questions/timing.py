@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from wm_abench import types
-from wm_abench.questions import groups, placing
-from wm_abench.worlds import props as props_lib
-from wm_abench.worlds import surfaces
+from wm_abench.core import records
+from wm_abench.questions import group_law, stage_layout
+from wm_abench.worlds.tabletop import props as props_lib
+from wm_abench.worlds.tabletop import surfaces
 
 _COUNTS = ('', 'One', 'Two', 'Three', 'Four', 'Five', 'Six', 'Seven', 'Eight')
 _VIEWS = {'front': 'from the front', 'top': 'from straight above'}
@@ -43,16 +43,16 @@ class Lanes:
 
   @property
   def names(self) -> list[str]:
-    return [f'the {placing.named(p.color, p.shape)}' for p in self.props]
+    return [f'the {stage_layout.named(p.color, p.shape)}' for p in self.props]
 
   @property
   def factors(self) -> dict:
     return {
       'colors': [p.color for p in self.props],
       'shapes': [p.shape for p in self.props],
-      'sizes_m': placing.rounded([p.size_m for p in self.props]),
-      'starts_m': placing.rounded([p.position_m[:2] for p in self.props]),
-      'ahead': placing.rounded(self.ahead),
+      'sizes_m': stage_layout.rounded([p.size_m for p in self.props]),
+      'starts_m': stage_layout.rounded([p.position_m[:2] for p in self.props]),
+      'ahead': stage_layout.rounded(self.ahead),
     }
 
   def moving(self, turns: Sequence[Turn]) -> tuple[props_lib.Prop, ...]:
@@ -70,10 +70,10 @@ def go(
   x, y, z = prop.position_m
   end = (x + turn.way_m * ahead[0], y + turn.way_m * ahead[1], z)
   end = tuple(round(float(c), 5) for c in end)
-  start_s = turn.start * placing.STEP_S
+  start_s = turn.start * stage_layout.STEP_S
   path = [(0.0, prop.position_m)] if turn.start else []
   path += [(start_s, prop.position_m)]
-  path += [(start_s + turn.steps * placing.STEP_S, end)]
+  path += [(start_s + turn.steps * stage_layout.STEP_S, end)]
   return dataclasses.replace(prop, path=tuple(path))
 
 
@@ -91,13 +91,13 @@ def draw_lanes(
     lie: 'across' what the viewer sees, or 'away' from the viewer.
     longest_m: the room.
   """
-  colors = placing.draw_colors(rng, 2)
+  colors = stage_layout.draw_colors(rng, 2)
   shapes = rng.choice(props_lib.SHAPES, 2)
   props, ahead = [], []
   sides = rng.permutation((-1, 1))
   for i in range(2):
     size_m = surface.unit_m * rng.uniform(0.95, 1.2)
-    spare_m = surface.half_m[0] - placing.reach_m('cube', size_m)
+    spare_m = surface.half_m[0] - stage_layout.reach_m('cube', size_m)
     from_m = rng.uniform(-spare_m, spare_m - longest_m)
     beside_m = sides[i] * surface.half_m[0] * rng.uniform(0.35, 0.6)
     sense = rng.choice((-1, 1))
@@ -106,7 +106,7 @@ def draw_lanes(
     if lie == 'away':
       xy, way = xy[::-1], way[::-1]
     props.append(
-      placing.stand(f'prop{i}', str(shapes[i]), colors[i], size_m, xy)
+      stage_layout.stand(f'prop{i}', str(shapes[i]), colors[i], size_m, xy)
     )
     ahead.append(way)
   return Lanes(tuple(props), np.array(ahead))
@@ -116,7 +116,7 @@ def film_said(frames: int, view: str) -> str:
   """What the pictures are, for the start of a prompt."""
   return (
     f'{_COUNTS[frames]} pictures show one scene {_VIEWS[view]} in order of'
-    f' time, {placing.STEP_S:g} s apart. '
+    f' time, {stage_layout.STEP_S:g} s apart. '
   )
 
 
@@ -136,13 +136,13 @@ class Question:
 
 
 def compare(
-  request: groups.Request,
-  stage: placing.Stage,
+  request: group_law.Request,
+  stage: stage_layout.Stage,
   lanes: Lanes,
   turn: Callable[[int, bool], Turn],
   question: Question,
   factors: Mapping[str, Any],
-) -> types.Group:
+) -> records.Group:
   """The group that asks which of two movers it is, or whether they are alike.
 
   Args:
@@ -164,9 +164,9 @@ def compare(
     props = lanes.moving([turn(i, kind) for i, kind in enumerate(kinds)])
     film = stage.film(props, view, frames)
     members.append(
-      placing.member(prompt, film, fixed, **{question.varies: option})
+      stage_layout.member(prompt, film, fixed, **{question.varies: option})
     )
-  return groups.assemble(request, question.varies, options, members)
+  return group_law.assemble(request, question.varies, options, members)
 
 
 _FIRST = Question(
@@ -179,24 +179,24 @@ _LONGER = Question(
 )
 
 
-def first(request: groups.Request) -> types.Group:
+def first(request: group_law.Request) -> records.Group:
   """TP: which of two starts to move first.
 
   How long and how far each moves stays the same, and so do the first and the
   last frame.
   """
-  rng, surface = request.rng, placing.surface_of(request)
+  rng, surface = request.rng, stage_layout.surface_of(request)
   steps = request.cell.images - 1
   drawn = request.levels(
     background=surface.backgrounds,
-    side=placing.SIDES,
+    side=stage_layout.SIDES,
     lie=('across', 'away'),
     starts=tuple(
       (early, late) for late in range(1, steps) for early in range(late)
     ),
     shared=(True, False),
   )
-  stage = placing.open_stage(request, drawn['background'], drawn['side'])
+  stage = stage_layout.open_stage(request, drawn['background'], drawn['side'])
   early, late = drawn['starts']
   lasts = [int(n) for n in rng.integers(1, steps - late + 1, 2)]
   ways_m = surface.half_m[0] * rng.uniform(0.6, 0.8, 2)
@@ -208,7 +208,7 @@ def first(request: groups.Request) -> types.Group:
     'difficulty': late - early,
     'shared': drawn['shared'],
     'steps': lasts,
-    'ways_m': placing.rounded(ways_m),
+    'ways_m': stage_layout.rounded(ways_m),
   }
 
   def turn(i: int, sooner: bool) -> Turn:
@@ -217,17 +217,17 @@ def first(request: groups.Request) -> types.Group:
   return compare(request, stage, lanes, turn, _FIRST, factors)
 
 
-def longer(request: groups.Request) -> types.Group:
+def longer(request: group_law.Request) -> records.Group:
   """TE: which of two moves for the longer time.
 
   When each starts stays the same. In half the groups the distance does too and
   in the other half the speed, so that neither tells.
   """
-  rng, surface = request.rng, placing.surface_of(request)
+  rng, surface = request.rng, stage_layout.surface_of(request)
   steps = request.cell.images - 1
   drawn = request.levels(
     background=surface.backgrounds,
-    side=placing.SIDES,
+    side=stage_layout.SIDES,
     lie=('across', 'away'),
     lasts=tuple(
       (short, long) for long in range(2, steps + 1) for short in range(1, long)
@@ -235,7 +235,7 @@ def longer(request: groups.Request) -> types.Group:
     held=('distance', 'speed'),
     shared=(True, False),
   )
-  stage = placing.open_stage(request, drawn['background'], drawn['side'])
+  stage = stage_layout.open_stage(request, drawn['background'], drawn['side'])
   short, long = drawn['lasts']
   starts = [int(n) for n in rng.integers(0, steps - long + 1, 2)]
   way_m = surface.half_m[0] * rng.uniform(0.7, 0.9)
@@ -259,4 +259,4 @@ def longer(request: groups.Request) -> types.Group:
   return compare(request, stage, lanes, turn, _LONGER, factors)
 
 
-MAKERS: dict[str, groups.Maker] = {'TP': first, 'TE': longer}
+MAKERS: dict[str, group_law.Maker] = {'TP': first, 'TE': longer}

@@ -5,10 +5,10 @@ import itertools
 
 import numpy as np
 
-from wm_abench import types
-from wm_abench.questions import groups, placing
-from wm_abench.worlds import props as props_lib
-from wm_abench.worlds import surfaces
+from wm_abench.core import records
+from wm_abench.questions import group_law, stage_layout
+from wm_abench.worlds.tabletop import props as props_lib
+from wm_abench.worlds.tabletop import surfaces
 
 _VIEWS = ('front', 'left', 'top')
 _SAID = (
@@ -17,21 +17,21 @@ _SAID = (
 )
 
 
-def color(request: groups.Request) -> types.Group:
+def color(request: group_law.Request) -> records.Group:
   """V-C: the colour of the prop of a shape, among props of other shapes.
 
   The others have colours that are options too, so that it is not enough to see
   which colours are there.
   """
-  rng, surface = request.rng, placing.surface_of(request)
+  rng, surface = request.rng, stage_layout.surface_of(request)
   drawn = request.levels(
     background=surface.backgrounds,
-    side=placing.SIDES,
+    side=stage_layout.SIDES,
     shape=props_lib.SHAPES,
     others=(0, 1, 2),
   )
-  stage = placing.open_stage(request, drawn['background'], drawn['side'])
-  colors = placing.draw_colors(rng, 4)
+  stage = stage_layout.open_stage(request, drawn['background'], drawn['side'])
+  colors = stage_layout.draw_colors(rng, 4)
   rest = [s for s in props_lib.SHAPES if s != drawn['shape']]
   others = [str(s) for s in rng.choice(rest, drawn['others'], replace=False)]
   shapes = [drawn['shape'], *others]
@@ -39,31 +39,33 @@ def color(request: groups.Request) -> types.Group:
   sizes_m, places = _set_out(rng, surface, shapes)
   factors = stage.factors | _factors(shapes, sizes_m, places)
   factors |= {'other_colors': own, 'others': drawn['others']}
-  prompt = _SAID + f'What colour is the {placing.named("", drawn["shape"])}?'
+  prompt = (
+    _SAID + f'What colour is the {stage_layout.named("", drawn["shape"])}?'
+  )
   members = []
   for name in colors:
     props = _props(shapes, [name, *own], sizes_m, places)
     shots = [stage.shot(props, view) for view in _VIEWS]
-    members.append(placing.member(prompt, shots, factors, color=name))
-  return groups.assemble(request, 'color', colors, members)
+    members.append(stage_layout.member(prompt, shots, factors, color=name))
+  return group_law.assemble(request, 'color', colors, members)
 
 
-def shape(request: groups.Request) -> types.Group:
+def shape(request: group_law.Request) -> records.Group:
   """V-S: the shape of the prop of a colour, among props of other colours.
 
   The others have shapes that are options too.
   """
-  rng, surface = request.rng, placing.surface_of(request)
+  rng, surface = request.rng, stage_layout.surface_of(request)
   drawn = request.levels(
     background=surface.backgrounds,
-    side=placing.SIDES,
+    side=stage_layout.SIDES,
     left_out=props_lib.SHAPES,
     others=(0, 1, 2),
   )
-  stage = placing.open_stage(request, drawn['background'], drawn['side'])
+  stage = stage_layout.open_stage(request, drawn['background'], drawn['side'])
   options = [s for s in props_lib.SHAPES if s != drawn['left_out']]
   others = [str(s) for s in rng.choice(options, drawn['others'], replace=False)]
-  colors = placing.draw_colors(rng, 1 + len(others))
+  colors = stage_layout.draw_colors(rng, 1 + len(others))
   # As much room as the widest of the shapes needs.
   sizes_m, places = _set_out(rng, surface, ['cube', *others])
   factors = stage.factors | _factors(others, sizes_m, places)
@@ -73,38 +75,38 @@ def shape(request: groups.Request) -> types.Group:
   for name in options:
     props = _props([name, *others], colors, sizes_m, places)
     shots = [stage.shot(props, view) for view in _VIEWS]
-    members.append(placing.member(prompt, shots, factors, shape=name))
-  words = [f'a {placing.named("", s)}' for s in options]
-  return groups.assemble(request, 'shape', words, members)
+    members.append(stage_layout.member(prompt, shots, factors, shape=name))
+  words = [f'a {stage_layout.named("", s)}' for s in options]
+  return group_law.assemble(request, 'shape', words, members)
 
 
-def material(request: groups.Request) -> types.Group:
+def material(request: group_law.Request) -> records.Group:
   """V-M: whether two props of different shapes are of one material.
 
   Both have their material's own colour, or both are tinted with one.
   """
-  rng, surface = request.rng, placing.surface_of(request)
+  rng, surface = request.rng, stage_layout.surface_of(request)
   drawn = request.levels(
     background=surface.backgrounds,
     materials=tuple(itertools.permutations(props_lib.MATERIALS, 2)),
     tinted=(False, True),
   )
-  side = str(rng.choice(placing.SIDES))
-  stage = placing.open_stage(request, drawn['background'], side)
+  side = str(rng.choice(stage_layout.SIDES))
+  stage = stage_layout.open_stage(request, drawn['background'], side)
   shapes = [str(s) for s in rng.choice(props_lib.SHAPES, 2, replace=False)]
-  tint = placing.draw_colors(rng, 1)[0] if drawn['tinted'] else ''
+  tint = stage_layout.draw_colors(rng, 1)[0] if drawn['tinted'] else ''
   sizes_m, places = _set_out(rng, surface, shapes, views=('front',))
   first, second = drawn['materials']
   factors = stage.factors | _factors(shapes, sizes_m, places)
   factors |= {'color': tint, 'first': first, 'other': second}
-  words = [f'the {placing.named("", s)}' for s in shapes]
+  words = [f'the {stage_layout.named("", s)}' for s in shapes]
   prompt = f'Are {words[0]} and {words[1]} made of the same material?'
   members = []
   for other in (first, second):
     props = _props(shapes, [tint] * 2, sizes_m, places, (first, other))
     shots = [stage.shot(props, 'front')]
-    members.append(placing.member(prompt, shots, factors, second=other))
-  return groups.assemble(request, 'second', ('yes', 'no'), members)
+    members.append(stage_layout.member(prompt, shots, factors, second=other))
+  return group_law.assemble(request, 'second', ('yes', 'no'), members)
 
 
 def _set_out(
@@ -117,7 +119,7 @@ def _set_out(
   sizes_m = surface.unit_m * rng.uniform(1.0, 1.4, len(shapes))
   looks = list(zip(shapes, sizes_m, strict=True))
   gap_m = surface.unit_m * 0.4
-  return sizes_m, placing.set_out(rng, surface, looks, views, gap_m)
+  return sizes_m, stage_layout.set_out(rng, surface, looks, views, gap_m)
 
 
 def _props(
@@ -129,7 +131,7 @@ def _props(
 ) -> list[props_lib.Prop]:
   materials = materials or ('plastic',) * len(shapes)
   return [
-    placing.stand(f'prop{i}', *look, places[i], material=materials[i])
+    stage_layout.stand(f'prop{i}', *look, places[i], material=materials[i])
     for i, look in enumerate(zip(shapes, colors, sizes_m, strict=True))
   ]
 
@@ -139,12 +141,12 @@ def _factors(
 ) -> dict:
   return {
     'shapes': list(shapes),
-    'sizes_m': placing.rounded(sizes_m),
-    'positions_m': placing.rounded(places),
+    'sizes_m': stage_layout.rounded(sizes_m),
+    'positions_m': stage_layout.rounded(places),
   }
 
 
-MAKERS: dict[str, groups.Maker] = {
+MAKERS: dict[str, group_law.Maker] = {
   'V-C': color,
   'V-S': shape,
   'V-M': material,

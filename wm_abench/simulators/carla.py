@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 
 from commons import errors
-from wm_abench.environments import base
-from wm_abench.simulators import frames, needs
+from wm_abench.simulators import coordinates, requirements
+from wm_abench.worlds import protocol
 
 ACTIONS = ('forward', 'backward', 'turn_left', 'turn_right')
 STEP_M = 8.0
-EGO = base.Camera(
+EGO = protocol.Camera(
   'ego', (0.6, 0.0, 1.6), (10.6, 0.0, 1.5), fovy_deg=80.0, mount='agent'
 )
 
@@ -42,7 +42,7 @@ _AHEAD_M, _WALK_M, _BEHIND_M, _SQUARE_DEG = 30.0, 1.0, 6.0, 35.0
 
 
 @dataclasses.dataclass(frozen=True)
-class CarlaScene(base.Scene):
+class CarlaScene(protocol.Scene):
   """A town, its weather, and where cars are.
 
   Attributes:
@@ -70,8 +70,8 @@ class Carla:
   """
 
   def __init__(self, size_px: int, host: str = 'localhost', port: int = 2000):
-    self._carla = needs.package('carla', 'Carla', _HOW)
-    needs.server(host, port, 'Carla', _SERVER)
+    self._carla = requirements.package('carla', 'Carla', _HOW)
+    requirements.server(host, port, 'Carla', _SERVER)
     self._client = self._carla.Client(host, port)
     self._client.set_timeout(_TIMEOUT_S)
     self._size_px = size_px
@@ -82,7 +82,7 @@ class Carla:
     self._waypoint = None
     self._collided = False
 
-  def reset(self, scene: CarlaScene) -> base.State:
+  def reset(self, scene: CarlaScene) -> protocol.State:
     """Raises UserError for a town, weather or spawn point that there is not."""
     self._clear()
     self._load(scene.background)
@@ -107,7 +107,7 @@ class Carla:
     self._put()
     return self._state()
 
-  def step(self, action: base.Action) -> base.State:
+  def step(self, action: protocol.Action) -> protocol.State:
     """Raises ValueError for an action that is none of ACTIONS."""
     after = moved(self._waypoint, action.name)
     others = [a.get_transform().location for a in self._actors[1:]]
@@ -120,16 +120,16 @@ class Carla:
       self._put()
     return self._state()
 
-  def render(self, camera: base.Camera) -> np.ndarray:
+  def render(self, camera: protocol.Camera) -> np.ndarray:
     """A uint8 frame; a camera mounted on 'agent' rides with the car."""
     if camera.mount:
-      camera = frames.mounted(camera, _body(self._waypoint.transform))
+      camera = coordinates.mounted(camera, _body(self._waypoint.transform))
     eye, seen = self._eye(camera.fovy_deg)
     carla = self._carla
     eye.set_transform(
       carla.Transform(
-        carla.Location(*frames.to_carla(camera.position_m)),
-        carla.Rotation(**frames.camera_to_carla(camera)),
+        carla.Location(*coordinates.to_carla(camera.position_m)),
+        carla.Rotation(**coordinates.camera_to_carla(camera)),
       )
     )
     self._world.tick()
@@ -196,22 +196,23 @@ class Carla:
       self._eyes[fovy_deg] = eye, seen
     return self._eyes[fovy_deg]
 
-  def _state(self) -> base.State:
+  def _state(self) -> protocol.State:
     bodies = {'agent': _body(self._waypoint.transform)}
     for i, actor in enumerate(self._actors[1:]):
       bodies[f'car_{i}'] = _body(actor.get_transform())
     facts = types.MappingProxyType({'collided': self._collided})
-    return base.State(0.0, bodies, facts)
+    return protocol.State(0.0, bodies, facts)
 
 
 def _wheels(blueprint) -> int:
   return int(blueprint.get_attribute('number_of_wheels'))
 
 
-def _body(transform) -> base.Body:
+def _body(transform) -> protocol.Body:
   place, turn = transform.location, transform.rotation
-  return base.Body(
-    frames.to_carla((place.x, place.y, place.z)), frames.yaw(-turn.yaw)
+  return protocol.Body(
+    coordinates.to_carla((place.x, place.y, place.z)),
+    coordinates.yaw(-turn.yaw),
   )
 
 

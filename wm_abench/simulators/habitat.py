@@ -17,12 +17,12 @@ import types
 import numpy as np
 
 from commons import errors
-from wm_abench.environments import base
-from wm_abench.simulators import frames, needs
+from wm_abench.simulators import coordinates, requirements
+from wm_abench.worlds import protocol
 
 ACTIONS = ('forward', 'backward', 'turn_left', 'turn_right')
 EYE_M = 1.5
-EGO = base.Camera(
+EGO = protocol.Camera(
   'ego', (0.0, 0.0, EYE_M), (1.0, 0.0, EYE_M), fovy_deg=79.0, mount='agent'
 )
 
@@ -35,7 +35,7 @@ _REACHED_M = 0.01
 
 
 @dataclasses.dataclass(frozen=True)
-class HabitatScene(base.Scene):
+class HabitatScene(protocol.Scene):
   """Where the agent starts.
 
   Attributes:
@@ -46,7 +46,7 @@ class HabitatScene(base.Scene):
     step_m, turn_deg: sizes of the moves.
   """
 
-  position_m: base.Vector | None = None
+  position_m: protocol.Vector | None = None
   heading_deg: float = 0.0
   step_m: float = 0.75
   turn_deg: float = 30.0
@@ -64,7 +64,7 @@ class Habitat:
   """
 
   def __init__(self, size_px: int, fovy_deg: float = EGO.fovy_deg):
-    self._habitat = needs.package('habitat_sim', 'Habitat', _HOW)
+    self._habitat = requirements.package('habitat_sim', 'Habitat', _HOW)
     self._size_px, self._fovy_deg = size_px, fovy_deg
     self._background, self._simulator = '', None
     self._scene: HabitatScene | None = None
@@ -72,7 +72,7 @@ class Habitat:
     self._heading_deg = 0.0
     self._collided = False
 
-  def reset(self, scene: HabitatScene) -> base.State:
+  def reset(self, scene: HabitatScene) -> protocol.State:
     """Raises UserError for a scene without a file or a navigation mesh."""
     if scene.background != self._background:
       self._open(scene.background)
@@ -81,18 +81,18 @@ class Habitat:
       finder.seed(scene.seed)
       start = finder.get_random_navigable_point()
     else:
-      start = np.array(frames.to_habitat(scene.position_m), np.float32)
+      start = np.array(coordinates.to_habitat(scene.position_m), np.float32)
       if not finder.is_navigable(start):
         raise errors.UserError(
           f'{scene.position_m} is not on the navigation mesh of'
           f' {scene.background}'
         )
     self._scene, self._collided = scene, False
-    self._feet_m = frames.from_habitat(start)
+    self._feet_m = coordinates.from_habitat(start)
     self._heading_deg = scene.heading_deg % 360
     return self._state()
 
-  def step(self, action: base.Action) -> base.State:
+  def step(self, action: protocol.Action) -> protocol.State:
     """Raises ValueError for an action that is none of ACTIONS."""
     scene = self._scene
     wanted_m, heading = moved(
@@ -103,18 +103,21 @@ class Habitat:
       scene.turn_deg,
     )
     start, end = (
-      np.array(frames.to_habitat(p), np.float32)
+      np.array(coordinates.to_habitat(p), np.float32)
       for p in (self._feet_m, wanted_m)
     )
     came_m = self._simulator.pathfinder.try_step(start, end)
     # The floor may rise or sink; a wall turns the step aside.
-    aside = np.subtract(frames.from_habitat(came_m), wanted_m)[:2]
+    aside = np.subtract(coordinates.from_habitat(came_m), wanted_m)[:2]
     self._collided = bool(np.linalg.norm(aside) > _REACHED_M)
     if not self._collided:
-      self._feet_m, self._heading_deg = frames.from_habitat(came_m), heading
+      self._feet_m, self._heading_deg = (
+        coordinates.from_habitat(came_m),
+        heading,
+      )
     return self._state()
 
-  def render(self, camera: base.Camera) -> np.ndarray:
+  def render(self, camera: protocol.Camera) -> np.ndarray:
     """A uint8 frame; a camera mounted on 'agent' goes with it.
 
     Raises:
@@ -125,11 +128,13 @@ class Habitat:
         f'the field of view is {self._fovy_deg} degrees, not {camera.fovy_deg}'
       )
     if camera.mount:
-      camera = frames.mounted(camera, self._body())
+      camera = coordinates.mounted(camera, self._body())
     agent = self._simulator.get_agent(0)
     state = agent.get_state()
-    state.position = np.array(frames.to_habitat(camera.position_m), np.float32)
-    state.rotation = np.quaternion(*frames.camera_to_habitat(camera))
+    state.position = np.array(
+      coordinates.to_habitat(camera.position_m), np.float32
+    )
+    state.rotation = np.quaternion(*coordinates.camera_to_habitat(camera))
     state.sensor_states = {}
     agent.set_state(state, infer_sensor_states=True)
     seen = self._simulator.get_sensor_observations()[_SENSOR]
@@ -160,21 +165,21 @@ class Habitat:
       raise errors.UserError(f'{background!r} has no navigation mesh')
     self._background = background
 
-  def _body(self) -> base.Body:
-    return base.Body(self._feet_m, frames.yaw(self._heading_deg))
+  def _body(self) -> protocol.Body:
+    return protocol.Body(self._feet_m, coordinates.yaw(self._heading_deg))
 
-  def _state(self) -> base.State:
+  def _state(self) -> protocol.State:
     facts = types.MappingProxyType({'collided': self._collided})
-    return base.State(0.0, {'agent': self._body()}, facts)
+    return protocol.State(0.0, {'agent': self._body()}, facts)
 
 
 def moved(
-  feet_m: base.Vector,
+  feet_m: protocol.Vector,
   heading_deg: float,
   action: str,
   step_m: float,
   turn_deg: float,
-) -> tuple[base.Vector, float]:
+) -> tuple[protocol.Vector, float]:
   """Where an action leads if nothing is in the way.
 
   Raises:

@@ -26,8 +26,8 @@ import types
 import numpy as np
 
 from commons import errors
-from wm_abench.environments import base
-from wm_abench.simulators import frames, needs
+from wm_abench.simulators import coordinates, requirements
+from wm_abench.worlds import protocol
 
 LEFT, RIGHT = 'left', 'right'
 HALF_M = 0.02  # Of a cube's side.
@@ -66,8 +66,8 @@ TASKS: dict[tuple[str, ...], _Task] = {
 
 
 # Who stands across the table sees y to the right and x towards them.
-CAMERAS: dict[str, base.Camera] = {
-  name: base.Camera(name, place, (-0.06, 0.0, 0.06), fovy_deg=38.0)
+CAMERAS: dict[str, protocol.Camera] = {
+  name: protocol.Camera(name, place, (-0.06, 0.0, 0.06), fovy_deg=38.0)
   for name, place in (
     ('front', (0.72, 0.0, 0.5)),
     ('front_left', (0.62, -0.36, 0.5)),
@@ -77,7 +77,7 @@ CAMERAS: dict[str, base.Camera] = {
 
 
 @dataclasses.dataclass(frozen=True)
-class CubeScene(base.Scene):
+class CubeScene(protocol.Scene):
   """Two cubes on the table.
 
   Attributes:
@@ -109,13 +109,13 @@ class ManiSkill:
 
   def __init__(self, size_px: int):
     self._size_px = size_px
-    self._gym = needs.package('gymnasium', 'ManiSkill', _HOW)
-    needs.package('mani_skill.envs', 'ManiSkill', _HOW)
-    self._sapien = needs.package('sapien', 'ManiSkill', _HOW)
+    self._gym = requirements.package('gymnasium', 'ManiSkill', _HOW)
+    requirements.package('mani_skill.envs', 'ManiSkill', _HOW)
+    self._sapien = requirements.package('sapien', 'ManiSkill', _HOW)
     self._worlds: dict[tuple[str, ...], object] = {}
     self._scene: CubeScene | None = None
 
-  def reset(self, scene: CubeScene) -> base.State:
+  def reset(self, scene: CubeScene) -> protocol.State:
     """Raises UserError for arms, cubes or a seed that there are not."""
     _check(scene)
     if scene.arms not in self._worlds:
@@ -124,17 +124,17 @@ class ManiSkill:
     # Rebuilt each time: contacts that PhysX remembers would change the rest.
     self._world.reset(seed=scene.seed, options={'reconfigure': True})
     for cube, (x, y, yaw_deg) in zip(self._cubes(), scene.places, strict=True):
-      cube.set_pose(self._sapien.Pose([x, y, HALF_M], frames.yaw(yaw_deg)))
+      cube.set_pose(self._sapien.Pose([x, y, HALF_M], coordinates.yaw(yaw_deg)))
     self._fingers = dict.fromkeys(scene.arms, _OPEN)
     self._ticks = 0
     self._hands = {name: _position(a.tcp) for name, a in self._arms().items()}
     if scene.held:
       index = [*TASKS[scene.arms].cubes].index(scene.held)
-      self.step(base.Action('lift', (index, scene.held_m, 1)))
+      self.step(protocol.Action('lift', (index, scene.held_m, 1)))
       self._ticks = 0
     return self._state()
 
-  def step(self, action: base.Action) -> base.State:
+  def step(self, action: protocol.Action) -> protocol.State:
     """Raises ValueError for an unknown action, arm or cube."""
     plans = {
       'push': (4, self._push),
@@ -158,7 +158,7 @@ class ManiSkill:
       self._tick()
     return self._state()
 
-  def render(self, camera: base.Camera) -> np.ndarray:
+  def render(self, camera: protocol.Camera) -> np.ndarray:
     """A uint8 frame [size_px, size_px, 3]; cameras are in the world."""
     scene = self._world.unwrapped.scene
     eye = scene.human_render_cameras['render_camera']
@@ -209,7 +209,7 @@ class ManiSkill:
     for name, arm in self._arms().items():
       base_m, base_turn = (
         _position(arm.robot),
-        frames.matrix(_quaternion(arm.robot)),
+        coordinates.matrix(_quaternion(arm.robot)),
       )
       target_m = base_turn.T @ (self._hands[name] - base_m)
       # Straight down, as euler angles about x, y and z in the arm's own frame.
@@ -224,12 +224,12 @@ class ManiSkill:
     self._world.step(action)
     self._ticks += 1
 
-  def _state(self) -> base.State:
+  def _state(self) -> protocol.State:
     colors, cubes = TASKS[self._scene.arms].cubes, self._cubes()
     bodies = {f'{c}_cube': _body(b) for c, b in zip(colors, cubes, strict=True)}
     facts = {}
     for name, arm in self._arms().items():
-      bodies[f'{name}_hand'] = base.Body(
+      bodies[f'{name}_hand'] = protocol.Body(
         tuple(_position(arm.tcp).tolist()), tuple(_quaternion(arm.tcp).tolist())
       )
       held = [
@@ -239,7 +239,7 @@ class ManiSkill:
       ]
       facts[f'{name}_holds'] = ''.join(held)
     time_s = self._ticks * _TICK_S
-    return base.State(time_s, bodies, types.MappingProxyType(facts))
+    return protocol.State(time_s, bodies, types.MappingProxyType(facts))
 
   # Plans: where the hand is to be at each tick, and its fingers.
 
@@ -306,9 +306,9 @@ def steps(start_m: np.ndarray, end_m: np.ndarray) -> Iterator[np.ndarray]:
     yield start_m + (end_m - start_m) * i / count
 
 
-def pose(camera: base.Camera) -> np.ndarray:
+def pose(camera: protocol.Camera) -> np.ndarray:
   """SAPIEN's pose of a camera, a matrix [4, 4]: x ahead, y left, z up."""
-  right, up, ahead = frames.axes(camera)
+  right, up, ahead = coordinates.axes(camera)
   placed = np.eye(4)
   placed[:3, :3] = np.stack([ahead, -right, up], -1)
   placed[:3, 3] = camera.position_m
@@ -341,12 +341,12 @@ def _quaternion(thing) -> np.ndarray:
   return thing.pose.q[0].cpu().numpy().astype(np.float64)
 
 
-def _body(actor) -> base.Body:
+def _body(actor) -> protocol.Body:
   velocity, spin = (
     tuple(v[0].cpu().numpy().astype(float).tolist())
     for v in (actor.linear_velocity, actor.angular_velocity)
   )
-  return base.Body(
+  return protocol.Body(
     tuple(_position(actor).tolist()),
     tuple(_quaternion(actor).tolist()),
     velocity,

@@ -10,12 +10,12 @@ import math
 import numpy as np
 
 from commons import errors
-from wm_abench.environments import base
 from wm_abench.simulators import tdw
-from wm_abench.worlds import dynamics, props
+from wm_abench.worlds import protocol
+from wm_abench.worlds.tabletop import dynamics, props
 
 BACKGROUND = 'box_room_2018'
-CAMERA = base.Camera('front', (0.0, -3.2, 1.3), (0.0, 0.0, 0.35))
+CAMERA = protocol.Camera('front', (0.0, -3.2, 1.3), (0.0, 0.0, 0.35))
 
 _RAMP_HALF_M = (0.7, 0.35, 0.02)
 _FALL_M = 0.8

@@ -1,6 +1,6 @@
 """ThreeDWorld, the paper's simulator of props: a client of its Unity build.
 
-Takes the scenes of wm_abench/worlds/props.py: props stand on the floor of one
+Takes the scenes of wm_abench/worlds/tabletop/props.py: props stand on the floor of one
 of TDW's own scenes (a background such as 'tdw_room' or 'mm_kitchen_1a'), at
 their places in our frame, and move along their paths or by PhysX. The only
 action is wait(seconds). Which physics and which pixels come out is the build's
@@ -23,9 +23,9 @@ import numpy as np
 from PIL import Image
 
 from commons import errors
-from wm_abench.environments import base
-from wm_abench.simulators import frames, needs
-from wm_abench.worlds import dynamics, props
+from wm_abench.simulators import coordinates, requirements
+from wm_abench.worlds import protocol
+from wm_abench.worlds.tabletop import dynamics, props
 
 STEP_S = 0.01
 # Width and height of TDW's primitives, which have their origin at the bottom.
@@ -61,7 +61,7 @@ class BoxedScene(props.PropScene):
   """
 
   boxes: tuple[dynamics.Fixed, ...] = ()
-  turns: tuple[tuple[str, frames.Quaternion], ...] = ()
+  turns: tuple[tuple[str, coordinates.Quaternion], ...] = ()
 
 
 class ThreeDWorld:
@@ -77,17 +77,19 @@ class ThreeDWorld:
   """
 
   def __init__(self, size_px: int, port: int = 1071, wait_s: float = 30.0):
-    package = needs.package('tdw.controller', 'ThreeDWorld', _HOW)
-    self._output = needs.package('tdw.output_data', 'ThreeDWorld', _HOW)
-    self._library = needs.package('tdw.librarian', 'ThreeDWorld', _HOW)
-    self._utils = needs.package('tdw.tdw_utils', 'ThreeDWorld', _HOW).TDWUtils
+    package = requirements.package('tdw.controller', 'ThreeDWorld', _HOW)
+    self._output = requirements.package('tdw.output_data', 'ThreeDWorld', _HOW)
+    self._library = requirements.package('tdw.librarian', 'ThreeDWorld', _HOW)
+    self._utils = requirements.package(
+      'tdw.tdw_utils', 'ThreeDWorld', _HOW
+    ).TDWUtils
     self._size_px = size_px
     self._controller = _called(package.Controller, port, wait_s)
     self._background = ''
     self._scene: props.PropScene | None = None
     self._time_s = 0.0
 
-  def reset(self, scene: props.PropScene) -> base.State:
+  def reset(self, scene: props.PropScene) -> protocol.State:
     """Raises UserError for a background that TDW does not have."""
     commands = [{'$type': 'simulate_physics', 'value': False}]
     if scene.background != self._background:
@@ -106,7 +108,7 @@ class ThreeDWorld:
     self._background, self._scene, self._time_s = scene.background, scene, 0.0
     return self._state()
 
-  def step(self, action: base.Action) -> base.State:
+  def step(self, action: protocol.Action) -> protocol.State:
     """Raises ValueError for any action but wait(seconds)."""
     if action.name != 'wait' or len(action.values) != 1:
       raise errors.UserError(f'unknown action {action}; choices: wait(seconds)')
@@ -125,7 +127,7 @@ class ThreeDWorld:
       )
     return self._state()
 
-  def render(self, camera: base.Camera) -> np.ndarray:
+  def render(self, camera: protocol.Camera) -> np.ndarray:
     """A uint8 frame [size_px, size_px, 3]."""
     for data in self._controller.communicate(look(camera)):
       if self._output.OutputData.get_data_type_id(data) == 'imag':
@@ -156,7 +158,7 @@ class ThreeDWorld:
       self._controller, record.substructure, index, MATERIALS[prop.material]
     )
 
-  def _state(self) -> base.State:
+  def _state(self) -> protocol.State:
     ask = [
       {'$type': f'send_{what}', 'frequency': 'once'}
       for what in ('transforms', 'rigidbodies')
@@ -179,7 +181,7 @@ class ThreeDWorld:
           motions.get_velocity(j),
           motions.get_angular_velocity(j),
         )
-    return base.State(self._time_s, bodies)
+    return protocol.State(self._time_s, bodies)
 
 
 def _called(make, port: int, wait_s: float):
@@ -208,7 +210,7 @@ def _boxes(scene: props.PropScene) -> tuple[dynamics.Fixed, ...]:
 # Commands, which need no build.
 
 
-def along(prop: props.Prop, time_s: float) -> base.Vector:
+def along(prop: props.Prop, time_s: float) -> protocol.Vector:
   """Where the prop's centre is on its path."""
   if not prop.path:
     return prop.position_m
@@ -223,18 +225,24 @@ def height_m(prop: props.Prop) -> float:
 
 
 def foot(
-  prop: props.Prop, centre_m: base.Vector, turn: frames.Quaternion | None = None
+  prop: props.Prop,
+  centre_m: protocol.Vector,
+  turn: coordinates.Quaternion | None = None,
 ) -> dict[str, float]:
   """Unity's place of a prop, which is its foot's."""
-  down = frames.matrix(turn or frames.yaw(0)) @ (0, 0, -height_m(prop) / 2)
-  return frames.to_unity(np.add(centre_m, down))
+  down = coordinates.matrix(turn or coordinates.yaw(0)) @ (
+    0,
+    0,
+    -height_m(prop) / 2,
+  )
+  return coordinates.to_unity(np.add(centre_m, down))
 
 
 def finish(
   prop: props.Prop,
   index: int,
   dynamic: bool,
-  turn: frames.Quaternion | None = None,
+  turn: coordinates.Quaternion | None = None,
 ) -> list[dict]:
   """Size, place, colour and physics of a prop that was added.
 
@@ -256,7 +264,7 @@ def finish(
   commands = _placed(
     index,
     foot(prop, along(prop, 0.0), turn),
-    frames.turn_to_unity(turn or frames.yaw(prop.yaw_deg)),
+    coordinates.turn_to_unity(turn or coordinates.yaw(prop.yaw_deg)),
     (scale, scale, scale),
     (matter.friction, matter.restitution),
     moved=dynamic,
@@ -269,7 +277,7 @@ def finish(
     color = dict(zip('rgb', rgb.tolist(), strict=True)) | {'a': 1.0}
     commands.append({'$type': 'set_color', 'id': index, 'color': color})
   if dynamic:
-    velocity = frames.to_unity(prop.velocity_mps)
+    velocity = coordinates.to_unity(prop.velocity_mps)
     commands.append(
       {'$type': 'set_velocity', 'id': index, 'velocity': velocity}
     )
@@ -278,12 +286,12 @@ def finish(
 
 def fixed(box: dynamics.Fixed, index: int) -> list[dict]:
   """Size and place of a cube that was added to be a box."""
-  down = frames.matrix(box.quaternion) @ (0, 0, -box.half_m[2])
+  down = coordinates.matrix(box.quaternion) @ (0, 0, -box.half_m[2])
   x, y, z = np.multiply(2, box.half_m).tolist()
   return _placed(
     index,
-    frames.to_unity(np.add(box.position_m, down)),
-    frames.turn_to_unity(box.quaternion),
+    coordinates.to_unity(np.add(box.position_m, down)),
+    coordinates.turn_to_unity(box.quaternion),
     (x, z, y),
     (box.friction, box.restitution),
     moved=False,
@@ -328,17 +336,17 @@ def _eye(size_px: int) -> list[dict]:
   ]
 
 
-def look(camera: base.Camera) -> list[dict]:
+def look(camera: protocol.Camera) -> list[dict]:
   """Aims the avatar and asks for one image."""
   return [
     {
       '$type': 'teleport_avatar_to',
-      'position': frames.to_unity(camera.position_m),
+      'position': coordinates.to_unity(camera.position_m),
       'avatar_id': _EYE,
     },
     {
       '$type': 'rotate_sensor_container_to',
-      'rotation': frames.camera_to_unity(camera),
+      'rotation': coordinates.camera_to_unity(camera),
       'avatar_id': _EYE,
     },
     {
@@ -350,13 +358,13 @@ def look(camera: base.Camera) -> list[dict]:
   ]
 
 
-def body(prop: props.Prop, position, rotation, velocity, spin) -> base.Body:
+def body(prop: props.Prop, position, rotation, velocity, spin) -> protocol.Body:
   """A prop's body from what the build says of its foot."""
-  turn = frames.turn_from_unity(rotation)
-  up = frames.matrix(turn) @ (0, 0, height_m(prop) / 2)
-  return base.Body(
-    tuple(np.add(frames.from_unity(position), up).tolist()),
+  turn = coordinates.turn_from_unity(rotation)
+  up = coordinates.matrix(turn) @ (0, 0, height_m(prop) / 2)
+  return protocol.Body(
+    tuple(np.add(coordinates.from_unity(position), up).tolist()),
     turn,
-    frames.from_unity(velocity),
-    frames.spin_from_unity(spin),
+    coordinates.from_unity(velocity),
+    coordinates.spin_from_unity(spin),
   )

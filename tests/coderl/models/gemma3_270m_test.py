@@ -15,8 +15,10 @@ import ml_collections
 import numpy as np
 import pytest
 
-from coderl import engine, policies, sampling, sharding, types
-from coderl.models import transformer
+from coderl import types
+from coderl.distributed import sharding
+from coderl.models import load, transformer
+from coderl.sampling import base, sampler
 
 EXPECTED = json.loads(
   (pathlib.Path(__file__).parents[2] / 'fixtures/gemma3_270m.json').read_text()
@@ -48,7 +50,7 @@ def policy(mesh, tmp_path_factory):
   )
   with pytest.MonkeyPatch.context() as patch:
     patch.setenv('XDG_CACHE_HOME', str(cache))
-    opened = policies.open_policy(config, mesh)
+    opened = load.open_policy(config, mesh)
   shutil.rmtree(cache)  # A gigabyte.
   return opened
 
@@ -99,9 +101,9 @@ def test_sampling_goes_on_with_the_same_tokens(policy, mesh):
     types.Prompt(types.GENERATE, c['prompt'], tuple(c['ids']), problem)
     for c in cases
   ]
-  greedy = sampling.SamplingConfig(max_len_tokens=64, temperature=0.0)
+  greedy = sampler.SamplingConfig(max_len_tokens=64, temperature=0.0)
   with jax.set_mesh(mesh):
-    source = engine.BuiltIn(bucket_len=8, mesh=mesh)
+    source = base.BuiltIn(bucket_len=8, mesh=mesh)
     parts = source.sample(policy, prompts, jax.random.key(0), greedy)
     numbered = sorted(itertools.chain(*parts), key=lambda pair: pair[0])
   rollouts = [r for _, r in numbered]

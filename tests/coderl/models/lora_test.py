@@ -9,8 +9,9 @@ import numpy as np
 import optax
 import pytest
 
-from coderl import algorithms, train_step, types
+from coderl import types
 from coderl.models import lora, transformer
+from coderl.rl import algorithms, train_step
 from tests.coderl import train_step_test
 
 # These programs take long to compile and no time to run.

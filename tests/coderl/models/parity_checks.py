@@ -10,12 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 import safetensors.numpy
 
-from coderl import (
-  generation,
-  sampling,
-  types,
-)
-from coderl.models import hf, hf_files, transformer
+from coderl import types
+from coderl.models import transformer
+from coderl.models.checkpoints import hf_files, huggingface
+from coderl.sampling import sampler, sharded_sampler
 from tests.fixtures import parity_reference
 
 # Room for the rounding of float32 and no more.
@@ -33,7 +31,7 @@ class Case(NamedTuple):
 
 def load(folder: pathlib.Path, reference: parity_reference.Reference) -> Case:
   """The case of a checkpoint folder."""
-  return Case(*hf.load(folder), reference)
+  return Case(*huggingface.load(folder), reference)
 
 
 def _logprobs(logits_BTV, tokens_BT):
@@ -96,7 +94,7 @@ def gradient_errors(case: Case, scratch: pathlib.Path) -> Mapping[str, float]:
   Ours get the checkpoint's names by being saved, like a model, to `scratch`.
   """
   theirs = case.reference.gradients
-  hf.save(scratch, case.config, compute(case)[0], 'float32')
+  huggingface.save(scratch, case.config, compute(case)[0], 'float32')
   ours = safetensors.numpy.load_file(scratch / hf_files.WEIGHTS)
   assert ours.keys() == theirs.keys()
   errors = {}
@@ -134,14 +132,14 @@ def check_sampler(case: Case, scratch: pathlib.Path) -> None:
   """With a cache and fewer slots than rows, and the text's probabilities."""
   r = case.reference
   rows, length = r.greedy_BR.shape
-  samples, _ = generation.generate(
+  samples, _ = sharded_sampler.generate(
     case.params,
     r.tokens_BT.astype(np.int32),
     r.valid_BT,
     np.arange(rows, dtype=np.int32),
     jax.random.key(0),
     model=case.config,
-    config=sampling.SamplingConfig(
+    config=sampler.SamplingConfig(
       max_len_tokens=length, temperature=0, slots=rows - 1
     ),
     stop_ids=(),

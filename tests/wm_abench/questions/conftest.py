@@ -4,8 +4,8 @@ import functools
 
 import pytest
 
-from wm_abench import dimensions
-from wm_abench.questions import groups, makers
+from wm_abench.core import dimensions
+from wm_abench.questions import group_law, registry
 
 
 @functools.cache
@@ -15,10 +15,10 @@ def _draw(name, count):
   for index in range(count):
     for attempt in range(20):
       try:
-        request = groups.Request(cell, index, 0, attempt, simulate=None)
-        found.append(makers.draft(request))
+        request = group_law.Request(cell, index, 0, attempt, simulate=None)
+        found.append(registry.draft(request))
         break
-      except groups.Rejected:
+      except group_law.Rejected:
         continue
   assert len(found) == count
   return found

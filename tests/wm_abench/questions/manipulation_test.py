@@ -3,12 +3,12 @@ import itertools
 import numpy as np
 import pytest
 
-from wm_abench import dimensions, studio
-from wm_abench.environments import base
-from wm_abench.environments import manipulation as environment
-from wm_abench.questions import groups, manipulation, manipulation_acts
-from wm_abench.render import mujoco as rendering
-from wm_abench.worlds import arms, wares
+from wm_abench.core import dimensions
+from wm_abench.generation import render_cache
+from wm_abench.questions import group_law, manipulation, manipulation_acts
+from wm_abench.rendering import mujoco as rendering
+from wm_abench.worlds import protocol
+from wm_abench.worlds.kitchen import arms, environment, objects
 
 CELLS = [
   c for c in dimensions.CELLS.values() if c.environment == 'manipulation'
@@ -17,7 +17,7 @@ CELLS = [
 
 @pytest.fixture(scope='module')
 def studios():
-  studio_ = studio.Studio(rendering.MujocoRenderer(192))
+  studio_ = render_cache.Studio(rendering.MujocoRenderer(192))
   yield studio_
   studio_.close()
 
@@ -25,10 +25,10 @@ def studios():
 def _group(studios, cell, index):
   """The group of an index, after as many draws as it takes."""
   for attempt in range(3):
-    request = groups.Request(cell, index, 1, attempt, studios.simulate)
+    request = group_law.Request(cell, index, 1, attempt, studios.simulate)
     try:
       return manipulation.MAKERS[cell.dimension](request), attempt
-    except groups.Rejected:
+    except group_law.Rejected:
       continue
   raise AssertionError(f'{cell.name}/{index} was rejected three times')
 
@@ -39,7 +39,7 @@ def test_groups_keep_the_law_and_few_draws_are_rejected(studios, cell):
   for index in range(5):
     group, attempts = _group(studios, cell, index)
     rejected += attempts
-    groups.check(group)
+    group_law.check(group)
   assert rejected <= 1
 
 
@@ -98,8 +98,8 @@ def test_ends_are_apart_in_state_and_in_picture(studios, cell):
     queries = dict.fromkeys(d.images[0] for d in group.drafts)
     frames, states = studios.shoot([*queries, *options])
     for a, b in itertools.combinations(options, 2):
-      assert base.distance(states[a], states[b]) >= groups.MIN_STATE_M
-    groups.check_frames(group, frames.get)
+      assert protocol.distance(states[a], states[b]) >= group_law.MIN_STATE_M
+    group_law.check_frames(group, frames.get)
 
 
 @pytest.mark.parametrize('cell', CELLS, ids=lambda c: c.name)
@@ -152,5 +152,5 @@ def test_words_name_the_thing_that_is_acted_on():
 
 
 def test_every_small_ware_fits_between_the_fingers():
-  for kind in wares.SMALL.values():
+  for kind in objects.SMALL.values():
     assert kind.size_m[0] < 2 * arms.OPEN_M - 5e-3

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from wm_abench import dimensions
+from wm_abench.core import dimensions
 
 
 def _cells(dimension):

@@ -4,24 +4,26 @@ import itertools
 import numpy as np
 import pytest
 
-from wm_abench import dimensions, studio
-from wm_abench.environments import base, indoor
-from wm_abench.questions import groups, navigation
-from wm_abench.render import mujoco as rendering
+from wm_abench.core import dimensions
+from wm_abench.generation import render_cache
+from wm_abench.questions import group_law, navigation
+from wm_abench.rendering import mujoco as rendering
+from wm_abench.worlds import protocol
+from wm_abench.worlds.homes import environment
 
 CELLS = ('m_nav_indoor', 't_nav_indoor', 'm_nav_street', 't_nav_street')
 
 
 @pytest.fixture(scope='module')
 def shots():
-  shots = studio.Studio(rendering.MujocoRenderer(128))
+  shots = render_cache.Studio(rendering.MujocoRenderer(128))
   yield shots
   shots.close()
 
 
 def _group(shots, name, index, attempt=0):
   cell = dimensions.CELLS[name]
-  request = groups.Request(cell, index, 0, attempt, shots.simulate)
+  request = group_law.Request(cell, index, 0, attempt, shots.simulate)
   return navigation.MAKERS[cell.dimension](request)
 
 
@@ -30,7 +32,7 @@ def _drawn(shots, name, index):
   for attempt in range(8):
     try:
       return _group(shots, name, index, attempt)
-    except groups.Rejected:
+    except group_law.Rejected:
       pass
   raise AssertionError(f'{name}/{index}: eight attempts were rejected')
 
@@ -47,8 +49,8 @@ def test_groups_keep_the_law_and_few_are_rejected(shots, name):
   rejected = 0
   for index in range(20):
     try:
-      groups.check(_group(shots, name, index))
-    except groups.Rejected:
+      group_law.check(_group(shots, name, index))
+    except group_law.Rejected:
       rejected += 1
   # Where two moves and four starts have to be free, a draw may be in vain.
   assert rejected < 10
@@ -59,7 +61,7 @@ def test_an_answer_is_where_its_moves_lead(shots, name):
   for index in range(3):
     for draft in _drawn(shots, name, index).drafts:
       right = draft.options[draft.answer]
-      told = tuple(map(base.Action, draft.factors['moves'].split(', ')))
+      told = tuple(map(protocol.Action, draft.factors['moves'].split(', ')))
       assert right.actions == told and right.scene == draft.images[0].scene
       assert draft.images[0].actions == ()
 
@@ -74,7 +76,7 @@ def test_ends_are_apart_from_each_other_and_from_the_start(shots, name):
     ]
     assert not any(s.facts['collided'] for run in states for s in run)
     for a, b in itertools.combinations(states, 2):
-      assert base.distance(a[-1], b[-1]) >= groups.MIN_STATE_M
+      assert protocol.distance(a[-1], b[-1]) >= group_law.MIN_STATE_M
 
 
 @pytest.mark.parametrize('name', CELLS)
@@ -97,7 +99,7 @@ def test_starts_that_vary_share_their_moves_and_no_rule_of_distance_wins(
       shots.simulate(name.split('_')[-1], o.scene, o.actions)[-1]
       for o in draft.options
     ]
-    far = [base.distance(here, end) for end in ends]
+    far = [protocol.distance(here, end) for end in ends]
     ranks.add(sorted(far).index(far[draft.answer]))
   assert ranks == {0, 1, 2, 3}
 
@@ -110,8 +112,8 @@ def test_frames_of_options_are_apart(shots, name):
     seen = dict.fromkeys(s for d in group.drafts for s in d.images + d.options)
     frames, _ = shots.shoot(tuple(seen))
     try:
-      groups.check_frames(group, frames.get)
-    except groups.Rejected:
+      group_law.check_frames(group, frames.get)
+    except group_law.Rejected:
       rejected += 1
   assert rejected <= 1
 
@@ -153,10 +155,10 @@ def test_levels_of_all_nuisances_are_used(shots):
   seen = collections.defaultdict(set)
   for index in range(64):
     factors = _drawn(shots, 'm_nav_indoor', index).drafts[0].factors
-    for name in ('background', *indoor.FACTORS):
+    for name in ('background', *environment.FACTORS):
       seen[name].add(factors[name])
-  assert seen['background'] == set(indoor.BACKGROUNDS)
-  for name, levels in indoor.FACTORS.items():
+  assert seen['background'] == set(environment.BACKGROUNDS)
+  for name, levels in environment.FACTORS.items():
     assert seen[name] == set(levels)
 
 

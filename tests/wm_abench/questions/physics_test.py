@@ -3,9 +3,9 @@ import itertools
 import numpy as np
 import pytest
 
-from wm_abench import dimensions
-from wm_abench.environments import base
-from wm_abench.questions import groups, physics, physics_plays
+from wm_abench.core import dimensions
+from wm_abench.questions import group_law, physics, physics_plays
+from wm_abench.worlds import protocol
 
 CELLS = [c for c in dimensions.CELLS.values() if c.dimension.endswith('-IP')]
 WORLDS = {}
@@ -13,7 +13,7 @@ WORLDS = {}
 
 def simulate(environment, scene, actions=()):
   if environment not in WORLDS:
-    WORLDS[environment] = base.make(environment, None)
+    WORLDS[environment] = protocol.make(environment, None)
   world = WORLDS[environment]
   states = [world.reset(scene)]
   return (*states, *(world.step(action) for action in actions))
@@ -25,10 +25,10 @@ def end_of(shot):
 
 def draft(cell, index):
   for attempt in range(20):
-    request = groups.Request(cell, index, 0, attempt, simulate)
+    request = group_law.Request(cell, index, 0, attempt, simulate)
     try:
       return physics.MAKERS[cell.dimension](request)
-    except groups.Rejected:
+    except group_law.Rejected:
       continue
   raise AssertionError('rejected 20 times')
 
@@ -45,7 +45,7 @@ def of(drafted, action):
 @pytest.mark.parametrize('cell', [c.name for c in CELLS])
 def test_groups_keep_the_law(drafted, cell):
   for group in drafted[cell]:
-    groups.check(group)
+    group_law.check(group)
 
 
 @pytest.mark.parametrize('cell', [c.name for c in CELLS])
@@ -56,7 +56,7 @@ def test_the_answer_comes_after_its_own_pictures(drafted, cell):
       film = [*member.images, member.options[member.answer]]
       assert len({shot.scene for shot in film}) == 1
       waits = [b.actions[len(a.actions) :] for a, b in itertools.pairwise(film)]
-      step = base.Action('wait', (member.factors['step_s'],))
+      step = protocol.Action('wait', (member.factors['step_s'],))
       assert waits == [(step,)] * len(waits)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from wm_abench import dimensions
+from wm_abench.core import dimensions
 
 
 def _cells(dimension):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from wm_abench import dimensions
+from wm_abench.core import dimensions
 from wm_abench.questions import timing
-from wm_abench.worlds import surfaces
+from wm_abench.worlds.tabletop import surfaces
 
 NAMES = [c.name for d in ('TP', 'TE') for c in dimensions.select(d)]
 every_cell = pytest.mark.parametrize('name', NAMES)

@@ -5,7 +5,7 @@ import collections
 import pytest
 from scipy import stats
 
-from wm_abench.worlds import props as props_lib
+from wm_abench.worlds.tabletop import props as props_lib
 
 
 def _word(prop):

@@ -5,27 +5,27 @@ import numpy as np
 import pytest
 
 from commons import errors
-from wm_abench import dimensions
-from wm_abench.environments import base
-from wm_abench.questions import groups
+from wm_abench.core import dimensions
+from wm_abench.questions import group_law
 from wm_abench.questions import maniskill as questions
 from wm_abench.simulators import maniskill
+from wm_abench.worlds import protocol
 
 SCENE = maniskill.CubeScene('table', 3)
 
 
 def _do(name, *values, agent=''):
-  return base.Action(name, tuple(map(float, values)), agent)
+  return protocol.Action(name, tuple(map(float, values)), agent)
 
 
 def test_a_camera_looks_along_x_with_y_to_its_left():
-  camera = base.Camera('side', (0.0, -2.0, 0.5), (0.0, 0.0, 0.5))
+  camera = protocol.Camera('side', (0.0, -2.0, 0.5), (0.0, 0.0, 0.5))
   np.testing.assert_allclose(
     maniskill.pose(camera),
     [[0, -1, 0, 0], [1, 0, 0, -2], [0, 0, 1, 0.5], [0, 0, 0, 1]],
     atol=1e-12,
   )
-  top = base.Camera('top', (0.0, 0.0, 2.0), (0.0, 0.0, 0.0), up=(0, 1, 0))
+  top = protocol.Camera('top', (0.0, 0.0, 2.0), (0.0, 0.0, 0.0), up=(0, 1, 0))
   np.testing.assert_allclose(
     maniskill.pose(top)[:3, :3].T, [[0, 0, -1], [-1, 0, 0], [0, 1, 0]]
   )
@@ -80,7 +80,7 @@ def test_what_passes_above_pushes_nothing(world):
   before = world.reset(SCENE)
   after = world.step(_do('push', 0, 90, 0.1, 0.02))
   cubes = ('red_cube', 'green_cube')
-  assert base.distance(before, after, cubes) < 1e-3
+  assert protocol.distance(before, after, cubes) < 1e-3
 
 
 def test_only_closed_fingers_lift(world):
@@ -168,6 +168,6 @@ def test_groups_keep_the_law_and_show_what_they_ask(world, action):
     return world.render(shot.camera)
 
   for index in range(2):
-    group = questions.make(groups.Request(cell, index, 0, 0, simulate))
-    groups.check(group)
-    groups.check_frames(group, frame_of)
+    group = questions.make(group_law.Request(cell, index, 0, 0, simulate))
+    group_law.check(group)
+    group_law.check_frames(group, frame_of)

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from commons import errors
-from wm_abench.environments import base
-from wm_abench.simulators import frames, physion
-from wm_abench.worlds import dynamics, props
+from wm_abench.simulators import coordinates, physion
+from wm_abench.worlds import protocol
+from wm_abench.worlds.tabletop import dynamics, props
 
 BALL = props.Prop('ball', 'sphere', 'red', 0.2, (9.0, 9.0, 9.0))
 CUBE_BELOW = props.Prop('below', 'cube', 'green', 0.4, (0.0, 0.0, 0.0))
@@ -15,8 +15,8 @@ def _run(scene, seconds):
   """The scene in our own physics: does what should happen happen?"""
   turns = dict(scene.turns)
   starts = {
-    p.name: base.Body(
-      p.position_m, turns.get(p.name, frames.yaw(0)), p.velocity_mps
+    p.name: protocol.Body(
+      p.position_m, turns.get(p.name, coordinates.yaw(0)), p.velocity_mps
     )
     for p in scene.props
   }

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from commons import errors
-from wm_abench.environments import base
-from wm_abench.simulators import frames, tdw
-from wm_abench.worlds import dynamics, props
+from wm_abench.simulators import coordinates, tdw
+from wm_abench.worlds import protocol
+from wm_abench.worlds.tabletop import dynamics, props
 
 CUBE = props.Prop('a', 'cube', 'red', 0.2, (0.3, 0.4, 0.1), yaw_deg=90.0)
 
@@ -80,7 +80,7 @@ def test_a_path_is_straight_and_steady_between_its_points():
 
 
 def test_a_box_is_a_cube_with_its_origin_at_its_foot():
-  turn = frames.yaw(0)
+  turn = coordinates.yaw(0)
   box = dynamics.Fixed('w', (1.0, 2.0, 0.5), (0.1, 0.2, 0.5), turn)
   sent = _by_type(tdw.fixed(box, 3))
   assert sent['teleport_object']['position'] == {'x': 1.0, 'y': 0.0, 'z': 2.0}
@@ -93,7 +93,7 @@ def test_a_box_is_a_cube_with_its_origin_at_its_foot():
 
 
 def test_what_the_build_says_is_what_it_was_told():
-  turn = frames.quaternion(frames.matrix((0.8, 0.0, 0.6, 0.0)))
+  turn = coordinates.quaternion(coordinates.matrix((0.8, 0.0, 0.6, 0.0)))
   sent = _by_type(tdw.finish(CUBE, 0, True, turn))
   position = [*sent['teleport_object']['position'].values()]
   rotation = [sent['rotate_object_to']['rotation'][k] for k in 'xyzw']
@@ -104,7 +104,7 @@ def test_what_the_build_says_is_what_it_was_told():
 
 
 def test_the_avatar_is_aimed_before_it_is_asked():
-  camera = base.Camera('front', (0.0, -2.0, 1.0), (0.0, 0.0, 1.0), 40.0)
+  camera = protocol.Camera('front', (0.0, -2.0, 1.0), (0.0, 0.0, 1.0), 40.0)
   sent = tdw.look(camera)
   assert sent[-1]['$type'] == 'send_images'
   aimed = _by_type(sent)

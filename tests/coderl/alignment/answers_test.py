@@ -1,0 +1,160 @@
+"""Answers are read strictly and scored with their types."""
+
+import collections
+import decimal
+import fractions
+import json
+
+import pytest
+
+from coderl import types
+from coderl.alignment import answers
+from coderl.sandbox.tracing import values as values_lib
+
+
+def targets(**values):
+  return tuple(
+    types.Target(n, values_lib.canonical(v)[0]) for n, v in values.items()
+  )
+
+
+def reply(output, variables):
+  return json.dumps({'final_output': output, 'variables': variables})
+
+
+VALUES = {
+  'none': None,
+  'yes': True,
+  'one': 1,
+  'big': 10**30,
+  'half': 0.5,
+  'whole': 1.0,
+  'inf': float('inf'),
+  'nan': float('nan'),
+  'text': 'a\n"b"',
+  'digits': '1',
+  'list': [1, [2.5, 'x', None]],
+  'pair': (1, 'a'),
+  'pairs': [(1, 2), (3, 4)],
+  'set': {3, 1, 2},
+  'empty': set(),
+  'counts': {1: 2},
+  'names': {'b': 1, 'a': [True]},
+  'raw': b'x',
+  'bytes': {'k': bytearray(b'x')},
+  'queue': {'k': collections.deque([1, 2])},
+  'count': collections.Counter('aab'),
+  'exact': decimal.Decimal('sNaN'),
+  'third': fractions.Fraction(1, 3),
+}
+
+
+def test_the_right_answer_scores_all():
+  asked = targets(**VALUES)
+  line = answers.answer_json('3\n', asked)
+  assert '\n' not in line
+  expected = answers.Scores(True, True, len(VALUES), len(VALUES))
+  for text in (line, f'It prints 3.\n{line}\n', f'```json\n{line}\n```'):
+    assert answers.score_answer(text, '3\n', asked) == expected
+
+
+def test_the_right_answer_is_natural_json():
+  line = answers.answer_json('3', targets(a=[1, None], b=(1, 2), c={1: 2}))
+  assert json.loads(line)['variables'] == {
+    'a': [1, None],
+    'b': '(1, 2)',
+    'c': '{1: 2}',
+  }
+
+
+@pytest.mark.parametrize(
+  ('value', 'given', 'right'),
+  [
+    (1, 1, True),
+    (1, True, False),
+    (1, 1.0, False),
+    (1, '1', False),
+    (True, 1, False),
+    ('1', 1, False),
+    ('1', '1', True),
+    (None, 'None', False),
+    ([1, 2], [1, 2], True),
+    ([1, 2], [2, 1], False),
+    ([1, 1], [1, True], False),
+    ((1,), '(True,)', False),
+    ([1, 2], '[1, 2]', False),
+    ((1, 2), '(1,2)', True),
+    ((1, 2), [1, 2], False),
+    ((1, 2), '[1, 2]', False),
+    ({1, 2}, '{2, 1}', True),
+    ({1: 'a'}, "{1: 'a'}", True),
+    ({1: 'a'}, {'1': 'a'}, False),
+    ({'a': 1, 'b': 2}, {'b': 2, 'a': 1}, True),
+    ((1, 2), '__import__("os")', False),
+    ((1, 2), '(1, 2', False),
+    ((1, 2), None, False),
+    (collections.deque([1]), ' deque([1])', True),
+    (collections.deque([1]), 'deque(range(1000000000000))', False),
+    (fractions.Fraction(1, 3), 'Fraction("1e999999999")', False),
+  ],
+)
+def test_values_compare_with_their_types(value, given, right):
+  scores = answers.score_answer(reply('', {'v': given}), '', targets(v=value))
+  assert scores == answers.Scores(True, True, int(right), 1)
+
+
+@pytest.mark.parametrize(
+  'text',
+  [
+    '',
+    'no answer',
+    '{"final_output": "3"}',
+    '{"final_output": 3, "variables": {"a": 1}}',
+    '{"final_output": "3", "variables": [1]}',
+    '{"final_output": "3", "variables": {"a": 1}, "more": 1}',
+    '{"final_output": "3", "variables": {"a": 1, "a": 1}}',
+    '{"final_output": "3", "variables": {"a": NaN}}',
+    '{"final_output": "3", "variables": {"a": 1e400}}',
+    '{"final_output": "3",\n"variables": {"a": 1}}',
+    '{"final_output": "3", "variables": {"a": 1}} done',
+    '{"final_output": "3", "variables": {"a": 1}}\ndone',
+    '[' * 100000,
+    '1' * 100000,
+  ],
+)
+def test_what_is_not_strict_is_no_answer(text):
+  assert answers.parse_answer(text) is None
+  scores = answers.score_answer(text, '3', targets(a=1))
+  assert scores == answers.Scores(False, False, 0, 1)
+
+
+def test_form_needs_every_variable():
+  asked = targets(a=1, b=2)
+  empty = reply('3', {})
+  assert not answers.score_answer(empty, '3', asked).form
+  assert not answers.score_answer(reply('3', {'a': 1}), '3', asked).form
+  more = reply('3', {'a': 1, 'b': 0, 'c': 1})
+  assert answers.score_answer(more, '3', asked) == (True, True, 1, 2)
+
+
+def test_outputs_compare_without_trailing_space():
+  asked = targets(a=1)
+
+  def right(given, expected):
+    text = reply(given, {'a': 1})
+    return answers.score_answer(text, expected, asked).output_right
+
+  assert right('3\n6', '3 \n6\n\n')
+  assert not right('3 6', '3\n6')
+  assert not right(' 3', '3')
+
+
+def test_an_answer_as_python_prints_it_is_read_as_json():
+  answer = {'final_output': "it's\n", 'variables': {'a': [1, None, True]}}
+  target = types.Target('a', '[1, None, True]')
+  reply = f'a = [1]\n{answer!r}\n'
+  assert not answers.score_answer(reply, "it's\n", [target]).form
+  scores = answers.score_answer(answers.as_json(reply), "it's\n", [target])
+  assert scores == answers.Scores(True, True, 1, 1)
+  for other in (json.dumps(answer), '', 'no answer', '{1: 2}', '[' * 9000):
+    assert answers.as_json(other) == other

@@ -1,0 +1,47 @@
+"""Operations counted by hand."""
+
+import jax
+import jax.numpy as jnp
+
+from coderl.planning import matmul_flops
+
+X = jax.ShapeDtypeStruct((8, 16), jnp.float32)
+W_L = jax.ShapeDtypeStruct((4, 16, 16), jnp.float32)
+ONE = 2 * 8 * 16 * 16
+
+
+def _layer(x, w):
+  return jnp.tanh(x @ w), None
+
+
+def _layers(block):
+  return lambda x, w: jax.lax.scan(block, x, w)[0].sum()
+
+
+def test_a_scan_counts_each_of_its_turns():
+  assert matmul_flops.of(_layers(_layer), X, W_L) == 4 * ONE
+
+
+def test_a_gradient_costs_two_more_and_recomputing_a_third():
+  assert (
+    matmul_flops.of(jax.grad(_layers(_layer), (0, 1)), X, W_L) == 4 * 3 * ONE
+  )
+  again = _layers(jax.checkpoint(_layer))
+  assert matmul_flops.of(jax.grad(again, (0, 1)), X, W_L) == 4 * 4 * ONE
+
+
+def test_batched_products_count_every_batch():
+  a = jax.ShapeDtypeStruct((3, 5, 7), jnp.float32)
+  b = jax.ShapeDtypeStruct((3, 7, 2), jnp.float32)
+  assert matmul_flops.of(jnp.matmul, a, b) == 2 * 3 * 5 * 7 * 2
+
+
+def test_an_open_loop_counts_once_and_of_branches_the_dearest():
+  def loop(x, w):
+    go_on = lambda x: x.sum() > 0
+    return jax.lax.while_loop(go_on, lambda x: jnp.tanh(x @ w[0]), x)
+
+  assert matmul_flops.of(loop, X, W_L) == ONE
+  twice = lambda x, w: x @ w[0] @ w[1]
+  either = lambda x, w: jax.lax.cond(x.sum() > 0, twice, lambda x, w: x, x, w)
+  assert matmul_flops.of(either, X, W_L) == 2 * ONE

@@ -1,0 +1,57 @@
+"""Laws of the automaton of stop strings."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from coderl.sampling import stop_strings
+
+BYTES = (b'', b'a', b'b', b'ab', b'ba', b'\n', b'\nab', 'é'.encode())
+
+
+@pytest.mark.parametrize(
+  'stops',
+  [
+    ('a',),
+    ('ab',),
+    ('aab', 'ba'),
+    ('abab', 'bab', '\na'),
+    ('é', 'bb'),
+    ('aa',),
+  ],
+)
+def test_accepts_texts_that_hold_a_stop_string(stops):
+  table = stop_strings.table(BYTES, stops)
+  for tokens in itertools.product(range(len(BYTES)), repeat=4):
+    state = stop_strings.START
+    for n, token in enumerate(tokens, 1):
+      state = table[state, token]
+      text = b''.join(BYTES[t] for t in tokens[:n])
+      found = any(stop.encode() in text for stop in stops)
+      assert (state == len(table) - 1) == found, (text, stops)
+
+
+def test_a_character_split_between_tokens():
+  halves = tuple(bytes([b]) for b in 'é'.encode())
+  table = stop_strings.table(halves, ('é',))
+  assert table[table[stop_strings.START, 0], 1] == len(table) - 1
+  assert table[table[stop_strings.START, 1], 0] != len(table) - 1
+
+
+def test_shares_prefixes():
+  """One state a prefix: the rule for Python's column 0 needs but three."""
+  stops = [f'\n{chr(c)}' for c in range(33, 127)]
+  assert stop_strings.table(BYTES, stops).shape == (3, len(BYTES))
+
+
+@pytest.mark.parametrize('stops', [(), ('a', '')])
+def test_there_is_something_to_find(stops):
+  with pytest.raises(ValueError, match='stops='):
+    stop_strings.table(BYTES, stops)
+
+
+def test_keeps_what_it_is_given():
+  table = stop_strings.table(BYTES, ('ab',))
+  assert table.dtype == np.int32
+  assert table.min() >= 0 and table.max() == len(table) - 1

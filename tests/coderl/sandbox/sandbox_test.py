@@ -1,0 +1,583 @@
+"""What runs, what is refused, and that nothing is left behind."""
+
+import asyncio
+from concurrent import futures
+import contextlib
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from coderl.sandbox import sandbox
+
+Program, Status = sandbox.Program, sandbox.Status
+_LIMITS = sandbox.Limits(
+  cpu_s=1.0,
+  wall_s=1.5,
+  memory_mb=256,
+  output_kb=64,
+  file_kb=64,
+  processes=4,
+  threads=8,
+)
+
+
+@pytest.fixture(scope='module')
+def box():
+  with sandbox.Sandbox(_LIMITS, workers=2) as box:
+    yield box
+
+
+def _run(box, source, **kwargs):
+  return box.run([Program(source, **kwargs)])[0]
+
+
+@pytest.mark.parametrize(
+  ('source', 'stdin', 'stdout'),
+  [
+    ('print(int(input()) * 2)', '21', '42\n'),
+    ('import sys\nfor x in sys.stdin: print(x, end="")', 'a\nb\n', 'a\nb\n'),
+    ('import sys\nprint(len(sys.stdin.buffer.readline()))', 'é\n', '3\n'),
+    ('print(len(open(0).read()))', 'x' * 10**6, '1000000\n'),
+    ('import os\nos.write(1, os.read(0, 9))', 'abc', 'abc'),
+    ('import sys\nsys.stdout.buffer.write(b"\\xff")', '', '�'),
+    ('out = open(1, "w")\nout.write("late")', '', 'late'),
+    ('import atexit\natexit.register(print, "bye")', '', 'bye\n'),
+    ('import sys\nprint(1)\nsys.exit(0)', '', '1\n'),
+    ('print(1)\nexit()', '', '1\n'),
+    ('import os\nprint(1, flush=True)\nos._exit(0)', '', '1\n'),
+    ('if __name__ == "__main__": print(__name__)', '', '__main__\n'),
+    ('print(len(str(10**5000)))', '', '5001\n'),
+    ('import os\nprint(os.environ, os.listdir())', '', 'environ({}) []\n'),
+    (
+      'import sys\nsys.setrecursionlimit(10**6)\n'
+      'def f(n): return n and 1 + f(n - 1)\nprint(f(50000))',
+      '',
+      '50000\n',
+    ),
+    (
+      'import threading\nthreading.stack_size(2**26)\n'
+      't = threading.Thread(target=print, args=(1,))\nt.start()',
+      '',
+      '1\n',
+    ),
+    ('import os\nos.closerange(3, 256)\nprint(1)', '', '1\n'),
+    ('open("f", "w").write("x")\nprint(open("f").read())', '', 'x\n'),
+  ],
+)  # fmt: skip
+def test_honest_programs_finish(box, source, stdin, stdout):
+  execution = _run(box, source, stdin=stdin)
+  assert execution.error == ''
+  assert execution.status is Status.FINISHED
+  assert execution.stdout == stdout
+
+
+@pytest.mark.parametrize(
+  ('source', 'status', 'error'),
+  [
+    ('1 / 0', Status.RUNTIME_ERROR, 'ZeroDivisionError: division by zero'),
+    ('input()', Status.RUNTIME_ERROR, 'EOFError: EOF when reading a line'),
+    ('import sys; sys.exit(3)', Status.RUNTIME_ERROR, 'SystemExit: 3'),
+    ('import os; os._exit(7)', Status.RUNTIME_ERROR, 'exit status 7'),
+    ('import os; os._exit(113)', Status.RUNTIME_ERROR, 'exit status 113'),
+    ('x = (', Status.RUNTIME_ERROR, 'SyntaxError: '),
+    ('x = "\0"', Status.RUNTIME_ERROR, ''),
+    ('x = "\ud800"', Status.RUNTIME_ERROR, 'UnicodeEncodeError: '),
+    ('(' * 10000 + ')' * 10000, Status.RUNTIME_ERROR, ''),
+    ('-' * 10**6 + '1', Status.RUNTIME_ERROR, ''),
+    ('import ctypes; ctypes.string_at(0)', Status.RUNTIME_ERROR, 'killed by'),
+    ('import time; time.sleep(60)', Status.WALL_LIMIT, ''),
+    (
+      'import signal\nfor s in range(1, 32):\n  try: signal.signal(s, 1)\n'
+      '  except OSError: pass\nwhile True:\n  try:\n    while True: pass\n'
+      '  except BaseException: pass',
+      Status.CPU_LIMIT,
+      '',
+    ),
+    ('bytearray(10**10)', Status.MEMORY_LIMIT, 'MemoryError'),
+    ('x = []\nwhile True: x.append(bytes(10**6))', Status.MEMORY_LIMIT, ''),
+    ('while True: print("x" * 99)', Status.OUTPUT_LIMIT, ''),
+    (
+      'import sys\nwhile True: sys.stderr.write("x" * 99)',
+      Status.OUTPUT_LIMIT,
+      '',
+    ),
+    (
+      'import os\nfor _ in range(9):\n  try: os.write(1, bytes(10**5))\n'
+      '  except OSError: pass',
+      Status.OUTPUT_LIMIT,
+      '',
+    ),
+    ('open("/x", "w")', Status.RUNTIME_ERROR, 'OSError: '),
+    ('open("x", "w").write("x" * 10**5)', Status.FILE_LIMIT, 'OSError: '),
+    (
+      'import threading, time\nfor _ in range(50):\n'
+      '  threading.Thread(target=time.sleep, args=(1,), daemon=True).start()',
+      Status.THREAD_LIMIT,
+      'RuntimeError: ',
+    ),
+  ],
+)
+def test_every_breach_has_its_status(box, source, status, error):
+  execution = _run(box, source)
+  assert execution.status is status
+  assert execution.error.startswith(error)
+  assert len(execution.stdout) <= _LIMITS.output_kb * 1024
+
+
+_SPIN = 'while True: pass'
+# Takes turns with processes of its own on every processor.
+_STARVED = (
+  'import os\nfor _ in range(12 * os.cpu_count()):\n'
+  '  if os.fork() == 0: break\n'
+)
+
+
+@pytest.mark.parametrize('cpu_s', [0.3, 1.0])
+def test_a_loop_ends_with_its_processor_time_and_is_not_retried(cpu_s):
+  limits = sandbox.Limits(cpu_s=cpu_s, wall_s=60.0)
+  with sandbox.Sandbox(limits, workers=1) as box:
+    execution = _run(box, _SPIN)
+  assert execution.status is Status.CPU_LIMIT
+  assert execution.cpu_s == pytest.approx(cpu_s, abs=0.2)
+  assert execution.wall_s < 30 * cpu_s
+
+
+@pytest.mark.parametrize(
+  ('source', 'walls'),
+  [('import time; time.sleep(60)', 1), (_SPIN, 1), (_STARVED + _SPIN, 2)],
+)
+def test_wall_time_doubles_for_the_starved_alone(source, walls):
+  # Long enough for the shares of a loaded machine to even out.
+  wall_s = 1.5
+  forks = 12 * os.cpu_count()
+  limits = sandbox.Limits(cpu_s=60.0, wall_s=wall_s, processes=forks)
+  with sandbox.Sandbox(limits, workers=1) as box:
+    execution = _run(box, source)
+  assert execution.status is Status.WALL_LIMIT
+  assert walls * wall_s <= execution.wall_s < 2 * wall_s + 0.4
+  if 'sleep' in source:
+    assert execution.wall_s < wall_s + 0.4
+
+
+def test_output_up_to_the_limit_is_whole():
+  limits = sandbox.Limits(output_kb=1024)
+  with sandbox.Sandbox(limits, workers=1) as box:
+    execution = _run(box, 'print("x" * (2**20 - 2) + "y", end="")')
+  assert execution.status is Status.FINISHED
+  assert len(execution.stdout) == 2**20 - 1
+  assert execution.stdout[-1] == 'y'
+
+
+def test_files_and_network_of_the_host_are_out_of_reach(box, tmp_path):
+  if any(box.layers().values()):
+    pytest.skip(f'namespaces refused: {box.layers()}')
+  secret = tmp_path / 'expected.txt'
+  secret.write_text('42')
+  tmp_path.chmod(0o755)
+  assert _run(box, f'print(open({str(secret)!r}).read())').stdout == ''
+  assert _run(box, 'open("/etc/passwd")').status is Status.RUNTIME_ERROR
+  code = 'import socket\nsocket.create_connection(("127.0.0.1", {}))'
+  refused = _run(box, code.format(_listen()))
+  assert refused.error.startswith('PermissionError')
+
+
+def _listen():
+  server = socket.create_server(('127.0.0.1', 0))
+  threading.Thread(target=server.accept, daemon=True).start()
+  return server.getsockname()[1]
+
+
+def test_fork_bomb_is_bounded_and_leaves_the_worker_well(box):
+  bomb = 'import os\nwhile True:\n  try: os.fork()\n  except OSError: pass'
+  assert _run(box, bomb).status is not Status.FINISHED
+  assert _run(box, 'print(1)').stdout == '1\n'
+
+
+def test_a_program_cannot_kill_what_runs_it(box):
+  source = (
+    'import os, signal\nfor pid in (os.getppid(), 0, 1, -1):\n'
+    '  try: os.kill(pid, signal.SIGKILL)\n  except OSError: pass\n'
+    'print("alive")'
+  )
+  execution = _run(box, source)
+  assert (execution.status, execution.stdout) == (Status.FINISHED, 'alive\n')
+
+
+def test_daemons_do_not_outlive_the_verdict(box):
+  source = (
+    'import os, time\nif os.fork() == 0:\n  os.setsid()\n'
+    '  if os.fork() == 0:\n    while True: time.sleep(0.01)\n'
+    '  os._exit(0)\nprint(1)'
+  )
+  before = _processes()
+  execution = _run(box, source)
+  assert (execution.status, execution.stdout) == (Status.FINISHED, '1\n')
+  assert _processes() <= before
+
+
+def _processes():
+  return _processes_under(os.getpid())
+
+
+def _processes_under(root):
+  """A process and its descendants."""
+  parents = {}
+  for path in pathlib.Path('/proc').glob('[0-9]*/stat'):
+    try:
+      fields = path.read_text().rpartition(')')[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+      continue
+    parents[int(path.parent.name)] = int(fields[1])
+  found = {root}
+  for _ in range(8):
+    found |= {pid for pid, parent in parents.items() if parent in found}
+  return found
+
+
+def test_a_program_sees_nothing_of_the_one_before(box):
+  leave = 'import builtins\nbuiltins.x = 1\nopen("left", "w").write("x")'
+  look = 'import os\nprint(os.listdir(), "x" in dir(__builtins__))'
+  box.run([Program(leave)] * 4)
+  assert {e.stdout for e in box.run([Program(look)] * 4)} == {'[] False\n'}
+
+
+def test_scratch_is_new_once_it_was_touched():
+  # Before the end of the program by more than the kernel's clock may be slow.
+  touch = (
+    'import os, time\nos.mkdir("x")\nos.rmdir("x")\ntime.sleep(0.05)\n'
+    'print(time.time_ns() - 20_000_000)'
+  )
+  look = 'import os\nprint(os.stat(".").st_mtime_ns)'
+  with sandbox.Sandbox(_LIMITS, workers=1) as box:
+    if box.layers()['mount']:
+      pytest.skip(f'no scratch directory: {box.layers()["mount"]}')
+    left, found = (int(_run(box, source).stdout) for source in (touch, look))
+  # Even the times of an empty directory would tell of the program before.
+  assert left < found
+
+
+def test_forks_of_a_program_are_as_of_any_interpreter(box):
+  source = (
+    'import os, random, threading\n'
+    't = threading.Thread(target=threading.Event().wait, daemon=True)\n'
+    't.start()\nr, w = os.pipe()\nif os.fork() == 0:\n'
+    '  told = random.random(), threading.active_count()\n'
+    '  os.write(w, repr(told).encode())\n  os._exit(0)\n'
+    'number, threads = eval(os.read(r, 99))\n'
+    'print(number != random.random(), threads, threading.active_count())\n'
+  )
+  assert _run(box, source).stdout == 'True 1 2\n'
+
+
+def test_runs_from_asyncio(box):
+  async def run():
+    programs = [[Program(f'print({n})')] for n in range(4)]
+    found = await asyncio.gather(
+      *(asyncio.to_thread(box.run, some) for some in programs)
+    )
+    return [executions[0].stdout for executions in found]
+
+  assert asyncio.run(run()) == [f'{n}\n' for n in range(4)]
+
+
+def test_memory_that_no_process_shows_costs_no_worker():
+  # What sockets hold belongs to no process when one is chosen to be killed.
+  hoard = (
+    'import os, socket\nfor _ in range(6): os.fork()\nkept = []\n'
+    'while True:\n  kept += socket.socketpair()\n'
+    '  kept[-1].setblocking(False)\n'
+    '  try:\n    while True: kept[-1].send(bytes(1 << 16))\n'
+    '  except BlockingIOError: pass\n'
+  )
+  limits = sandbox.Limits(memory_mb=64, processes=70, cpu_s=4.0, wall_s=4.0)
+  with sandbox.Sandbox(limits, workers=1) as box:
+    if box.layers()['cgroup']:
+      pytest.skip(f'no control group: {box.layers()["cgroup"]}')
+    before = _processes()
+    for _ in range(4):
+      status = _run(box, hoard).status
+      assert status in (Status.MEMORY_LIMIT, Status.RUNTIME_ERROR)
+    assert _processes() == before
+
+
+def test_a_closed_sandbox_says_so():
+  box = sandbox.Sandbox(workers=1)
+  box.close()
+  with pytest.raises(RuntimeError, match='the sandbox is closed'):
+    box.run([Program('print(1)')])
+
+
+def test_results_come_in_the_order_of_programs_from_any_thread(box):
+  def numbers(start):
+    programs = [
+      Program(f'import time; time.sleep({i % 3} / 50); print({start + i})')
+      for i in range(12)
+    ]
+    return [int(execution.stdout) for execution in box.run(programs)]
+
+  with futures.ThreadPoolExecutor(3) as pool:
+    found = list(pool.map(numbers, (0, 100, 200)))
+  assert found == [list(range(s, s + 12)) for s in (0, 100, 200)]
+  assert box.run([]) == []
+
+
+@pytest.mark.parametrize(
+  ('source', 'call', 'value'),
+  [
+    ('def f(x): return [x, {2, 1}, None]', 'f(3)', '[3, {1, 2}, None]'),
+    ('def f(): return float("nan"), b"x"', 'f()', "(nan, b'x')"),
+    ('f = range\nif __name__ == "__main__": f = None', 'f(3)', 'range(0, 3)'),
+    (
+      'class Any:\n  def __eq__(s, o): return True\n'
+      '  def __repr__(s): return "3"',
+      'Any()',
+      '<Any>',
+    ),
+    ('class Any(int):\n  def __repr__(s): return "3"', 'Any(4)', '<Any>'),
+  ],
+)
+def test_values_of_calls_are_canonical_text(box, source, call, value):
+  execution = _run(box, source, call=call)
+  assert (execution.status, execution.value) == (Status.FINISHED, value)
+
+
+def test_a_call_that_fails_has_no_value(box):
+  execution = _run(box, 'def f(): raise KeyError(1)', call='f()')
+  assert execution.status is Status.RUNTIME_ERROR
+  assert execution.value is None
+  assert _run(box, 'exit()', call='f()').value is None
+
+
+_CHECKER = """
+def f(x):
+  '''A stub as prompts have it.'''
+
+for i in range(5):
+  assert f(i) == i + 1, i
+assert f(x=(1, {2: {3}})) == [1.5, (None,), {2}, float('inf')]
+try:
+  f('no')
+except ValueError as error:
+  assert str(error) == 'no'
+else:
+  assert False
+"""
+_RIGHT = """
+def f(x):
+  if x == 'no': raise ValueError(x)
+  return x + 1 if type(x) is int else [1.5, (None,), {2}, float('inf')]
+"""
+
+
+def _check(box, source, checker=_CHECKER):
+  return _run(box, source, checker=checker, entry_point='f')
+
+
+def test_checker_calls_the_program(box):
+  execution = _check(box, _RIGHT)
+  assert (execution.status, execution.value) == (Status.FINISHED, 'True')
+  wrong = _check(box, _RIGHT.replace('x + 1', 'x + 2'))
+  assert (wrong.status, wrong.value) == (Status.FINISHED, 'False')
+  assert wrong.error == 'AssertionError: 0'
+
+
+@pytest.mark.parametrize(
+  ('source', 'status'),
+  [
+    ('exit()', Status.RUNTIME_ERROR),
+    ('import os\nos._exit(0)', Status.RUNTIME_ERROR),
+    ('def f(x): exit()', Status.RUNTIME_ERROR),
+    ('def f(x): import os; os._exit(0)', Status.RUNTIME_ERROR),
+    ('def f(x): return 1 / 0', Status.RUNTIME_ERROR),
+    ('def g(x): return 1', Status.RUNTIME_ERROR),
+    ('def f(x):\n  while True: pass', Status.CPU_LIMIT),
+    ('def f(x): return bytearray(10**10)', Status.RUNTIME_ERROR),
+    (
+      'class A:\n  def __eq__(s, o): return True\ndef f(x): return A()',
+      Status.RUNTIME_ERROR,
+    ),
+    (
+      # Whatever is written to whatever is open, the verdict is not there.
+      'import os\nfor d in range(1100):\n'
+      '  try: os.write(d, b"{}\\nTrue\\n")\n'
+      '  except OSError: pass\nos._exit(0)',
+      Status.RUNTIME_ERROR,
+    ),
+    (
+      'import builtins, gc\nbuiltins.AssertionError = None\n'
+      'def f(x): return [o for o in gc.get_objects() if "assert" in str(o)]',
+      Status.RUNTIME_ERROR,
+    ),
+  ],
+)
+def test_checker_is_not_fooled(box, source, status):
+  execution = _check(box, source)
+  assert execution.value == 'False'
+  assert execution.status in (status, Status.FINISHED)
+  if status is Status.CPU_LIMIT:
+    assert execution.status is status
+
+
+def test_memory_of_the_program_holds_no_checker(box):
+  source = (
+    'import gc\ndef f(x):\n'
+    '  word = "".join(reversed("eldeen"))\n'
+    '  return any(word in str(o)[:10**4] for o in gc.get_objects())'
+  )
+  assert _check(box, source, 'needle = 1\nassert not f(1)').value == 'True'
+
+
+_FORGED = 'import os\nos.pwrite(1000, {!r}.encode(), 0)\nos._exit({})'
+
+
+def test_a_forged_report_tells_of_its_own_program_alone(box):
+  # What a program says of itself is heard; its status is the kernel's word.
+  told = _run(box, _FORGED.format('{}\n5\n', 0), call='f()')
+  assert (told.status, told.value) == (Status.FINISHED, '5')
+  failed = _run(box, _FORGED.format('{"error": ""}\n5\n', 5), call='f()')
+  assert failed.status is Status.RUNTIME_ERROR
+  row = '{}\n\nvariable\t\tx\t1\t1\tTrue\nevent\t1\tx\t1\n'
+  traced = _run(box, _FORGED.format(row, 0), trace=True)
+  assert traced.variables == (sandbox.Variable('', 'x', '1', 1),)
+  widest = 'import resource\nresource.setrlimit(1, (1 << 22, 1 << 22))\n'
+  widest += _FORGED.replace('{!r}', '("{{}}\\n" + "1" * (3 << 20))').format(0)
+  assert _run(box, widest, call='f()').value is None
+  # Nobody asked for these.
+  plain = _run(box, _FORGED.format(row.replace('\n\n', '\n5\n'), 0))
+  assert plain.value is None
+  assert plain.variables == plain.trajectory == ()
+
+
+@pytest.mark.parametrize(
+  'report',
+  [
+    '[]\n',
+    '[' * 10**5,
+    '{"error": {"a": [1]}}\n\nvariable\n',
+    '{}\n\nvariable\t\tx\t1\tone\tTrue\nevent\t-1\tx\t1\n',
+    '{}\n\nvariable\t\tx\t1\t1\nevent\t1\tx\t1\t1\n',
+    '{}\n\nother\t\tx\t1\t1\tTrue\n',
+  ],
+  ids=lambda report: report[:40],
+)
+def test_a_report_of_another_form_is_not_heard(box, report):
+  execution = _run(box, _FORGED.format(report, 0), trace=True)
+  assert execution.status is Status.FINISHED
+  assert execution.variables == execution.trajectory == ()
+
+
+def test_trace_and_plain_run_give_the_same_output(box):
+  source = 'x = int(input())\nprint(x)\ny = [x]\ny.append(2)\nraise KeyError'
+  plain, traced = box.run(
+    [Program(source, '7'), Program(source, '7', trace=True)]
+  )
+  assert plain.variables == plain.trajectory == ()
+  assert (plain.status, plain.stdout) == (traced.status, traced.stdout)
+  assert traced.variables == (
+    sandbox.Variable('', 'x', '7', 1),
+    sandbox.Variable('', 'y', '[7, 2]', 4),
+  )
+  assert traced.trajectory == (
+    sandbox.Event(1, 'x', '7'),
+    sandbox.Event(3, 'y', '[7]'),
+    sandbox.Event(4, 'y', '[7, 2]'),
+  )
+
+
+def test_what_a_call_runs_is_traced(box):
+  source = 'def f(x):\n  y = x * 2\n  return y'
+  execution = _run(box, source, call='f(3)', trace=True)
+  assert execution.value == '6'
+  assert execution.variables == (
+    sandbox.Variable('f', 'x', '3', 1),
+    sandbox.Variable('f', 'y', '6', 2),
+  )
+
+
+def test_a_dead_worker_is_replaced_and_its_program_run_again():
+  before = _children()
+  with sandbox.Sandbox(_LIMITS, workers=1) as box:
+    (first,) = _children() - before
+    with futures.ThreadPoolExecutor(1) as pool:
+      slow = Program('import time; time.sleep(0.5); print(input())', 'right')
+      result = pool.submit(box.run, [slow] * 2)
+      time.sleep(0.2)
+      os.kill(first, signal.SIGKILL)
+      executions = result.result()
+    assert {e.stdout for e in executions} == {'right\n'}
+    assert {e.status for e in executions} == {Status.FINISHED}
+
+
+def _children():
+  paths = pathlib.Path('/proc/self/task').glob('*/children')
+  return {int(pid) for path in paths for pid in path.read_text().split()}
+
+
+def test_a_worker_that_dies_twice_is_a_sandbox_failure():
+  with sandbox.Sandbox(_LIMITS, workers=1) as box:
+    asleep = Program('import time; time.sleep(1)')
+    with futures.ThreadPoolExecutor(1) as pool:
+      result = pool.submit(box.run, [asleep])
+      while not result.done():
+        time.sleep(0.2)
+        # Not the program: a worker that lives would tell of its end.
+        _kill(_children())
+    assert result.result()[0].status is Status.SANDBOX_FAILURE
+    assert _run(box, 'print(1)').stdout == '1\n'
+
+
+def _kill(pids):
+  for pid in pids:
+    with contextlib.suppress(ProcessLookupError):
+      os.kill(pid, signal.SIGKILL)
+
+
+def test_closing_leaves_no_process():
+  before = _processes()
+  with sandbox.Sandbox(_LIMITS, workers=2) as box:
+    assert len(_processes() - before) >= 2
+    box.run([Program('print(1)')] * 4)
+  assert _processes() <= before
+
+
+def test_workers_die_with_a_process_that_was_killed():
+  source = (
+    'import sys, time\nfrom coderl.execution import sandbox\n'
+    'box = sandbox.Sandbox(workers=1)\nprint("ready", flush=True)\n'
+    'box.run([sandbox.Program("import time; time.sleep(60)")])'
+  )
+  process = subprocess.Popen(
+    [sys.executable, '-c', source],
+    stdout=subprocess.PIPE,
+    cwd=pathlib.Path(sandbox.__file__).parents[2],
+  )
+  process.stdout.readline()
+  time.sleep(0.2)
+  workers = _processes_under(process.pid) - {process.pid}
+  assert workers
+  process.kill()
+  process.communicate()
+  deadline = time.monotonic() + 5
+  while any(_alive(pid) for pid in workers) and time.monotonic() < deadline:
+    time.sleep(0.02)
+  assert not any(_alive(pid) for pid in workers)
+
+
+def _alive(pid):
+  try:
+    state = pathlib.Path(f'/proc/{pid}/stat').read_text()
+  except (FileNotFoundError, ProcessLookupError):
+    return False
+  return state.rpartition(')')[2].split()[0] != 'Z'
+
+
+def test_workers_must_be_a_positive_number():
+  with pytest.raises(ValueError, match='workers=-1'):
+    sandbox.Sandbox(workers=-1)

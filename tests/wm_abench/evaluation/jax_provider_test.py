@@ -1,0 +1,126 @@
+"""Our own policies, asked through Inspect like any other model."""
+
+import asyncio
+
+import inspect_ai
+from inspect_ai import model
+import jax
+import pytest
+
+from commons import errors
+from tests.wm_abench import synthetic
+from wm_abench.evaluation import inspect_plugins, inspect_tasks, jax_provider
+from wm_abench.policy import policy
+
+CELLS = ('sr_tabletop', 'se_v_tabletop', 'm_nav_street')
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+  config = policy.Config(
+    vocab_size=64, width=16, vision_layers=1, layers=1, heads=2
+  )
+  params = policy.init(jax.random.key(0), config)
+  place = tmp_path_factory.mktemp('policy')
+  policy.save(place, policy.Policy(config, params))
+  return place
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+  place = tmp_path_factory.mktemp('data')
+  synthetic.write(place, CELLS, groups=10)
+  return place
+
+
+def _asked(data, blind=False):
+  return inspect_tasks.Setup(data=str(data), blind=blind)
+
+
+def test_inspect_gets_what_the_policy_says(folder, data, tmp_path, monkeypatch):
+  """Whatever company a request has in its batch."""
+  monkeypatch.setenv('INSPECT_CACHE_DIR', str(tmp_path / 'cache'))
+  setup = _asked(data)
+  by_code = inspect_tasks.questions(setup)
+  logs = inspect_ai.eval(
+    [inspect_tasks.dimension_task(c, own, setup) for c, own in by_code.items()],
+    model=f'jax/{folder}',
+    log_dir=str(tmp_path / 'logs'),
+    display='none',
+    log_images=False,
+  )
+  replies = {
+    r.item: r for log in logs for r in inspect_tasks.replies_in(log.location)
+  }
+  assert len(replies) == 10 * (4 + 2 + 4)
+  learned = policy.load(folder)
+  questions = [q for own in by_code.values() for q in own]
+  samples = [s for q in questions for s in inspect_tasks.samples(q, setup)]
+  alone = [_alone(learned, s) for s in samples]
+  assert [replies[s.id].text for s in samples] == [said.text for said in alone]
+  assert [replies[s.id].input_tokens for s in samples] == [
+    said.input_tokens for said in alone
+  ]
+  assert {r.text for r in replies.values()} == {'A', 'B', 'C', 'D'}
+
+
+def _alone(learned, sample):
+  content = []
+  for part in sample.input[0].content:
+    if isinstance(part, model.ContentText):
+      content.append(part.text)
+    else:
+      with open(part.image, 'rb') as f:
+        content.append(f.read())
+  (said,) = learned.reply([learned.read(content)])
+  return said
+
+
+def test_requests_that_wait_are_answered_together_and_once(folder):
+  """A hundred at once: each batch is as large as may be, none is left over."""
+  provider = jax_provider.Local(str(folder))
+  sizes = []
+  answer = provider._answer
+  provider._answer = lambda batch: (sizes.append(len(batch)), answer(batch))
+
+  async def ask(i):
+    said = [model.ChatMessageUser(content=f'Which?\nA. {i}\nB. {i} or none')]
+    output = await provider.generate(said, [], 'none', model.GenerateConfig())
+    return output.completion
+
+  async def every():
+    return await asyncio.gather(*map(ask, range(100)))
+
+  said = asyncio.run(every())
+  learned = policy.load(folder)
+  assert said == [
+    learned.reply([learned.read([f'Which?\nA. {i}\nB. {i} or none'])])[0].text
+    for i in range(100)
+  ]
+  assert sum(sizes) == 100 and max(sizes) <= 64 and len(sizes) < 30
+  assert not provider._waiting
+
+
+def test_what_is_no_picture_fails_alone(folder):
+  provider = jax_provider.Local(str(folder))
+  bad = model.ContentImage(image='data:image/png;base64,bm8h')
+
+  async def ask(content):
+    said = [model.ChatMessageUser(content=content)]
+    return await provider.generate(said, [], 'none', model.GenerateConfig())
+
+  async def every():
+    return await asyncio.gather(
+      ask([bad, model.ContentText(text='A. x')]),
+      ask('A. x'),
+      return_exceptions=True,
+    )
+
+  failed, fine = asyncio.run(every())
+  assert isinstance(failed, errors.UserError) and '3 bytes' in str(failed)
+  assert fine.completion == 'A'
+
+
+def test_a_name_that_is_no_policy_is_refused():
+  with pytest.raises(errors.UserError, match="'nowhere' is no folder"):
+    model.get_model('jax/nowhere')

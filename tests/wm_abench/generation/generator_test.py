@@ -1,0 +1,182 @@
+import collections
+import dataclasses
+import io
+
+import numpy as np
+from PIL import Image
+import pytest
+
+from commons import errors
+from wm_abench.core import dimensions
+from wm_abench.generation import generator as generator_lib
+from wm_abench.questions import group_law
+from wm_abench.worlds import protocol
+
+SETTINGS = generator_lib.Settings(seed=5, size_px=96, renderer='mujoco')
+IMAGES = dimensions.CELLS['m_nav_street']
+TEXTS = dimensions.CELLS['se_o_tabletop']
+
+
+@pytest.fixture(scope='module')
+def made():
+  """Of both cells a group, with the work that each took."""
+  generator = generator_lib.Generator(SETTINGS)
+  found = {}
+  for cell in (IMAGES, TEXTS):
+    found[cell] = generator.group(cell, 1), generator.take()
+  generator.close()
+  return found
+
+
+def _pictures(items):
+  for item in items:
+    yield from item.images
+    yield from (o for o in item.options if isinstance(o, bytes))
+
+
+@pytest.mark.parametrize('cell', [IMAGES, TEXTS])
+def test_members_of_a_group_differ_by_one_factor_and_the_answer(made, cell):
+  items, _ = made[cell]
+  assert len(items) == cell.of.options
+  assert [i.name for i in items] == [
+    f'{cell.name}/1/{k}' for k in range(len(items))
+  ]
+  assert {i.group for i in items} == {f'{cell.name}/1'}
+  assert sorted(i.answer for i in items) == [*range(len(items))]
+  assert len({i.options for i in items}) == 1
+  for item in items:
+    assert len(item.images) == cell.images
+    others = {k: v for k, v in item.factors.items() if k != item.varies}
+    first = {k: v for k, v in items[0].factors.items() if k != item.varies}
+    assert others == first
+
+
+@pytest.mark.parametrize('cell', [IMAGES, TEXTS])
+def test_there_is_a_state_for_every_picture(made, cell):
+  for item in made[cell][0]:
+    assert len(item.state['images']) == len(item.images)
+    pictured = [o for o in item.options if isinstance(o, bytes)]
+    assert len(item.state['options']) == len(pictured)
+    assert item.state['images'][0]['bodies']
+
+
+def test_pictures_are_square_and_of_the_size_asked_for(made):
+  for items, _ in made.values():
+    for picture in set(_pictures(items)):
+      assert Image.open(io.BytesIO(picture)).size == (96, 96)
+
+
+def test_what_several_items_show_is_rendered_once(made):
+  items, work = made[IMAGES]
+  pictures = [*_pictures(items)]
+  assert work['rejected'] == 0
+  assert work['asked'] == len(pictures) == 20
+  # Four outcomes, and one start, or one a member where the starts differ.
+  starts = {'moves': 1, 'start': 4}[items[0].varies]
+  assert work['rendered'] == len(set(pictures)) == 4 + starts
+
+
+def test_work_is_counted_and_handed_over_once(made):
+  for _, work in made.values():
+    for kind in ('drafting_s', 'physics_s', 'rendering_s', 'encoding_s'):
+      assert work[kind] > 0
+  generator = generator_lib.Generator(SETTINGS)
+  assert generator.take() == collections.Counter()
+
+
+def test_groups_do_not_depend_on_what_was_made_before(made):
+  generator = generator_lib.Generator(SETTINGS)
+  generator.group(IMAGES, 0)
+  generator.group(TEXTS, 0)
+  for cell, (items, _) in made.items():
+    assert generator.group(cell, 1) == items
+  generator.close()
+
+
+def test_another_seed_makes_other_items(made):
+  generator = generator_lib.Generator(dataclasses.replace(SETTINGS, seed=6))
+  said = {generator_lib.digests(i)[0] for i in generator.group(IMAGES, 1)}
+  generator.close()
+  assert said.isdisjoint(generator_lib.digests(i)[0] for i in made[IMAGES][0])
+
+
+class _Given:
+  """A generator whose groups are given."""
+
+  def group(self, cell, index):
+    return [(index, k) for k in range(cell.of.options)]
+
+
+@pytest.mark.parametrize('cell', [IMAGES, TEXTS])
+def test_members_are_the_items_from_one_number_to_another(cell):
+  options = cell.of.options
+  every = [divmod(i, options) for i in range(25)]
+  for start in range(0, 20, 3):
+    for stop in range(start, 25):
+      found = generator_lib.members(_Given(), cell, start, stop)
+      assert [*found] == every[start:stop]
+
+
+def test_digests_tell_what_is_said_from_what_is_seen(made):
+  item = made[IMAGES][0][0]
+  said, seen = generator_lib.digests(item)
+  asked = dataclasses.replace(item, prompt='another')
+  assert generator_lib.digests(asked) == (generator_lib.digests(asked)[0], seen)
+  assert generator_lib.digests(asked)[0] != said
+  turned = dataclasses.replace(item, options=item.options[::-1])
+  assert generator_lib.digests(turned)[0] == said
+  assert generator_lib.digests(turned)[1] != seen
+  state = {**item.state, 'images': []}
+  assert (
+    generator_lib.digests(dataclasses.replace(item, state=state))[0] != said
+  )
+  words = made[TEXTS][0][0]
+  swapped = dataclasses.replace(words, options=words.options[::-1])
+  assert generator_lib.digests(swapped)[0] != generator_lib.digests(words)[0]
+
+
+def test_encoding_keeps_colours_close():
+  frame = np.zeros((64, 64, 3), np.uint8)
+  frame[:, ::2] = 200, 40, 40
+  decoded = np.asarray(Image.open(io.BytesIO(generator_lib.encode(frame))))
+  assert np.abs(decoded.astype(int) - frame).mean() < 4
+
+
+def test_a_maker_that_gives_up_each_time_is_an_error(monkeypatch):
+  def give_up(request):
+    raise group_law.Rejected(f'attempt {request.attempt}')
+
+  monkeypatch.setattr(generator_lib.makers, 'draft', give_up)
+  generator = generator_lib.Generator(SETTINGS)
+  with pytest.raises(RuntimeError, match=r'm_nav_street/3.*attempt 199'):
+    generator.group(IMAGES, 3)
+  assert generator.work['rejected'] == 200
+  generator.close()
+
+
+def test_a_simulator_makes_its_own_cells_alone():
+  every = tuple(dimensions.CELLS.values())
+  assert generator_lib.made_by('', every) == every
+  made = [c.name for c in generator_lib.made_by('maniskill', every)]
+  assert made == [f'm_man_manipulation_{a}' for a in ('drop', 'lift', 'push')]
+  with pytest.raises(errors.UserError, match=r'none.*street.*choices:.*lift'):
+    generator_lib.made_by('maniskill', [dimensions.CELLS['m_nav_street']])
+  for name in ('carla', 'gazebo'):
+    with pytest.raises(errors.UserError, match=f"'{name}'.*maniskill"):
+      generator_lib.made_by(name, every)
+
+
+def test_maniskill_makes_groups_under_the_same_law():
+  pytest.importorskip('mani_skill')
+  settings = dataclasses.replace(SETTINGS, simulator='maniskill')
+  cell = dimensions.CELLS['m_man_manipulation_lift']
+  generator = generator_lib.Generator(settings)
+  try:
+    items = generator.group(cell, 0)
+  except errors.UserError as e:
+    pytest.skip(str(e))
+  again = generator_lib.Generator(settings)
+  assert again.group(cell, 0) == items
+  assert sorted(i.answer for i in items) == [0, 1, 2, 3]
+  assert {len(i.images) for i in items} == {1}
+  assert protocol.digest(items[0].state)

@@ -1,0 +1,203 @@
+"""Laws of the small policy: what its replies depend on and what not."""
+
+import io
+import json
+import subprocess
+import sys
+
+import jax
+import numpy as np
+from PIL import Image
+import pytest
+
+from commons import errors
+from wm_abench.policy import policy
+
+CONFIG = policy.Config(
+  vocab_size=64, width=16, vision_layers=1, layers=2, heads=2
+)
+
+
+def _picture(seed, kind='png'):
+  patches = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), np.uint8)
+  stream = io.BytesIO()
+  Image.fromarray(patches).resize((48, 48), 0).save(stream, kind)
+  return stream.getvalue()
+
+
+def _worded(*pictures, question='Which is it?', options=('red', 'green one')):
+  lines = [f'{"ABCDEF"[i]}. {option}' for i, option in enumerate(options)]
+  return [*pictures, question, '\n'.join(lines), 'Answer with the letter.']
+
+
+def _pictured(shown, options):
+  parts = [shown, 'Which comes next?']
+  for label, option in zip('ABCDEF', options, strict=False):
+    parts += [f'{label}.', option]
+  return [*parts, 'Answer with the letter.']
+
+
+def _read(*conversations):
+  return [policy.read(c, CONFIG.vocab_size) for c in conversations]
+
+
+def questions(count):
+  return _read(*(_worded(_picture(i)) for i in range(count)))
+
+
+@pytest.fixture(scope='module')
+def learned():
+  params = policy.init(jax.random.key(0), CONFIG)
+  return policy.Policy(CONFIG, params)
+
+
+def test_options_are_the_labelled_lines_and_the_pictures_behind_labels():
+  worded = policy.read(_worded(b'shown'), 64, len)
+  assert worded.labels == ('A', 'B')
+  # Red; green one; not the question, nor how to answer.
+  assert [of for of in worded.word_of if of >= 0] == [0, 1, 1]
+  assert worded.picture_of == (-1,)
+  pictured = policy.read(_pictured(b'shown', [b'x', b'y', b'z']), 64, len)
+  assert pictured.labels == ('A', 'B', 'C')
+  assert pictured.picture_of == (-1, 0, 1, 2)
+  assert set(pictured.word_of) == {-1}
+
+
+def test_places_follow_the_order_of_the_conversation():
+  reading = policy.read(['two words', b'shown', 'one'], 64, len)
+  assert reading.word_at == (0, 1, 3)
+  assert reading.picture_at == (2,)
+
+
+def test_company_and_padding_do_not_change_scores(learned):
+  asked = _read(*(_worded(_picture(i)) for i in range(3)))
+  (longer,) = _read(_worded(*map(_picture, range(5)), question='and ' * 70))
+  alone = np.concatenate([learned.scores([one]) for one in asked])
+  np.testing.assert_allclose(
+    learned.scores([*asked, longer])[:3], alone, rtol=1e-4, atol=1e-5
+  )
+
+
+@pytest.mark.slow
+def test_padding_is_not_looked_at(learned):
+  readings = _read(_worded(_picture(0)))
+  batches = [policy.pack(readings, shape, 1) for shape in ((1, 64), (3, 128))]
+  batches[1].pictures_BPYXC[:, 1:] = 200
+  model = policy.module(CONFIG)
+  a, b = (
+    model.apply({'params': learned.params}, batch)[0] for batch in batches
+  )
+  np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_only_the_options_there_are_get_a_chance(learned):
+  asked = _read(_worded(_picture(0), options=('x', 'y', 'z')))
+  scores = learned.scores(asked)[0]
+  assert np.isfinite(scores[:3]).all()
+  assert np.isneginf(scores[3:]).all()
+  assert np.exp(scores[:3]).sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_labels_have_no_weight_of_their_own(learned):
+  """Other letters, or digits, and the same option is said."""
+  lettered = _pictured(_picture(0), [_picture(1), _picture(2)])
+  numbered = [
+    {'A.': '1.', 'B.': '2.'}.get(part, part) if isinstance(part, str) else part
+    for part in lettered
+  ]
+  asked = _read(lettered, numbered)
+  a, b = learned.reply(asked)
+  assert ('A', 'B').index(a.text) == ('1', '2').index(b.text)
+  np.testing.assert_array_equal(*learned.scores(asked))
+
+
+def test_order_of_pictures_matters(learned):
+  one, two = _picture(0), _picture(1)
+  a, b = learned.scores(_read(_worded(one, two), _worded(two, one)))
+  assert np.abs(a[:2] - b[:2]).max() > 1e-4
+
+
+def test_order_of_words_matters(learned):
+  a, b = learned.scores(
+    _read(_worded(question='left of right'), _worded(question='right of left'))
+  )
+  assert np.abs(a[:2] - b[:2]).max() > 1e-6
+
+
+def test_words_never_seen_get_a_reply(learned):
+  replies = learned.reply(_read(_worded(question='Qwyjibo ñandú 漢字 \x00?')))
+  assert replies[0].text in ('A', 'B')
+  assert replies[0].output_tokens == 1
+
+
+def test_a_question_without_labels_gets_no_reply(learned):
+  said = learned.reply(_read(['What do you see?', _picture(0)]))[0]
+  assert said.text == ''
+  assert said.output_tokens == 0
+
+
+def test_tokens_are_words_and_parts_of_pictures(learned):
+  said = learned.reply(_read(['three small words', _picture(0), 'A. x']))[0]
+  assert said.input_tokens == 3 + 16 + 1
+
+
+def test_saved_and_loaded_it_says_the_same(learned, tmp_path):
+  policy.save(tmp_path, learned)
+  loaded = policy.load(tmp_path)
+  again = policy.load(tmp_path)
+  policy.save(tmp_path / 'twice', loaded)
+  twice = policy.load(tmp_path / 'twice')
+  asked = _read(_worded(_picture(0)))
+  assert loaded.config == CONFIG
+  np.testing.assert_array_equal(loaded.scores(asked), again.scores(asked))
+  np.testing.assert_array_equal(loaded.scores(asked), twice.scores(asked))
+  np.testing.assert_allclose(  # Stored in half precision.
+    loaded.scores(asked)[:, :2], learned.scores(asked)[:, :2], atol=0.02
+  )
+
+
+def test_jpeg_and_png_are_read():
+  for kind in ('jpeg', 'png'):
+    assert policy.small(_picture(0, kind)).shape == (64, 64, 3)
+
+
+def test_what_is_no_picture_is_refused():
+  with pytest.raises(errors.UserError, match='3 bytes are no picture'):
+    _read([b'no!', 'A. x'])
+
+
+def test_a_name_that_is_no_policy_is_refused():
+  with pytest.raises(errors.UserError, match="'smal' is no folder"):
+    policy.load('smal')
+
+
+@pytest.mark.parametrize(
+  'change',
+  [
+    lambda folder: (folder / 'config.json').write_text('{"depth": 1}'),
+    lambda folder: (folder / 'config.json').write_text('{"width": 32}'),
+    lambda folder: (folder / 'model.safetensors').write_bytes(b'rotten'),
+    lambda folder: (folder / 'model.safetensors').unlink(),
+  ],
+)
+def test_a_damaged_folder_is_refused(learned, tmp_path, change):
+  policy.save(tmp_path, learned)
+  change(tmp_path)
+  with pytest.raises(errors.UserError, match=str(tmp_path)):
+    policy.load(tmp_path)
+
+
+def test_several_devices_say_what_one_says():
+  said = []
+  script = 'tests.wm_abench.policy.policy_mesh_script'
+  for devices in ('1', '4'):
+    done = subprocess.run(
+      [sys.executable, '-m', script, devices],
+      capture_output=True,
+      text=True,
+      check=True,
+    )
+    said.append(json.loads(done.stdout))
+  assert [s['devices'] for s in said] == [1, 4]
+  for one, four in zip(*(s['scores'] for s in said), strict=True):
+    np.testing.assert_allclose(four, one, rtol=1e-4, atol=1e-5)

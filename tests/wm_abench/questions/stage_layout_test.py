@@ -1,0 +1,257 @@
+import collections
+import functools
+import itertools
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from wm_abench.core import dimensions
+from wm_abench.questions import (
+  group_law,
+  motion,
+  quantity,
+  space,
+  stage_layout,
+  timing,
+  vision,
+)
+from wm_abench.worlds import protocol
+from wm_abench.worlds.tabletop import props as props_lib
+from wm_abench.worlds.tabletop import surfaces
+
+MAKERS = (
+  space.MAKERS | timing.MAKERS | vision.MAKERS | motion.MAKERS | quantity.MAKERS
+)
+CELLS = dimensions.select('perception')
+every_cell = pytest.mark.parametrize('cell', CELLS, ids=lambda c: c.name)
+
+
+def _draw(cell, index, seed=0):
+  """The group of the first attempt that is not rejected, and which it is."""
+  for attempt in range(20):
+    request = group_law.Request(cell, index, seed, attempt, simulate=None)
+    try:
+      return MAKERS[cell.dimension](request), attempt
+    except group_law.Rejected:
+      pass
+  raise AssertionError(f'{cell.name}/{index} is rejected always')
+
+
+@functools.cache
+def _drawn(cell):
+  return [_draw(cell, index) for index in range(40)]
+
+
+def _scenes(cell):
+  for group, _ in _drawn(cell):
+    for draft in group.drafts:
+      yield from {shot.scene for shot in draft.images}
+
+
+def _at(prop, time_s):
+  if not prop.path:
+    return np.array(prop.position_m)
+  times, places = zip(*prop.path, strict=True)
+  return np.array(
+    [np.interp(time_s, times, axis) for axis in zip(*places, strict=True)]
+  )
+
+
+def _times(scene):
+  if not any(p.path for p in scene.props):
+    return [0.0]
+  return [t * 0.25 for t in range(15)]
+
+
+def test_all_perception_cells_have_makers():
+  assert len(CELLS) == 29
+  assert set(MAKERS) == {cell.dimension for cell in CELLS}
+
+
+@every_cell
+def test_groups_keep_the_law_and_are_the_requests_own(cell):
+  for index, (group, _) in enumerate(_drawn(cell)):
+    group_law.check(group)
+    assert group.index == index and group.cell == cell
+  assert _draw(cell, 7)[0] == _drawn(cell)[7][0]
+  assert _draw(cell, 7, seed=1)[0] != _drawn(cell)[7][0]
+
+
+@every_cell
+def test_few_draws_are_rejected(cell):
+  rejected = sum(attempt for _, attempt in _drawn(cell))
+  assert rejected < 0.2 * (rejected + len(_drawn(cell)))
+
+
+@every_cell
+def test_props_stand_apart_on_the_surface_and_in_the_pictures(cell):
+  surface = surfaces.SURFACES[cell.environment]
+  for scene in _scenes(cell):
+    assert scene.background in surface.backgrounds and not scene.dynamic
+    assert len({p.name for p in scene.props}) == len(scene.props)
+    for time_s in _times(scene):
+      at = [_at(p, time_s) for p in scene.props]
+      for prop, place in zip(scene.props, at, strict=True):
+        assert np.abs(place[:2]).max() + prop.size_m / 2 < surface.half_m[0]
+        assert place[2] >= stage_layout.height_m(prop) / 2 - 1e-4
+        for camera in surface.cameras.values():
+          assert np.abs(stage_layout.project(camera, place)).max() < 0.95
+      for (p, a), (q, b) in itertools.combinations(
+        zip(scene.props, at, strict=True), 2
+      ):
+        high = stage_layout.height_m(p) / 2 + stage_layout.height_m(q) / 2
+        reach = stage_layout.reach_m(p.shape, p.size_m)
+        reach += stage_layout.reach_m(q.shape, q.size_m)
+        beside = np.linalg.norm((a - b)[:2]) > reach
+        assert beside or abs(a - b)[2] > high - 1e-4
+
+
+@every_cell
+def test_paths_start_where_props_are_and_run_on_in_time(cell):
+  for scene in _scenes(cell):
+    for prop in scene.props:
+      times = [t for t, _ in prop.path]
+      assert times == sorted(set(times))
+      if times:
+        assert times[0] == 0 and prop.path[0][1] == prop.position_m
+        assert times[-1] <= (cell.images - 1) * stage_layout.STEP_S
+
+
+@every_cell
+def test_what_is_asked_about_is_seen(cell):
+  # In every picture of a film, else in one of the pictures at least.
+  film = cell.of.category in ('time', 'motion')
+  for group, _ in _drawn(cell):
+    for draft in group.drafts:
+      shares = np.array([_shares_seen(shot) for shot in draft.images])
+      assert (shares.min(0) if film else shares.max(0)).min() > 0.35
+
+
+def _shares_seen(shot):
+  time_s = len(shot.actions) * stage_layout.STEP_S
+  props = [_still(p, time_s) for p in shot.scene.props]
+  return [
+    stage_layout.seen(p, [q for q in props if q is not p], shot.camera)
+    for p in props
+  ]
+
+
+def _still(prop, time_s):
+  x, y, z = _at(prop, time_s)
+  return props_lib.Prop(
+    prop.name, prop.shape, prop.color, prop.size_m, (x, y, z), hole=prop.hole
+  )
+
+
+@every_cell
+def test_films_run_frame_by_frame_and_pictures_are_of_one_scene(cell):
+  for group, _ in _drawn(cell):
+    for draft in group.drafts:
+      assert len({shot.scene for shot in draft.images}) == 1
+      steps = [len(shot.actions) for shot in draft.images]
+      film = cell.of.category in ('time', 'motion')
+      assert steps == ([*range(cell.images)] if film else [0] * cell.images)
+
+
+@every_cell
+def test_the_answer_is_told_by_neither_order_nor_place_in_the_list(cell):
+  # Over groups each option is at each place as often, and so is the answer of
+  # the first member: chi-square at a level of 1e-4 for each cell.
+  n = cell.of.options
+  first = collections.Counter(
+    _draw(cell, i)[0].drafts[0].answer for i in range(120)
+  )
+  assert stats.chisquare([first[i] for i in range(n)]).pvalue > 1e-4
+
+
+@every_cell
+def test_backgrounds_are_crossed_evenly_with_the_viewers_side(cell):
+  if cell.dimension in ('DQ', 'RQ', 'V-M'):
+    names = ('background',)
+  else:
+    names = ('background', 'side')
+  counts = collections.Counter(
+    tuple(_draw(cell, i)[0].drafts[0].factors[n] for n in names)
+    for i in range(160)
+  )
+  assert len(counts) == 4 ** len(names)
+  assert stats.chisquare([*counts.values()]).pvalue > 1e-4
+
+
+def _prop(shape, xyz, size_m=0.2, **more):
+  return props_lib.Prop('p', shape, 'red', size_m, xyz, **more)
+
+
+def test_a_prop_right_behind_another_is_hidden_and_one_beside_it_is_not():
+  level = protocol.Camera('front', (0.0, -3.0, 0.1), (0.0, 0.0, 0.1))
+  target = _prop('sphere', (0.0, 0.0, 0.1))
+  assert stage_layout.seen(target, [], level) == 1
+  near = _prop('cube', (0.0, -0.5, 0.1))
+  assert stage_layout.seen(target, [near], level) == 0
+  assert stage_layout.seen(near, [target], level) == 1
+  aside = _prop('sphere', (0.3, -0.5, 0.1))
+  assert stage_layout.seen(target, [aside], level) == 1
+  # A ball of the same size half a width aside hides about a third of a disc:
+  # the lens of two unit circles one radius apart is 0.39 of either.
+  half = _prop('sphere', (0.1, -0.25, 0.1))
+  assert 0.5 < stage_layout.seen(target, [half], level) < 0.75
+
+
+def test_a_ring_lies_flat_and_a_thing_on_top_of_another_stands_on_it():
+  ring = stage_layout.stand('r', 'torus', 'red', 0.4, (0, 0), hole=0.5)
+  # Outer width 0.4 and hole 0.2: the tube is 0.1 thick, its middle at 0.05.
+  assert stage_layout.height_m(ring) == pytest.approx(0.1)
+  assert ring.position_m == (0.0, 0.0, 0.05)
+  ball = stage_layout.stand('b', 'sphere', 'red', 0.2, (0, 0), on_m=0.3)
+  assert ball.position_m[2] == pytest.approx(0.4)
+
+
+def test_projection_is_that_of_a_pinhole():
+  camera = protocol.Camera(
+    'front', (0.0, -2.0, 0.0), (0.0, 0.0, 0.0), fovy_deg=90
+  )
+  np.testing.assert_allclose(stage_layout.project(camera, (0, 0, 0)), (0, 0))
+  np.testing.assert_allclose(stage_layout.project(camera, (1, 0, 2)), (0.5, 1))
+  np.testing.assert_allclose(
+    stage_layout.project(camera, (-1, 2, 1)), (-0.25, 0.25)
+  )
+
+
+@pytest.mark.parametrize('side', stage_layout.SIDES)
+def test_every_side_shows_the_viewers_frame_the_same_way(side):
+  stage = stage_layout.Stage('tabletop', 'study', side, 0)
+  straight = stage_layout.Stage('tabletop', 'study', 'front', 0)
+  path = ((0.0, (0.3, 0.5, 0.1)), (1.0, (-0.2, 0.1, 0.1)))
+  prop = _prop('cube', (0.3, 0.5, 0.1), path=path)
+  for view in ('front', 'left', 'top'):
+    one, other = (s.shot([prop], view) for s in (stage, straight))
+    for attribute in ('position_m', 'path'):
+      points = [getattr(s.scene.props[0], attribute) for s in (one, other)]
+      if attribute == 'path':
+        points = [p[1][1] for p in points]
+      np.testing.assert_allclose(
+        stage_layout.project(one.camera, points[0]),
+        stage_layout.project(other.camera, points[1]),
+        atol=1e-6,
+      )
+  # What is away from the viewer is farther from his camera and up from above.
+  far, near = (0.0, 0.5, 0.0), (0.0, -0.5, 0.0)
+  top = [
+    stage_layout.project(
+      stage.camera('top'),
+      stage.shot([_prop('cube', at)], 'top').scene.props[0].position_m,
+    )
+    for at in (far, near)
+  ]
+  assert top[0][1] > 0 > top[1][1]
+
+
+def test_scattered_circles_fill_the_area_without_touching():
+  rng = np.random.default_rng(0)
+  places = stage_layout.scatter(rng, [0.1] * 8, (0.6, 0.4), 0.05)
+  assert (np.abs(places) <= (0.5, 0.3)).all()
+  gaps = [np.linalg.norm(a - b) for a, b in itertools.combinations(places, 2)]
+  assert min(gaps) >= 0.25
+  with pytest.raises(group_law.Rejected):
+    stage_layout.scatter(rng, [0.3] * 8, (0.6, 0.4), 0.05)

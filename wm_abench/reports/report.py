@@ -1,0 +1,342 @@
+"""The page and the figures of an evaluation; computes nothing.
+
+report.html holds its pictures itself, runs no script and asks for nothing from
+any network; figures/ has the figures as PNG. The same results give the same
+bytes.
+"""
+
+import base64
+from collections.abc import Mapping, Sequence
+import dataclasses
+import io
+import json
+import pathlib
+from typing import Any
+import urllib.parse
+
+import jinja2
+from matplotlib import figure
+import numpy as np
+from PIL import Image
+
+from wm_abench.core import dimensions, published, records
+from wm_abench.data import picture_files
+from wm_abench.statistics import entanglement
+
+_TEMPLATE = pathlib.Path(__file__).with_name('template.html')
+_SIZE_PX, _QUALITY = 224, 80
+_MOST_CHARS = 600  # Of a reply.
+_DPI = 110
+_STAGES = (dimensions.PERCEPTION, dimensions.PREDICTION)
+_SURE = 0.01  # A dimension is known where chance would do as well so seldom.
+_VIEW = 'http://127.0.0.1:7575/'  # Where `inspect view` is, if nothing is said.
+_MOST_CURVES = 6  # Models whose curves fit into one figure.
+
+
+@dataclasses.dataclass(frozen=True)
+class Shown:
+  """An item for the page, with what one model said to it.
+
+  Attributes:
+    question: that was asked.
+    reply: to it.
+    log: of Inspect's that holds it, its path in logs/; '' where there is none.
+  """
+
+  question: picture_files.Question
+  reply: records.Reply
+  log: str = ''
+
+
+def table(results: Mapping[str, Any]) -> str:
+  """The leaderboard of results.json as plain text."""
+  width = max(len('model'), *map(len, results['models']))
+  lines = [
+    f'{"model":<{width}}  {"score":>6} {"95% interval":>16}  {"accuracy":>8}'
+    f'  {"perception":>10}  {"prediction":>10}  {"pairs":>5}  {"known":>9}'
+    '  no option'
+  ]
+  for name, model in results['models'].items():
+    own = model['all']
+    ends = f'[{own["corrected_low"]:.3f}, {own["corrected_high"]:.3f}]'
+    stages = [_rounded(model['stages'].get(s, {}), 'accuracy') for s in _STAGES]
+    lines.append(
+      f'{name:<{width}}  {own["corrected"]:>6.3f} {ends:>16}'
+      f'  {own["accuracy"]:>8.3f}  {stages[0]:>10}  {stages[1]:>10}'
+      f'  {_rounded(own, "pairs"):>5}  {_known(model):>9}  {_unanswered(model)}'
+    )
+  lines.append(
+    'known: dimensions of perception, and of prediction, above chance with'
+    f' p < {_SURE}'
+  )
+  return '\n'.join(lines)
+
+
+def _known(model: Mapping[str, Any]) -> str:
+  """How many dimensions are surely above chance, of how many, by stage."""
+  counts = []
+  for stage in _STAGES:
+    own = [
+      score['p'] < _SURE
+      for code, score in model['dimensions'].items()
+      if dimensions.DIMENSIONS[code].stage == stage
+    ]
+    counts.append(f'{sum(own)}/{len(own)}')
+  return ' '.join(counts)
+
+
+def _rounded(score: Mapping[str, Any], key: str) -> str:
+  value = score.get(key)
+  return '-' if value is None else f'{value:.3f}'
+
+
+def _unanswered(model: Mapping[str, Any]) -> int:
+  counts = model['statuses']
+  return sum(n for s, n in counts.items() if s != records.ANSWERED)
+
+
+def write(
+  folder: pathlib.Path,
+  results: Mapping[str, Any],
+  shown: Mapping[str, Sequence[Shown]],
+) -> pathlib.Path:
+  """Writes report.html and figures/ into a folder.
+
+  Args:
+    folder: that is there.
+    results: of results.json.
+    shown: by model some items and replies.
+
+  Returns:
+    The page's path.
+  """
+  figures = {
+    name: _png(drawn)
+    for name, drawn in (
+      ('dimensions', _dimensions(results)),
+      ('curves', _curves(results)),
+      ('entanglement', _entanglement(results)),
+    )
+    if drawn is not None
+  }
+  place = folder / 'figures'
+  place.mkdir(exist_ok=True)
+  for name, encoded in figures.items():
+    (place / f'{name}.png').write_bytes(encoded)
+  environment = jinja2.Environment(
+    autoescape=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    undefined=jinja2.StrictUndefined,
+  )
+  environment.filters['score'] = _score
+  environment.filters['known'] = _known
+  environment.filters['rounded'] = lambda v: '–' if v is None else f'{v:.3f}'
+  page = environment.from_string(_TEMPLATE.read_text(encoding='utf-8')).render(
+    results=results,
+    figures={k: _uri(v, 'png') for k, v in figures.items()},
+    stages=_STAGES,
+    sure=_SURE,
+    codes=_codes(results),
+    dimensions=dimensions.DIMENSIONS,
+    statuses=records.STATUSES,
+    published=_published(),
+    note=published.NOTE,
+    shown={name: [_item(s) for s in own] for name, own in shown.items()},
+  )
+  path = folder / 'report.html'
+  path.write_text(page, encoding='utf-8')
+  return path
+
+
+def _score(score: Mapping[str, Any], kind: str = 'accuracy') -> str:
+  """'0.512 [0.470, 0.553]'."""
+  low, high = ('low', 'high')
+  if kind == 'corrected':
+    low, high = 'corrected_low', 'corrected_high'
+  return f'{score[kind]:.3f} [{score[low]:.3f}, {score[high]:.3f}]'
+
+
+def _codes(results: Mapping[str, Any]) -> list[str]:
+  """Dimensions that some model was asked, in the table's order."""
+  models = results['models'].values()
+  return [
+    code
+    for code in dimensions.DIMENSIONS
+    if any(code in model['dimensions'] for model in models)
+  ]
+
+
+def _published() -> list[dict[str, Any]]:
+  rows = [{'name': n, **published.averages(n)} for n in published.ACCURACY]
+  return sorted(rows, key=lambda row: -row['all'])
+
+
+def _item(shown: Shown) -> dict[str, Any]:
+  question, reply = shown.question, shown.reply
+  options = [
+    _thumbnail(o) if question.pictured else o for o in question.options
+  ]
+  # As Inspect's view names a sample, the only one of its epochs.
+  sample = urllib.parse.quote(reply.sample, safe='')
+  link = f'{_VIEW}#/logs/{shown.log}/samples/sample/{sample}/1/'
+  return {
+    'name': question.name,
+    'link': link if shown.log else '',
+    'prompt': question.prompt,
+    'images': [_thumbnail(path) for path in question.images],
+    'pictured': question.pictured,
+    # In the order that the model was shown them in.
+    'options': [
+      {
+        'label': 'ABCDEF'[i],
+        'shown': options[index],
+        'right': index == reply.answer,
+        'chosen': index == reply.chosen,
+      }
+      for i, index in enumerate(reply.order)
+    ],
+    'status': reply.status,
+    'text': reply.text[:_MOST_CHARS],
+    'varies': question.varies,
+    'level': json.dumps(question.factors.get(question.varies, '')),
+  }
+
+
+def _thumbnail(path: str) -> str:
+  """'' where the picture does not decode."""
+  if not path:
+    return ''
+  stream = io.BytesIO()
+  with Image.open(path) as image:
+    image = image.convert('RGB')
+    image.thumbnail((_SIZE_PX, _SIZE_PX), Image.Resampling.LANCZOS)
+    image.save(stream, 'jpeg', quality=_QUALITY, optimize=True)
+  return _uri(stream.getvalue(), 'jpeg')
+
+
+def _uri(encoded: bytes, kind: str) -> str:
+  return f'data:image/{kind};base64,{base64.b64encode(encoded).decode()}'
+
+
+# Figures.
+
+
+def _png(drawn: figure.Figure) -> bytes:
+  stream = io.BytesIO()
+  drawn.savefig(
+    stream,
+    format='png',
+    dpi=_DPI,
+    bbox_inches='tight',
+    metadata={'Software': None},  # Else another version's bytes differ.
+  )
+  return stream.getvalue()
+
+
+def _dimensions(results: Mapping[str, Any]) -> figure.Figure:
+  """A heat map of chance-corrected scores, dimensions by models."""
+  codes, models = _codes(results), results['models']
+  values = np.full((len(models), len(codes)), np.nan)
+  for i, model in enumerate(models.values()):
+    for j, code in enumerate(codes):
+      if code in model['dimensions']:
+        values[i, j] = model['dimensions'][code]['corrected']
+  drawn = figure.Figure((3 + 0.46 * len(codes), 1.2 + 0.42 * len(models)))
+  axes = drawn.add_subplot()
+  # White is a guess; told apart by those too who confuse red and green.
+  image = axes.imshow(values, cmap='RdBu', vmin=-1, vmax=1, aspect='auto')
+  for (i, j), value in np.ndenumerate(values):
+    if not np.isnan(value):
+      said = f'{100 * value:.0f}'
+      color = 'white' if abs(value) > 0.6 else 'black'
+      axes.text(j, i, said, ha='center', va='center', fontsize=7, color=color)
+  axes.set_xticks(range(len(codes)), codes, rotation=60, ha='right', fontsize=8)
+  axes.set_yticks(range(len(models)), list(models), fontsize=8)
+  first = sum(
+    dimensions.DIMENSIONS[c].stage == dimensions.PERCEPTION for c in codes
+  )
+  if 0 < first < len(codes):
+    axes.axvline(first - 0.5, color='black', linewidth=1.5)
+  axes.set_title(
+    'score above chance, in percent: 0 a guess, 100 all right', fontsize=9
+  )
+  drawn.colorbar(image, ax=axes, fraction=0.02, pad=0.01)
+  return drawn
+
+
+def _curves(results: Mapping[str, Any]) -> figure.Figure | None:
+  """Psychometric curves, a panel a cell."""
+  models = dict(list(results['analyses']['models'].items())[:_MOST_CURVES])
+  cells = [
+    name
+    for name in dimensions.CELLS
+    if any(name in model['curves'] for model in models.values())
+  ]
+  if not cells:
+    return None
+  rows = -(-len(cells) // 4)
+  drawn = figure.Figure((12, 2.6 * rows), layout='constrained')
+  panels = drawn.subplots(rows, 4, squeeze=False).ravel()
+  for axes, cell in zip(panels, cells, strict=False):
+    for i, (name, model) in enumerate(models.items()):
+      curve = model['curves'].get(cell)
+      if curve:
+        _curve(axes, curve, f'C{i}', name)
+    axes.set_title(cell, fontsize=8)
+    axes.set_ylim(0, 1.02)
+    axes.tick_params(labelsize=7)
+  for axes in panels[len(cells) :]:
+    axes.set_axis_off()
+  panels[0].legend(fontsize=7)
+  drawn.supylabel('accuracy', fontsize=8)
+  return drawn
+
+
+def _curve(axes, curve: Mapping[str, Any], color: str, name: str) -> None:
+  points = curve['points']
+  x = np.array([p['x'] for p in points])
+  y = np.array([p['accuracy'] for p in points])
+  ends = np.array([[p['low'] for p in points], [p['high'] for p in points]])
+  gaps = np.abs(ends - y)
+  axes.errorbar(x, y, gaps, fmt='o', ms=3, lw=0.8, color=color, label=name)
+  fine = np.linspace(x.min(), x.max(), 60)
+  grown = -np.expm1(-((fine / curve['scale']) ** curve['slope']))
+  top = 1 - curve['guess'] - curve['lapse']
+  axes.plot(fine, curve['guess'] + top * grown, color=color, lw=1)
+  axes.set_xlabel(curve['unit'], fontsize=7)
+  axes.axhline(curve['guess'], color='grey', lw=0.6, ls=':')
+
+
+def _entanglement(results: Mapping[str, Any]) -> figure.Figure | None:
+  """Effects above their floors, dimensions by families, a panel a model."""
+  models = results['analyses']['models']
+  codes, families = _codes(results), list(entanglement.FAMILIES)
+  panels = {}
+  for name, model in models.items():
+    effects = model['entanglement']['matrix']
+    values = np.full((len(families), len(codes)), np.nan)
+    found = np.zeros(values.shape, bool)
+    for j, code in enumerate(codes):
+      for i, family in enumerate(families):
+        own = effects.get(code, {}).get(family)
+        if own:
+          values[i, j] = own['effect'] - own['floor']
+          found[i, j] = own['found']
+    if not np.isnan(values).all():
+      panels[name] = values, found
+  if not panels:
+    return None
+  drawn = figure.Figure(
+    (3 + 0.42 * len(codes), 1.9 * len(panels) + 0.6), layout='constrained'
+  )
+  every = drawn.subplots(len(panels), 1, squeeze=False).ravel()
+  for axes, (name, (values, found)) in zip(every, panels.items(), strict=True):
+    image = axes.imshow(values, cmap='Purples', vmin=0, vmax=0.3, aspect='auto')
+    for i, j in np.argwhere(found):
+      axes.text(j, i, '*', ha='center', va='center', color='white')
+    axes.set_yticks(range(len(families)), families, fontsize=7)
+    axes.set_xticks(range(len(codes)), codes, rotation=60, fontsize=7)
+    axes.set_title(name, fontsize=8)
+  drawn.colorbar(image, ax=list(every), fraction=0.02)
+  return drawn

@@ -1,0 +1,365 @@
+"""Models of homes for MuJoCo: rooms, trim, furniture and what is outside.
+
+All that has one material is one mesh. Walls, floors and ceilings have a picture
+each, with the light of the day or of the evening in it.
+"""
+
+import collections
+from collections.abc import Iterator
+import dataclasses
+import functools
+
+import mujoco
+import numpy as np
+
+from wm_abench.worlds import meshes
+from wm_abench.worlds.homes import baking, decor, layout, styles
+from wm_abench.worlds.homes import joinery as make
+
+LIGHTS = ('day', 'evening')
+_TEXELS_M = 64  # A metre of wall or floor.
+_OUTSIDE_M = 30.0
+
+_SLENDER = ('plant', 'floor_lamp')
+# Of each light: the headlight's ambient and diffuse, both directional lights'.
+_LEVELS = {
+  'day': ((0.56, 0.56, 0.56), 0.1, (0.36, 0.35, 0.33), (0.16, 0.17, 0.18)),
+  'evening': ((0.46, 0.38, 0.29), 0.1, (0.36, 0.3, 0.22), (0.12, 0.1, 0.08)),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Interior:
+  """A home's model; `lit` sets its light.
+
+  Attributes:
+    model: with nothing in it that moves.
+    baked: of each geom with light in its picture, its materials by light.
+  """
+
+  model: mujoco.MjModel
+  baked: dict[int, dict[str, int]]
+
+
+def lit(interior: Interior, light: str) -> None:
+  """Sets the model's lights and pictures to one of LIGHTS."""
+  model = interior.model
+  ambient, diffuse, key, fill = _LEVELS[light]
+  model.vis.headlight.ambient[:] = ambient
+  model.vis.headlight.diffuse[:] = np.array(ambient) / max(ambient) * diffuse
+  model.light_diffuse[:] = key, fill
+  for geom, materials in interior.baked.items():
+    model.geom_matid[geom] = materials[light]
+
+
+def build(home: layout.Home) -> Interior:
+  """Compiles a home's model; a second or two."""
+  spec = _spec()
+  style = styles.draw(home.seed)
+  loose: dict[str, list[meshes.Mesh]] = collections.defaultdict(list)
+  for part in _loose(home):
+    loose[part.material].append(part.mesh)
+  for name, parts in loose.items():
+    finish = style.finishes[name]
+    mesh = meshes.join(parts)
+    scaled = dataclasses.replace(mesh, uvs_V2=mesh.uvs_V2 / finish.tile_m)
+    _add(spec, name, scaled, name)
+    _paint(spec, name, finish.picture_HW3, finish.shine, finish.emission)
+  names = []
+  for i in range(len(home.rooms)):
+    names += _room(spec, home, i, style)
+  names.append(_outside(spec, home))
+  model = spec.compile()
+  baked = {
+    model.geom(name).id: {
+      light: model.material(f'{name}/{light}').id for light in LIGHTS
+    }
+    for name in names
+  }
+  return Interior(model, baked)
+
+
+def _spec() -> mujoco.MjSpec:
+  spec = mujoco.MjSpec()
+  spec.stat.extent, spec.visual.map.znear, spec.visual.map.zfar = 10, 0.005, 10
+  spec.visual.headlight.specular = [0.1] * 3
+  directional = mujoco.mjtLightType.mjLIGHT_DIRECTIONAL
+  for direction in ((0.35, 0.5, -0.8), (-0.6, -0.35, -0.2)):
+    spec.worldbody.add_light(
+      dir=direction,
+      type=directional,
+      castshadow=False,
+      ambient=[0] * 3,
+      specular=[0.1] * 3,
+    )
+  return spec
+
+
+def _paint(spec, name, picture_HW3, shine=0.0, emission=0.0) -> None:
+  pixels = (np.clip(picture_HW3, 0, 1) * 255).round().astype(np.uint8)
+  meshes.paint(
+    spec, name, pixels, specular=shine, shininess=shine, emission=emission
+  )
+
+
+def _add(spec, name: str, mesh: meshes.Mesh, material: str) -> None:
+  meshes.add(spec, name, mesh)
+  spec.worldbody.add_geom(
+    name=name,
+    type=mujoco.mjtGeom.mjGEOM_MESH,
+    meshname=name,
+    material=material,
+    contype=0,
+    conaffinity=0,
+  )
+
+
+def _loose(home: layout.Home) -> Iterator[make.Part]:
+  """Everything that has no light in its picture."""
+  for placed in home.furniture:
+    parts = placed.piece.parts
+    yield from make.moved(parts, placed.x_m, placed.y_m, 0, placed.yaw_deg)
+  for door in home.doors:
+    yield from _in_wall(_door_frame(door.end_m - door.start_m), door)
+  for window in home.windows:
+    yield from _in_wall(_window_frame(window.end_m - window.start_m), window)
+  for room in home.rooms:
+    x0, y0, x1, y1 = room.ground
+    lamp = [(0.0, -0.16), (0.2, -0.1), (0.24, 0.0)]
+    middle = ((x0 + x1) / 2, (y0 + y1) / 2, layout.HEIGHT_M)
+    yield make.turned('lampshade', lamp, 20).moved(*middle)
+    for side in range(4):
+      yield from _curtains(home, room, side)
+
+
+def _in_wall(parts, opening: layout.Opening) -> list[make.Part]:
+  """Parts whose x runs along the wall from the opening's middle."""
+  middle = (opening.start_m + opening.end_m) / 2
+  if opening.axis == 0:
+    return make.moved(parts, middle, opening.at_m)
+  return make.moved(parts, opening.at_m, middle, 0, 90)
+
+
+def _door_frame(width_m: float) -> list[make.Part]:
+  w, deep, top = width_m / 2, layout.WALL_M / 2 + 0.015, layout.DOOR_HEIGHT_M
+  return [
+    make.box('trim', (-w - 0.08, -deep, 0), (-w + 0.012, deep, top + 0.08)),
+    make.box('trim', (w - 0.012, -deep, 0), (w + 0.08, deep, top + 0.08)),
+    make.box('trim', (-w, -deep, top - 0.012), (w, deep, top + 0.08)),
+  ]
+
+
+def _window_frame(width_m: float) -> list[make.Part]:
+  w, deep = width_m / 2, layout.WALL_M / 2 + 0.015
+  low, high = layout.SILL_M, layout.LINTEL_M
+  return [
+    make.box('trim', (-w - 0.06, -deep, low), (-w + 0.02, deep, high + 0.06)),
+    make.box('trim', (w - 0.02, -deep, low), (w + 0.06, deep, high + 0.06)),
+    make.box('trim', (-w, -deep, high - 0.02), (w, deep, high + 0.06)),
+    make.box(
+      'trim', (-w - 0.1, -deep - 0.08, low - 0.04), (w + 0.1, deep + 0.08, low)
+    ),
+    make.box('trim', (-0.022, -0.02, low), (0.022, 0.02, high)),
+    make.box('trim', (-w, -0.02, low + 0.78), (w, 0.02, low + 0.82)),
+    make.box('trim', (-w, -0.02, low), (w, 0.02, low + 0.04)),
+  ]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Side:
+  """A wall as one sees it from its room: x to the left, y into the room."""
+
+  x_m: float
+  y_m: float
+  yaw_deg: int
+  length_m: float
+  holes: tuple[tuple[float, float, bool], ...]
+
+  def put(self, parts) -> list[make.Part]:
+    return make.moved(parts, self.x_m, self.y_m, 0, self.yaw_deg)
+
+
+def _side(home: layout.Home, room: layout.Room, side: int) -> _Side:
+  """One of a room's walls: south, east, north, west."""
+  x0, y0, x1, y1 = room.ground
+  half, axis = layout.WALL_M / 2, side % 2
+  middle = ((x0 + x1) / 2, (y0 + y1) / 2)
+  at = (y0, x1, y1, x0)[side]
+  inner = at + half * (1 if side in (0, 3) else -1)
+  place = (middle[0], inner) if axis == 0 else (inner, middle[1])
+  length = (x1 - x0, y1 - y0)[axis] - layout.WALL_M
+  sign = 1 if side < 2 else -1
+  holes = []
+  for opening in (*home.doors, *home.windows):
+    if opening.axis != axis or opening.at_m != at:
+      continue
+    ends = (opening.start_m - middle[axis], opening.end_m - middle[axis])
+    low, high = sorted(sign * e for e in ends)
+    if low < length / 2 and high > -length / 2:
+      holes.append((low, high, opening in home.windows))
+  return _Side(*place, 90 * side, length, tuple(sorted(holes)))
+
+
+def _curtains(home, room: layout.Room, side: int) -> list[make.Part]:
+  if room.kind in ('kitchen', 'bath'):
+    return []
+  wall, parts = _side(home, room, side), []
+  for low, high, window in wall.holes:
+    if not window:
+      continue
+    rail = (low - 0.3, 0.06, layout.LINTEL_M + 0.14)
+    parts.append(
+      make.box('metal', rail, (high + 0.3, 0.08, layout.LINTEL_M + 0.16))
+    )
+    for a, b in ((low - 0.26, low + 0.12), (high - 0.12, high + 0.26)):
+      parts += [
+        make.rod('curtain', 0.036, 0.86, layout.LINTEL_M + 0.15).moved(x, 0.075)
+        for x in np.linspace(a, b, 7)
+      ]
+  return wall.put(parts)
+
+
+def _room(spec, home: layout.Home, i: int, style) -> list[str]:
+  """Adds a room's floor, ceiling and walls; their geoms' names."""
+  room, names = home.rooms[i], []
+  x0, y0, x1, y1 = room.ground
+  wide, deep = x1 - x0, y1 - y0
+  u, v = _texels(wide, deep)
+  shadow_HW = _floor_shadow(home, i, u, v)
+  for name, z, up in (('floor', 0.0, 1), ('ceiling', layout.HEIGHT_M, -1)):
+    points = np.stack([x0 + u * wide, y0 + v * deep, 0 * u + z], -1)
+    shadow = shadow_HW if up > 0 else 0 * shadow_HW
+    surface = baking.Surface(points, (0, 0, up), shadow)
+    part = make.mat(name, x0, y0, x1, y1, z)
+    mesh = part.mesh if up > 0 else meshes.inside_out(part.mesh)
+    painted = style.floor(room.kind, i, points) if up > 0 else 0 * points + 0.93
+    names.append(_baked(spec, f'{name}{i}', mesh, painted, home, i, surface))
+  for side in range(4):
+    names.append(_wall(spec, home, i, side, style))
+  return names
+
+
+def _wall(spec, home: layout.Home, i: int, side: int, style) -> str:
+  room = home.rooms[i]
+  wall = _side(home, room, side)
+  length, high = wall.length_m, layout.HEIGHT_M
+  u, v = _texels(length, high)
+  across, up = length / 2 - u * length, v * high
+  turn = np.radians(wall.yaw_deg)
+  points = np.stack(
+    [
+      wall.x_m + across * np.cos(turn),
+      wall.y_m + across * np.sin(turn),
+      up,
+    ],
+    -1,
+  )
+  normal = (-round(np.sin(turn)), round(np.cos(turn)), 0)
+  shadow = _wall_shadow(home, i, wall, across, up)
+  surface = baking.Surface(points, normal, shadow)
+  painted = style.wall(room.kind, i, side, across, up)
+  patches = [
+    make.sheet(
+      '',
+      a,
+      b,
+      z0,
+      z1,
+      0.0,
+      (0.5 - b / length, z0 / high, 0.5 - a / length, z1 / high),
+    )
+    for a, b, z0, z1 in _patches(wall)
+  ]
+  mesh = meshes.join(part.mesh for part in wall.put(patches))
+  return _baked(spec, f'wall{i}/{side}', mesh, painted, home, i, surface)
+
+
+def _patches(wall: _Side) -> Iterator[tuple[float, float, float, float]]:
+  """The wall around its doorways and windows: x from, x to, z from, z to."""
+  half, top = wall.length_m / 2, layout.HEIGHT_M
+  edge = -half
+  for low, high, window in wall.holes:
+    yield edge, low, 0.0, top
+    yield low, high, layout.LINTEL_M if window else layout.DOOR_HEIGHT_M, top
+    if window:
+      yield low, high, 0.0, layout.SILL_M
+    edge = high
+  yield edge, half, 0.0, top
+
+
+def _baked(spec, name, mesh, painted, home, i, surface) -> str:
+  for light in LIGHTS:
+    shade = baking.light(home, i, surface, light == 'evening')
+    # Row 0 is a picture's top, and of a surface the texel where v = 0.
+    picture = (painted * shade)[::-1]
+    _paint(spec, f'{name}/{light}', picture, emission=0.46)
+  _add(spec, name, mesh, f'{name}/{LIGHTS[0]}')
+  return name
+
+
+def _texels(wide_m: float, high_m: float) -> tuple[np.ndarray, np.ndarray]:
+  """Texture coordinates of a surface's texels, each [H, W]."""
+  wide, high = (int(np.ceil(m * _TEXELS_M)) for m in (wide_m, high_m))
+  return np.meshgrid(
+    (np.arange(wide) + 0.5) / wide, (np.arange(high) + 0.5) / high
+  )
+
+
+def _floor_shadow(home, i: int, u, v) -> np.ndarray:
+  x0, y0, x1, y1 = home.rooms[i].ground
+  x, y = x0 + u * (x1 - x0), y0 + v * (y1 - y0)
+  under = np.zeros_like(u)
+  for placed in home.furniture:
+    if placed.room == i:
+      for a, b, c, d in placed.solids():
+        under[(a < x) & (x < c) & (b < y) & (y < d)] = 1.0
+  return decor.blurred(under, 0.1 * _TEXELS_M)
+
+
+def _wall_shadow(home, i: int, wall: _Side, across, up) -> np.ndarray:
+  """Dark behind and below what stands and hangs at a wall."""
+  behind = np.zeros_like(up)
+  for placed in home.furniture:
+    if placed.room != i or placed.yaw_deg != wall.yaw_deg:
+      continue
+    if placed.piece.kind in _SLENDER:
+      continue
+    along = (placed.x_m - wall.x_m, placed.y_m - wall.y_m)
+    turn = np.radians(wall.yaw_deg)
+    depth = -along[0] * np.sin(turn) + along[1] * np.cos(turn)
+    x = along[0] * np.cos(turn) + along[1] * np.sin(turn)
+    if depth > 0.1:
+      continue
+    hangs = not placed.piece.solids
+    half, top = placed.piece.width_m / 2, placed.piece.height_m
+    bottom = 2 * 1.55 - top - 0.05 if hangs else 0.0
+    inside = (np.abs(across - x) < half) & (bottom < up) & (up < top)
+    behind[inside] = 0.6 if hangs else 0.8
+  return decor.blurred(behind, 0.07 * _TEXELS_M)
+
+
+def _outside(spec, home: layout.Home) -> str:
+  """Adds a ring with a picture of the surroundings; its geom's name."""
+  x, y = np.max([room.ground[2:] for room in home.rooms], axis=0) / 2
+  angles = np.linspace(0, 2 * np.pi, 49)
+  ring = np.stack([np.cos(angles), np.sin(angles)], -1) * _OUTSIDE_M + [x, y]
+  faces, uvs = [], []
+  for k in range(48):
+    (ax, ay), (bx, by) = ring[k + 1], ring[k]
+    z0, z1 = -6.0, 16.0
+    faces.append([(ax, ay, z0), (bx, by, z0), (bx, by, z1), (ax, ay, z1)])
+    u0, u1 = 1 - (k + 1) / 48, 1 - k / 48
+    uvs.append([(u0, 0), (u1, 0), (u1, 1), (u0, 1)])
+  mesh = meshes.quads(np.array(faces), np.array(uvs))
+  for light in LIGHTS:
+    rng = np.random.default_rng([home.seed, 2])
+    picture = decor.panorama(rng, light == 'evening')
+    _paint(spec, f'outside/{light}', picture, emission=0.75)
+  _add(spec, 'outside', mesh, 'outside/day')
+  return 'outside'
+
+
+@functools.lru_cache(maxsize=6)
+def interior(name: str) -> Interior:
+  """The model of one of layout.NAMES."""
+  return build(layout.home(name))

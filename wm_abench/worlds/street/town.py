@@ -1,0 +1,275 @@
+"""A town of a district's kind as one MuJoCo model, and the cars in it.
+
+What stands still is one mesh a material. Cars are mocap bodies out of a pool,
+as many of each kind; a scene puts some of them on the ground and the rest are
+not shown.
+"""
+
+import collections
+import dataclasses
+
+import mujoco
+import numpy as np
+
+from wm_abench.worlds import meshes
+from wm_abench.worlds.street import (
+  buildings,
+  cars,
+  districts,
+  facades,
+  lanes,
+  roadside,
+  weather,
+)
+
+DISTRICTS = districts.DISTRICTS
+CARS_A_KIND = 7
+# Name -> RGB in [0, 1] of a car's paint.
+PAINTS: dict[str, tuple[float, float, float]] = {
+  'white': (0.86, 0.86, 0.85),
+  'silver': (0.58, 0.60, 0.62),
+  'black': (0.06, 0.06, 0.07),
+  'red': (0.62, 0.05, 0.05),
+  'blue': (0.07, 0.16, 0.46),
+  'green': (0.08, 0.27, 0.16),
+  'yellow': (0.85, 0.66, 0.06),
+}
+
+_SEEN_M = 75.0  # Cars farther off are not drawn.
+# Nor are those outside this cone about the look, farther than so near.
+_CONE, _NEAR_M = np.cos(np.radians(58.0)), 12.0
+_SHADE_M = 0.02  # The dark below a car, above the lines on the road.
+_PAVEMENT_M = 0.14
+
+
+@dataclasses.dataclass(frozen=True)
+class Standing:
+  """A car that stands somewhere.
+
+  Attributes:
+    kind: one of cars.KINDS.
+    color: one of PAINTS.
+    x_m, y_m: of the point between its axles.
+    yaw_deg: where it heads, anticlockwise from x.
+  """
+
+  kind: str
+  color: str
+  x_m: float
+  y_m: float
+  yaw_deg: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Town:
+  """A compiled town; what changes at run time is set in the model itself.
+
+  Attributes:
+    model, data: of MuJoCo.
+    nightly: geom -> its materials by day and by night.
+  """
+
+  model: mujoco.MjModel
+  data: mujoco.MjData
+  nightly: dict[int, tuple[int, int]]
+
+
+def build(name: str) -> Town:
+  """The town of a district; the same one every time."""
+  district = DISTRICTS[name]
+  rng = np.random.default_rng([17, list(DISTRICTS).index(name)])
+  spec = mujoco.MjSpec()
+  _open(spec)
+  weather.furnish(spec)
+  parts = _ground(district)
+  for part in (buildings.plan(district, rng), roadside.plan(district, rng)):
+    for material, pieces in part.items():
+      parts[material] += pieces
+  _materials(spec, district, rng)
+  for material, pieces in sorted(parts.items()):
+    meshes.add(spec, f'town/{material}', meshes.join(pieces))
+    meshes.show(spec.worldbody, f'town/{material}', material)
+  _pool(spec)
+  model = spec.compile()
+  # Pictures with clear parts: MuJoCo blends only what is a little clear itself.
+  for geom in range(model.ngeom):
+    if model.geom(geom).name.endswith(('/shade', '/glow')):
+      model.geom_rgba[geom] = (1, 1, 1, 0.99)
+  nightly = {
+    model.geom(f'town/{m}').id: (
+      model.material(m).id,
+      model.material(f'{m}/night').id,
+    )
+    for m in parts
+    if m.startswith(('upper', 'ground', 'lamp'))
+  }
+  return Town(model, mujoco.MjData(model), nightly)
+
+
+def _open(spec: mujoco.MjSpec) -> None:
+  """Scales of the picture; the extent is what the others are shares of."""
+  spec.stat.extent, spec.stat.center = 50.0, (0.0, 0.0, 0.0)
+  spec.visual.map.znear, spec.visual.map.zfar = 0.005, 10.0
+  spec.visual.map.shadowclip = 0.9
+
+
+def _ground(district: districts.District) -> dict[str, list[meshes.Mesh]]:
+  parts = collections.defaultdict(list)
+  half = lanes.BLOCK_M / 2 - lanes.KERB_M
+  for x, y in ((x, y) for x in buildings.BLOCKS for y in buildings.BLOCKS):
+    x, y = x * lanes.BLOCK_M, y * lanes.BLOCK_M
+    edges = (x - half, y - half, x + half, y + half)
+    parts['pavement'].append(meshes.patch(*edges, _PAVEMENT_M, 2.4))
+    parts['kerb'].append(meshes.walls(*edges, 0.0, _PAVEMENT_M))
+    if district.lawn:
+      inner = half - (lanes.LOT_M - lanes.KERB_M)
+      edges = (x - inner, y - inner, x + inner, y + inner)
+      parts['lawn'].append(meshes.patch(*edges, _PAVEMENT_M + 0.02, 4.0))
+  parts['white'] += roadside.white_lines()
+  parts['yellow'] += roadside.yellow_lines()
+  return parts
+
+
+def _materials(spec, district: districts.District, rng) -> None:
+  dry_HW3 = facades.speckled(rng, (100, 100, 102), 256, -0.5, 6.0)
+  wet_HW3 = facades.speckled(rng, (40, 42, 46), 256, -1.4, 7.0)
+  tiling = {'texrepeat': (30, 30), 'specular': 0.1}
+  meshes.paint(spec, 'asphalt', dry_HW3, **tiling)
+  meshes.paint(spec, 'asphalt/wet', wet_HW3, reflectance=0.28, **tiling)
+  spec.worldbody.add_geom(
+    name='road',
+    type=mujoco.mjtGeom.mjGEOM_PLANE,
+    size=(130, 130, 1),
+    material='asphalt',
+    contype=0,
+    conaffinity=0,
+  )
+  paving_HW3 = facades.paving(rng, (166, 163, 156))
+  meshes.paint(spec, 'pavement', paving_HW3, specular=0.05)
+  plain = {
+    'kerb': (188, 186, 180),
+    'white': (196, 196, 191),
+    'yellow': (222, 172, 40),
+    'trunk': (84, 66, 50),
+    'post': (56, 62, 64),
+    'metal': (150, 154, 158),
+  }
+  for name, rgb in plain.items():
+    meshes.paint(spec, name, facades.speckled(rng, rgb, 64, -0.4, 5.0))
+  lawn_HW3 = facades.speckled(rng, (86, 122, 54), 256, -0.35, 16.0)
+  meshes.paint(spec, 'lawn', lawn_HW3, specular=0.0)
+  for i, rgb in enumerate(roadside.LEAVES):
+    leaves_HW3 = facades.speckled(rng, rgb, 128, -0.3, 24.0)
+    meshes.paint(spec, f'leaves_{i}', leaves_HW3, specular=0.0)
+  meshes.paint(spec, 'roof', facades.tiles(rng, district.roof), specular=0.05)
+  for i, style in enumerate(district.styles):
+    for where, draw in (
+      ('upper', facades.facade),
+      ('ground', facades.street_level),
+    ):
+      day_HW3, night_HW3 = draw(style, rng)
+      shine = 0.35 if style.pattern == 'glass' else 0.05
+      meshes.paint(spec, f'{where}_{i}', day_HW3, specular=shine)
+      night = f'{where}_{i}/night'
+      meshes.paint(spec, night, night_HW3, emission=0.75, specular=0.0)
+  for name, picture_HW3 in roadside.signs().items():
+    meshes.paint(spec, name, picture_HW3, specular=0.05, emission=0.1)
+  glow_HW3 = np.full((4, 4, 3), (255, 232, 180), np.uint8)
+  meshes.paint(
+    spec,
+    'glow',
+    facades.blot((255, 214, 150), 110, 0.0),
+    emission=1.0,
+    specular=0.0,
+  )
+  meshes.paint(spec, 'lamp', glow_HW3 // 2 + 90)
+  meshes.paint(spec, 'lamp/night', glow_HW3, emission=1.0)
+
+
+def lane_slots() -> list[tuple[float, float, float]]:
+  """Where cars may drive: x, y (m) and yaw (degrees), away from crossings."""
+  slots = []
+  for crossing in ((x, y) for x in lanes.CROSSINGS for y in lanes.CROSSINGS):
+    for heading in range(4):
+      for before_m in (-20.0, -12.0, 12.0, 20.0):
+        pose = lanes.approach(crossing, heading, before_m)
+        slots.append((pose.x_m, pose.y_m, 90.0 * heading))
+  return slots
+
+
+def kerb_slots() -> list[tuple[float, float, float]]:
+  """Where cars may park: x, y (m) and yaw (degrees)."""
+  slots = []
+  for crossing in ((x, y) for x in lanes.CROSSINGS for y in lanes.CROSSINGS):
+    for heading in range(4):
+      for before_m in (-21.3, -15.8, 15.8, 21.3):
+        pose = lanes.approach(crossing, heading, before_m)
+        right_m = pose.right_m + lanes.PARKED_M - lanes.LANE_M
+        pose = lanes.place(heading, pose.along_m, right_m)
+        slots.append((pose.x_m, pose.y_m, 90.0 * heading))
+  return slots
+
+
+def _pool(spec: mujoco.MjSpec) -> None:
+  meshes.paint(spec, 'shade', facades.blot((8, 8, 10), 200, 0.6), specular=0.0)
+  for kind in cars.KINDS:
+    car = cars.load(kind)
+    x_m, y_m = car.length_m / 2 + 0.25, car.width_m / 2 + 0.3
+    shade = meshes.decal(-x_m, -y_m, x_m, y_m, _SHADE_M)
+    meshes.add(spec, f'shade/{kind}', shade)
+    meshes.paint(spec, f'trim/{kind}', car.palette_PP3, specular=0.4)
+    spec.add_material(name=f'paint/{kind}', specular=0.6, shininess=0.7)
+    meshes.add(spec, f'trim/{kind}', car.trim)
+    if len(car.paint.triangles_T3):
+      meshes.add(spec, f'paint/{kind}', car.paint)
+    for i in range(CARS_A_KIND):
+      body = spec.worldbody.add_body(name=f'{kind}/{i}', mocap=True)
+      meshes.show(body, f'trim/{kind}', f'trim/{kind}', f'{kind}/{i}/trim')
+      meshes.show(body, f'shade/{kind}', 'shade', f'{kind}/{i}/shade')
+      if len(car.paint.triangles_T3):
+        meshes.show(body, f'paint/{kind}', f'paint/{kind}', f'{kind}/{i}/paint')
+
+
+def stand(town: Town, placed: tuple[Standing, ...], eye_3, look_3) -> None:
+  """Puts the cars where they stand; hides the rest, and what no one sees.
+
+  Args:
+    town: changed in place; mj_forward is still to come.
+    placed: at most CARS_A_KIND of a kind.
+    eye_3, look_3: where the camera is, and the direction of its look.
+  """
+  model, data = town.model, town.data
+  free = {kind: iter(range(CARS_A_KIND)) for kind in cars.KINDS}
+  level_2 = np.array(look_3[:2]) / max(np.linalg.norm(look_3[:2]), 1e-9)
+  for car in placed:
+    body = f'{car.kind}/{next(free[car.kind])}'
+    mocap = model.body(body).mocapid[0]
+    away_2 = np.array([car.x_m, car.y_m]) - eye_3[:2]
+    away_m, ahead_m = np.linalg.norm(away_2), away_2 @ level_2
+    seen = away_m < _NEAR_M or (ahead_m > _CONE * away_m and away_m < _SEEN_M)
+    yaw = np.radians(car.yaw_deg)
+    data.mocap_pos[mocap] = car.x_m, car.y_m, 0.0
+    data.mocap_quat[mocap] = np.cos(yaw / 2), 0, 0, np.sin(yaw / 2)
+    _show_car(model, body, seen)
+    if len(cars.load(car.kind).paint.triangles_T3):
+      rgb = PAINTS[car.color]
+      model.geom_rgba[model.geom(f'{body}/paint').id] = (*rgb, 1)
+  for kind, rest in free.items():
+    for i in rest:
+      _show_car(model, f'{kind}/{i}', False)
+
+
+def _show_car(model: mujoco.MjModel, body: str, seen: bool) -> None:
+  first = model.body(body).geomadr[0]
+  number = model.body(body).geomnum[0]
+  model.geom_group[first : first + number] = 0 if seen else 3
+
+
+def light_up(town: Town, seen: weather.Look) -> None:
+  """Lights windows and lamps, and wets the road, as the weather has it."""
+  model = town.model
+  for geom, (day, night) in town.nightly.items():
+    model.geom_matid[geom] = night if seen.lit else day
+  model.geom_group[model.geom('town/glow').id] = 0 if seen.lit else 3
+  road = model.material('asphalt/wet' if seen.wet else 'asphalt').id
+  model.geom_matid[model.geom('road').id] = road
