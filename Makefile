@@ -1,11 +1,11 @@
-# make run    trains the embedded default and reports into runs/coderl
-# make mini   generates WM-ABench's small set and its gallery into runs/mini
-# make eval   asks WM-ABench's models that need no key; report in runs/eval
-# make plan   compiles large steps for pods that are not here; into runs/plan
-# make test   lints and tests
-# make test-slow   what takes long beside that
-# Each installs what is missing into .venv, and what the worlds are made of into
-# the user's cache. PYTHON=python3.12 picks another Python.
+# make run        trains the embedded default and reports into runs/coderl
+# make mini       generates WM-ABench's small set and its gallery into runs/mini
+# make eval       asks the models that need no key; report in runs/eval
+# make plan       compiles large steps for TPUs that are not present; runs/plan
+# make test       lints, then runs the tests that take seconds
+# make test-slow  runs the tests that take half a minute and more
+# Each target installs what it needs into .venv, and the assets of the worlds into
+# the user's cache. PYTHON=python3.12 chooses another Python.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -15,7 +15,7 @@ INSTALL := $(BIN)/python -m pip install --quiet \
 .PHONY: run mini eval plan test test-slow lint
 .DELETE_ON_ERROR:
 
-run: .venv/run.stamp
+run: .venv/train.stamp
 	$(BIN)/python -m main --config=configs/coderl_train.py \
 	  --workdir=runs/coderl
 
@@ -23,8 +23,8 @@ mini: .venv/worlds.stamp
 	$(BIN)/python -m main --config=configs/wm_abench_generate.py \
 	  --workdir=runs/mini
 
-# More items of perception than mini has, of scenes that the small policy was not
-# trained on: enough to tell what it sees.
+# More perception items than mini has, from a seed on which the small policy was
+# not trained: enough items to tell its accuracy from chance.
 SEEN := cells=perception,items=48,seed=1,size_px=192
 
 eval: .venv/eval.stamp
@@ -36,7 +36,7 @@ eval: .venv/eval.stamp
 	$(BIN)/python -m main --workdir=runs/eval_seen \
 	  --config=configs/wm_abench_eval.py:model=small+blind,data=runs/seen
 
-# 8,192 tokens a row, as the paper has; what fits is said by each.
+# Sequences of 8,192 tokens, as in the paper. Each plan reports whether it fits.
 PLANS := qwen2.5-coder-7b@v5p:4x4x4 qwen2.5-coder-7b@h100-80gb:8 \
   qwen2.5-coder-32b@v5p:4x4x8
 
@@ -47,12 +47,13 @@ plan: .venv/plan.stamp
 	    --config.sampling.max_len_tokens=7168; \
 	done
 
-# What XLA compiled in one test or run is kept for the others.
+# XLA's compilations are kept, so that tests and runs share them.
 PYTEST := JAX_PLATFORMS=cpu JAX_COMPILATION_CACHE_DIR=$(CURDIR)/.venv/xla \
   JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.3 \
-  $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+  $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder \
+  --durations=25 --durations-min=1
 
-# The longest file first, so that no core waits for it at the end.
+# The longest file comes first, so that no core waits for it at the end.
 test: lint .venv/assets.stamp
 	$(PYTEST) tests/end_to_end_test.py tests
 
@@ -65,34 +66,36 @@ lint: .venv/dev.stamp
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo 'error: $(PYTHON) is not Python 3.11 or later;' \
-	    'name one: make PYTHON=python3.12' >&2; exit 2; }
+	  { echo 'error: $(PYTHON) is older than Python 3.11;' \
+	    'name another: make PYTHON=python3.12' >&2; exit 2; }
 	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 2; }
 
-.venv/run.stamp: setup.py constraints.txt | $(BIN)/python
-	@echo 'Installing (once).'
-	$(INSTALL) -e .
+.venv/train.stamp: setup.py constraints.txt | $(BIN)/python
+	@echo 'Installing what training needs (once).'
+	$(INSTALL) -e '.[train]'
+	@touch $@
+
+.venv/worlds.stamp: setup.py constraints.txt | $(BIN)/python
+	@echo 'Installing what the worlds need (once).'
+	$(INSTALL) -e '.[worlds]'
+	$(BIN)/python -m wm_abench.worlds.assets
+	@touch $@
+
+.venv/eval.stamp: .venv/worlds.stamp
+	@echo 'Installing what asking models needs (once).'
+	$(INSTALL) -e '.[eval,policy]'
+	@touch $@
+
+.venv/plan.stamp: setup.py constraints.txt | $(BIN)/python
+	@echo 'Installing what planning needs (once).'
+	$(INSTALL) -e '.[plan]'
 	@touch $@
 
 .venv/dev.stamp: setup.py constraints.txt | $(BIN)/python
 	@echo 'Installing what the tests need (once).'
 	$(INSTALL) -e '.[dev]'
-	@touch $@ .venv/run.stamp
-
-.venv/worlds.stamp: setup.py constraints.txt | $(BIN)/python
-	@echo 'Installing what the worlds need (once).'
-	$(INSTALL) -e '.[wm]'
-	$(BIN)/python -m wm_abench.worlds.assets
-	@touch $@ .venv/run.stamp
-
-.venv/eval.stamp: .venv/worlds.stamp
-	$(INSTALL) -e '.[wm,eval]'
-	@touch $@ .venv/run.stamp .venv/worlds.stamp
-
-.venv/plan.stamp: .venv/run.stamp
-	$(INSTALL) -e '.[plan]'
-	@touch $@ .venv/run.stamp
+	@touch $@ .venv/train.stamp
 
 .venv/assets.stamp: .venv/dev.stamp
 	$(BIN)/python -m wm_abench.worlds.assets
-	@touch $@
+	@touch $@ .venv/worlds.stamp
