@@ -23,10 +23,11 @@ import optax
 import optax.contrib
 import tqdm
 
-from coderl import evaluate, types
+from coderl import types
 from coderl.alignment import answers
 from coderl.alignment import tasks as tasks_lib
 from coderl.distributed import sharding
+from coderl.evaluators import held_out
 from coderl.models import presets, transformer
 from coderl.models.checkpoints import huggingface
 from coderl.problems.sources.embedded import problem_set
@@ -232,7 +233,7 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> None:
   # What is evaluated is what is shipped, at its stored precision.
   config = config.copy_and_resolve_references()
   config.model.path = str(folder / 'policy')
-  evaluate.report_on(config, folder)
+  held_out.evaluate_policy(config, folder)
 
 
 def matrices(params: types.Params):

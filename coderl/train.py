@@ -27,10 +27,12 @@ import ml_collections
 import numpy as np
 import orbax.checkpoint as ocp
 
-from coderl import evaluate, types
+from coderl import types
 from coderl.alignment import replay as replay_lib
 from coderl.alignment import tasks
 from coderl.distributed import processes, sharding
+from coderl.evaluators import held_out
+from coderl.evaluators import suite as suite_lib
 from coderl.models.checkpoints import huggingface
 from coderl.reporting import report
 from coderl.rl import batching, packing, train_step
@@ -173,7 +175,7 @@ def results(
     'tokens': progress.tokens,
     'seconds': progress.seconds,
     'evaluations': {
-      when: {name: evaluate.summary(s) for name, s in scores.items()}
+      when: {name: suite_lib.summary(s) for name, s in scores.items()}
       for when, scores in summaries.items()
     },
     'difference': differences,
@@ -233,15 +235,15 @@ def train(ex: setup.Experiment, workdir: str, stop: list[int]) -> None:
   manager = checkpoint.manager(workdir, c.checkpoint.keep)
   state, layout, progress = begin(ex, manager)
   compiled = update.Updates(ex, layout)
-  suite = evaluate.make_suite(
-    evaluate.held_out_problems(c), ex.start.tokenizer, ex.box, c
+  suite = suite_lib.make_suite(
+    held_out.load_problems(c), ex.start.tokenizer, ex.box, c
   )
 
   def measure():
-    answered = evaluate.evaluate(
+    answered = suite_lib.evaluate(
       ex.engine, ex.policy(state), suite, ex.judge, c
     )
-    return evaluate.scores(answered)
+    return suite_lib.scores(answered)
 
   def save(ahead):
     if progress.step in manager.all_steps():

@@ -17,6 +17,7 @@ from coderl import types
 from coderl.alignment import replay as replay_lib
 from coderl.alignment import tasks
 from coderl.distributed import processes, sharding
+from coderl.evaluators import suite
 from coderl.models import cache, load, lora, transformer
 from coderl.problems import mixtures
 from coderl.rewards import programs
@@ -27,9 +28,6 @@ from coderl.sandbox import api, sandbox
 from coderl.sandbox.service import client, remote
 from coderl.training import async_rewards
 from commons import errors
-
-# Of an evaluation to its problems; see evaluate.
-QUESTIONS = ('pass@1', 'code reasoning', 'test output', 'variable inference')
 
 _AT_LEAST = {
   'seed': 0,
@@ -225,11 +223,7 @@ def check_evaluation(config: ml_collections.ConfigDict) -> None:
   dtype = config.sampling.cache_dtype
   if dtype not in ('', *cache.CACHE_DTYPES):
     raise errors.unknown('sampling.cache_dtype', dtype, cache.CACHE_DTYPES)
-  if not config.eval.questions:
-    raise errors.UserError(f'eval.questions=(): name some of {QUESTIONS}')
-  for question in config.eval.questions:
-    if question not in QUESTIONS:
-      raise errors.unknown('question of eval.questions', question, QUESTIONS)
+  suite.check_names(config.eval.questions)
 
 
 def check_values(config: ml_collections.ConfigDict) -> None:

@@ -6,6 +6,8 @@ import jax
 import pytest
 
 from coderl import evaluate, types
+from coderl.evaluators import pass_at_1, variable_inference
+from coderl.evaluators import suite as suite_lib
 from coderl.sandbox import sandbox
 from coderl.text import tokenization
 from coderl.training import setup
@@ -49,7 +51,7 @@ def suite(box, arg='', *questions):
   config.data.max_prompt_len_tokens = 2000
   if questions:
     config.eval.questions = questions
-  return evaluate.make_suite(PROBLEMS, TOKENIZER, box, config)
+  return suite_lib.make_suite(PROBLEMS, TOKENIZER, box, config)
 
 
 def test_all_that_can_be_asked_is_asked(box):
@@ -79,7 +81,7 @@ def test_questions_left_out_cost_nothing():
   assert found[0].text.endswith('def main():\n')
 
 
-@pytest.mark.parametrize('name', setup.QUESTIONS)
+@pytest.mark.parametrize('name', suite_lib.EVALUATORS)
 def test_every_question_may_be_a_completion(box, name):
   asked = suite(box, 'style=completion', name)
   assert all(p.completion and p.stops for p in asked[name])
@@ -129,7 +131,7 @@ def test_answers_in_any_notation_are_read_after_their_opening():
   )
   text = " {'variables': {'x': [1]}, 'final_output': '3\\n'}\nmore"
   rollout = types.Rollout(prompt, (), (), (), text, True)
-  assert evaluate.in_any_notation(rollout) == 1
+  assert variable_inference.score_in_any_notation(rollout) == 1
 
 
 def test_programs_are_counted_under_the_name_of_their_data(tmp_path):
@@ -157,7 +159,7 @@ def test_programs_are_counted_under_the_name_of_their_data(tmp_path):
     )
     for p, reward in zip(PROBLEMS, (1.0, 0.0, 1.0), strict=True)
   ]
-  assert evaluate.passes(solved) == {
+  assert pass_at_1.counts(solved) == {
     'passed': 2,
     'n': 3,
     'solved': ['sum', 'f'],

@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from coderl.evaluators import suite
 from coderl.models import presets
 from coderl.sampling import sampler
 from coderl.training import setup
@@ -41,7 +42,7 @@ def test_the_sampler_takes_the_whole_section():
 
 
 def test_the_questions_are_those_there_are():
-  assert coderl_train.get_config().eval.questions == setup.QUESTIONS
+  assert coderl_train.get_config().eval.questions == tuple(suite.EVALUATORS)
 
 
 @pytest.mark.parametrize('get_config', [coderl_train, coderl_eval])
