@@ -1,58 +1,57 @@
-"""Estimates from counts: pass@k and two-sided intervals; numpy only."""
+"""Estimates with their uncertainty: pass@k, intervals, Holm's procedure."""
 
 from collections.abc import Hashable, Sequence
 import math
-import statistics
 
 import numpy as np
+from scipy import stats
+
+_BATCH = 100  # Resamples computed at a time, to bound the memory.
 
 
 def pass_at_k(n: int, c: int, k: int) -> float:
-  """Unbiased pass@k (arXiv 2107.03374 eq. 1): 1 - C(n - c, k) / C(n, k).
+  """Returns unbiased pass@k (arXiv 2107.03374 eq. 1): 1 - C(n-c, k) / C(n, k).
+
+  It is the probability that at least one of k programs, drawn from the n
+  without replacement, passes.
 
   Args:
-    n: programs sampled for a problem.
-    c: how many of them pass.
-    k: at most n.
-
-  Returns:
-    The chance that one of k programs, drawn from the n without replacement,
-    passes.
+    n: number of programs sampled for a problem.
+    c: number of these that pass.
+    k: number of programs drawn, at most n.
 
   Raises:
     ValueError: not 0 <= c <= n, or not 1 <= k <= n.
   """
   if not 0 <= c <= n or not 1 <= k <= n:
-    raise ValueError(f'pass@k wants 0 <= c <= n, 1 <= k <= n: {n=} {c=} {k=}.')
+    raise ValueError(
+      f'pass@k expects 0 <= c <= n and 1 <= k <= n: {n=} {c=} {k=}.'
+    )
   return 1.0 - math.comb(n - c, k) / math.comb(n, k)
 
 
 def wilson_interval(
   successes: int, n: int, confidence: float = 0.95
 ) -> tuple[float, float]:
-  """Wilson's score interval for a proportion (JASA 22, 1927).
+  """Returns Wilson's score interval (low, high) of a proportion.
+
+  Wilson, J. Am. Stat. Assoc. 22 (1927).
 
   Args:
-    successes: out of n.
-    n: trials; none leave the whole of (0, 1).
-    confidence: in (0, 1).
-
-  Returns:
-    (low, high).
+    successes: number of successes among the n observations.
+    n: number of observations; 0 gives the interval (0, 1).
+    confidence: coverage, in (0, 1).
 
   Raises:
     ValueError: not 0 <= successes <= n.
   """
   if not 0 <= successes <= n:
-    raise ValueError(f'Wanted 0 <= successes <= n: {successes=} {n=}.')
+    raise ValueError(f'Expected 0 <= successes <= n: {successes=} {n=}.')
   if n == 0:
     return 0.0, 1.0
-  z = statistics.NormalDist().inv_cdf(0.5 + confidence / 2)
-  p, shrink = successes / n, 1 + z**2 / n
-  center = (p + z**2 / (2 * n)) / shrink
-  half = z / shrink * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-  # Rounding must not leave (0, 1), nor exclude p itself at its ends.
-  return max(0.0, center - half), min(1.0, center + half)
+  test = stats.binomtest(int(successes), n)
+  interval = test.proportion_ci(confidence, method='wilson')
+  return float(interval.low), float(interval.high)
 
 
 def bootstrap_interval(
@@ -63,41 +62,47 @@ def bootstrap_interval(
   confidence: float = 0.95,
   resamples: int = 2000,
 ) -> tuple[float, float]:
-  """Percentile bootstrap interval of a mean, resampling whole groups.
+  """Returns the percentile bootstrap interval (low, high) of a mean.
 
   Args:
-    values: scores, fractional or not.
-    groups: what each value belongs to, such as its problem; values of a group
-      depend on one another and are drawn together. None: all independent.
-    seed: same seed, same interval.
-    confidence: in (0, 1).
-    resamples: bootstrap samples.
-
-  Returns:
-    (low, high).
+    values: scores, of any real value.
+    groups: the group of each value, such as its problem. Values of one group
+      depend on each other, so whole groups are resampled. None means that all
+      values are independent.
+    seed: seed of the resampling.
+    confidence: coverage, in (0, 1).
+    resamples: number of bootstrap samples.
 
   Raises:
-    ValueError: no values, or not one group a value.
+    ValueError: there are no values, or not one group per value.
   """
   values = np.asarray(values, np.float64)
   if groups is None:
     groups = range(len(values))
   if not len(values) or len(groups) != len(values):
     raise ValueError(
-      f'Wanted a group a value: {len(values)} values, {len(groups)} groups.'
+      f'Expected one group per value: {len(values)} values,'
+      f' {len(groups)} groups.'
     )
   index = {group: i for i, group in enumerate(dict.fromkeys(groups))}
-  of_value = [index[group] for group in groups]
-  totals = np.bincount(of_value, weights=values)
-  counts = np.bincount(of_value)
-  rng = np.random.default_rng(seed)
-  means = np.empty(resamples)
-  for i in range(resamples):
-    drawn = rng.integers(len(totals), size=len(totals))
-    means[i] = totals[drawn].sum() / counts[drawn].sum()
-  tail = (1 - confidence) / 2
-  low, high = np.quantile(means, [tail, 1 - tail])
-  return float(low), float(high)
+  group_of_value = [index[group] for group in groups]
+  totals = np.bincount(group_of_value, weights=values)
+  counts = np.bincount(group_of_value)
+  if len(totals) == 1:  # SciPy refuses to resample a single group.
+    return float(values.mean()), float(values.mean())
+  # Sums and sizes of groups, resampled together, give the mean of the values.
+  interval = stats.bootstrap(
+    (totals, counts),
+    lambda totals, counts, axis: totals.sum(axis) / counts.sum(axis),
+    paired=True,
+    vectorized=True,
+    method='percentile',
+    n_resamples=resamples,
+    batch=_BATCH,
+    confidence_level=confidence,
+    rng=np.random.default_rng(seed),
+  ).confidence_interval
+  return float(interval.low), float(interval.high)
 
 
 def paired_difference(
@@ -109,20 +114,21 @@ def paired_difference(
   confidence: float = 0.95,
   resamples: int = 2000,
 ) -> tuple[float, float, float]:
-  """Mean of after - before on the same problems, with its interval.
+  """Returns the mean of after - before and its interval (low, high).
 
-  Pairing takes the problems' own spread out: only those that changed count.
+  Pairing removes the variance between problems: only problems whose score
+  changed contribute to the width of the interval.
 
   Args:
-    before: scores, one a problem.
+    before: scores, one per problem.
     after: scores of the same problems in the same order.
-    groups, seed, confidence, resamples: as in bootstrap_interval.
-
-  Returns:
-    (difference, low, high).
+    groups: the group of each problem; see `bootstrap_interval`.
+    seed: seed of the resampling.
+    confidence: coverage, in (0, 1).
+    resamples: number of bootstrap samples.
 
   Raises:
-    ValueError: the two differ in length, or are empty.
+    ValueError: `before` and `after` differ in length, or are empty.
   """
   if len(before) != len(after):
     raise ValueError(f'Not paired: {len(before)=}, {len(after)=}.')
@@ -131,3 +137,24 @@ def paired_difference(
     change, groups, seed=seed, confidence=confidence, resamples=resamples
   )
   return float(change.mean()), low, high
+
+
+def holm(p_values: Sequence[float], level: float) -> list[bool]:
+  """Returns for each test whether Holm's procedure rejects its hypothesis.
+
+  Holm, Scand. J. Statist. 6 (1979): the i-th smallest of m p-values, i from 0,
+  is held against level / (m - i), until one exceeds its bound. The probability
+  of any false rejection is then at most `level`. statsmodels has this too, but
+  depends on pandas.
+
+  Args:
+    p_values: one per test, in any order.
+    level: bound on the family-wise error rate.
+  """
+  rejected = [False] * len(p_values)
+  order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+  for rank, i in enumerate(order):
+    if not p_values[i] <= level / (len(p_values) - rank):
+      break
+    rejected[i] = True
+  return rejected

@@ -1,4 +1,4 @@
-"""Files that are complete or absent: written beside their path, then renamed."""
+"""Files that are complete or absent: written aside, then renamed."""
 
 from collections.abc import Iterator
 import contextlib

@@ -65,6 +65,21 @@ def test_bootstrap_interval_covers_the_truth_about_as_often_as_it_says():
   assert 0.82 <= hits / 200 <= 0.96
 
 
+def test_an_interval_is_that_of_resampling_whole_groups_by_hand():
+  rng = np.random.default_rng(0)
+  values, groups = rng.random(60), rng.integers(9, size=60)
+  members = [values[groups == g] for g in dict.fromkeys(groups)]
+  draws = np.random.default_rng(5).integers(9, size=(2000, 9))
+  means = [np.concatenate([members[i] for i in draw]).mean() for draw in draws]
+  low, high = estimates.bootstrap_interval(values, groups.tolist(), seed=5)
+  np.testing.assert_allclose([low, high], np.quantile(means, [0.025, 0.975]))
+
+
+def test_a_single_group_has_no_spread():
+  interval = estimates.bootstrap_interval([0.0, 1.0], ['a', 'a'], seed=0)
+  assert interval == (0.5, 0.5)
+
+
 def test_copies_within_a_group_do_not_narrow_the_interval():
   values = np.random.default_rng(0).random(50)
   single = estimates.bootstrap_interval(values, seed=0)
@@ -94,3 +109,19 @@ def test_pairing_takes_the_spread_of_the_problems_out():
   assert same == (0.0, 0.0, 0.0)
   with pytest.raises(ValueError, match='len\\(after\\)=1'):
     estimates.paired_difference([0, 1], [1], seed=0)
+
+
+def test_holm_stops_at_the_first_p_value_above_its_bound():
+  # Bounds: 0.0125, 0.0167, 0.025, 0.05. The third is above, so the fourth is
+  # not rejected although it is below its bound.
+  p_values = [0.03, 0.005, 0.04, 0.015]
+  assert estimates.holm(p_values, 0.05) == [False, True, False, True]
+  assert estimates.holm([0.03, 0.04], 0.05) == [False, False]
+  assert estimates.holm([0.025, 0.05], 0.05) == [True, True]
+  assert estimates.holm([], 0.05) == []
+
+
+def test_holm_rejects_falsely_no_more_often_than_its_level():
+  p_values = np.random.default_rng(0).random((2000, 6))
+  rejections = [any(estimates.holm(row, 0.1)) for row in p_values]
+  assert 0.08 < np.mean(rejections) < 0.12

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from commons import estimates
 from wm_abench.audits import shortcuts
 from wm_abench.core import dimensions, factor_levels, records
 
@@ -148,13 +149,11 @@ def _whole_groups(
 
 
 def _mark(every, cell: dimensions.Cell, level: float) -> None:
-  """Adds to each test whether it is found, and why it is known."""
-  open_tests, left = True, len(every)
-  for name, test in sorted(every, key=lambda pair: pair[1]['p']):
-    open_tests = open_tests and test['p'] <= level / left
-    left -= 1
-    test['found'] = bool(open_tests)
-    test['known'] = why_known(cell, name) if open_tests else ''
+  """Adds to each test whether it is found (Holm), and why that is known."""
+  found = estimates.holm([test['p'] for _, test in every], level)
+  for (name, test), is_found in zip(every, found, strict=True):
+    test['found'] = is_found
+    test['known'] = why_known(cell, name) if is_found else ''
 
 
 def _verdict(laws, every, few: int) -> str:

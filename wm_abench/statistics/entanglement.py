@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from commons import estimates
 from wm_abench.core import dimensions, factor_levels, records
 from wm_abench.statistics import scores
 
@@ -125,10 +126,9 @@ def of_cell(replies: Sequence[records.Reply], seed: int) -> dict[str, Any]:
 
 def mark(tests: Collection[dict[str, Any]]) -> None:
   """Says in each test, by its 'p', whether it is 'found' (Holm's procedure)."""
-  still = True
-  for i, test in enumerate(sorted(tests, key=lambda test: test['p'])):
-    still = still and test['p'] <= LEVEL / (len(tests) - i)
-    test['found'] = bool(still)
+  found = estimates.holm([test['p'] for test in tests], LEVEL)
+  for test, is_found in zip(tests, found, strict=True):
+    test['found'] = is_found
 
 
 def matrix(
