@@ -29,7 +29,7 @@ from coderl.distributed import sharding
 from coderl.models import load
 from coderl.models.checkpoints import huggingface
 from coderl.problems.sources.embedded import problem_set
-from coderl.rewards import programs as programs_lib
+from coderl.rewards import scoring
 from coderl.rl import batching
 from coderl.sampling import base, sampler
 from coderl.sandbox import api, sandbox
@@ -84,7 +84,7 @@ def measure(prompts, policy, mesh, box, seed: int) -> dict[str, float]:
   decoded = begin(Nothing())
   clock.append(time.monotonic())
   own = [r for _, r in sorted(decoded.own, key=lambda pair: pair[0])]
-  serial = programs_lib.score(own, box)
+  serial = scoring.score(own, box)
   clock.append(time.monotonic())
   pending = begin(box)
   overlapped = pending.scored()

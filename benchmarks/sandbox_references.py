@@ -27,7 +27,7 @@ import tqdm
 
 from coderl import types
 from coderl.problems.sources import registry
-from coderl.rewards import programs
+from coderl.rewards import verdicts
 from coderl.sandbox import sandbox
 from coderl.sandbox.tracing import values
 
@@ -122,7 +122,7 @@ def judge(
   with tqdm.tqdm(total=len(problems), desc=name, unit='row') as bar:
     for start in range(0, len(problems), _BATCH):
       batch = problems[start : start + _BATCH]
-      judged = programs.judge([(p, p.reference) for p in batch], box)
+      judged = verdicts.verify([(p, p.reference) for p in batch], box)
       for problem, executions in zip(batch, judged, strict=True):
         failed = [e for e in executions if e.status != sandbox.Status.PASSED]
         last = (*executions, *failed)[-1]

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from coderl import types
 from coderl.alignment import answers, tasks
 from coderl.evaluators import inputs
-from coderl.rewards import programs
-from coderl.text import prompts as prompts_lib
+from coderl.rewards import answers as rewards
+from coderl.text import replies
 
 NAME = 'variable inference'
 ANSWER_FORM = 'answer form'
@@ -51,7 +51,7 @@ def scores(rollouts: Sequence[types.Rollout]) -> dict[str, list[float]]:
 
 def score_in_any_notation(r: types.Rollout) -> float:
   """Returns the share of variables right, read as JSON or as Python."""
-  reply = answers.as_json(prompts_lib.read(r.prompt, r.text))
-  return programs.paper(
+  reply = answers.as_json(replies.read(r.prompt, r.text))
+  return rewards.paper(
     answers.score_answer(reply, r.prompt.expected, r.prompt.targets)
   )

@@ -19,7 +19,7 @@ import numpy as np
 from coderl import types
 from coderl.distributed import processes
 from coderl.models import load
-from coderl.rewards import programs
+from coderl.rewards import scoring, verdicts
 from coderl.sampling import base, sampler
 from coderl.sandbox import api
 
@@ -29,7 +29,7 @@ _THREADS = 32
 
 @dataclasses.dataclass(frozen=True)
 class Judge:
-  """What scores. box: this process's own. reward: one of programs.REWARDS."""
+  """What scores. box: this process's own. reward: in answers.REWARDS."""
 
   box: api.Runner
   reward: str = 'paper'
@@ -48,7 +48,7 @@ class Pending:
     self._prompts, self._group_size = list(prompts), group_size
     self._judge = judge
     self._pool = futures.ThreadPoolExecutor(_THREADS)
-    self._judged: dict[programs.Item, futures.Future] = {}
+    self._judged: dict[verdicts.Submission, futures.Future] = {}
     self.own: list[base.Numbered] = []
     self.waited_s = 0.0
 
@@ -56,13 +56,13 @@ class Pending:
     """Has a part's programs run."""
     self.own += part
     # Equal programs run once, whichever part they come in.
-    items = dict.fromkeys(programs.item(rollout) for _, rollout in part)
+    items = dict.fromkeys(verdicts.submission(rollout) for _, rollout in part)
     new = [i for i in items if i is not None and i not in self._judged]
     ran = self._pool.submit(self._run, new)
     self._judged |= dict.fromkeys(new, ran)
 
   def _run(self, items):
-    ran = programs.judge(items, self._judge.box)
+    ran = verdicts.verify(items, self._judge.box)
     return dict(zip(items, ran, strict=True))
 
   def scored(self) -> list[types.Rollout]:
@@ -82,7 +82,7 @@ class Pending:
   def _scored(self) -> list[base.Numbered]:
     judged = {item: ran.result()[item] for item, ran in self._judged.items()}
     numbers, rollouts = zip(*self.own, strict=True) if self.own else ((), ())
-    scored = programs.score_judged(rollouts, judged, self._judge.reward)
+    scored = scoring.score_verified(rollouts, judged, self._judge.reward)
     return list(zip(numbers, scored, strict=True))
 
   def state(self) -> dict[str, Any]:

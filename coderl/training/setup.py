@@ -20,7 +20,7 @@ from coderl.distributed import processes, sharding
 from coderl.evaluators import suite
 from coderl.models import cache, load, lora, transformer
 from coderl.problems import mixtures
-from coderl.rewards import programs
+from coderl.rewards import answers
 from coderl.rl import algorithms, batching, train_step
 from coderl.sampling import base
 from coderl.sampling import remote as remote_sampler
@@ -279,9 +279,9 @@ def make(
   sharding.check_batch(rows, name, mesh, t.minibatches * t.microbatches)
   check_values(config)
   tasks.Bounds(**config.alignment.bounds)
-  if config.alignment.reward not in programs.REWARDS:
+  if config.alignment.reward not in answers.REWARDS:
     raise errors.unknown(
-      'alignment reward', config.alignment.reward, programs.REWARDS
+      'alignment reward', config.alignment.reward, answers.REWARDS
     )
   policy = load.open_policy(config.model, mesh)
   load.check_lengths(policy.model, config)

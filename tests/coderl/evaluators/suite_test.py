@@ -5,7 +5,7 @@ import pytest
 
 from coderl import types
 from coderl.evaluators import pass_at_1, suite, variable_inference
-from coderl.rewards import programs
+from coderl.rewards import scoring
 from coderl.sandbox import sandbox
 from coderl.text import tokenization
 from coderl.training import async_rewards
@@ -180,7 +180,7 @@ def test_variable_inference_has_two_more_figures(workers):
   rollouts = [
     types.Rollout(prompt, (), (), (), reply, True) for reply in replies
   ]
-  scored = programs.score(rollouts, workers)
+  scored = scoring.score(rollouts, workers)
   figures = suite.scores({'variable inference': scored})
   assert list(figures) == [
     variable_inference.NAME,

@@ -17,7 +17,7 @@ import pytest
 from tests.coderl.execution.attacks import denial, escape, honest, leak, spoof
 
 from coderl import types
-from coderl.rewards import programs as programs_lib
+from coderl.rewards import verdicts
 from coderl.sandbox import sandbox
 
 Program, Status = sandbox.Program, sandbox.Status
@@ -289,7 +289,7 @@ _RIGHT = [
 def _judge(items, box) -> list[list[Status]]:
   """Verdicts on items, after those on right programs that run with them."""
   begun_s = time.process_time()
-  judged = programs_lib.judge([*_RIGHT, *items], box)
+  judged = verdicts.verify([*_RIGHT, *items], box)
   assert time.process_time() - begun_s < _JUDGED_S
   statuses = [[execution.status for execution in ran] for ran in judged]
   right = statuses[: len(_RIGHT)]
@@ -350,7 +350,7 @@ def test_nothing_leaks(box, host, name):
   ]
   items.append((types.Problem('leak', '', (secret,)), leak.PROGRAMS[name]))
   with _unharmed(box, host):
-    *_, (execution,) = programs_lib.judge(items, box)
+    *_, (execution,) = verdicts.verify(items, box)
   assert execution.stdout == execution.error == execution.stderr == ''
   assert execution.status is Status.WRONG_ANSWER
 
@@ -464,13 +464,13 @@ def test_a_checked_program_may_take_most_of_its_time(calm):
   test = types.Test(checker='assert slow(1) == 2')
   problem = types.Problem('slow', '', (test,), entry_point='slow')
   items = [(problem, f'{honest.SLOW}\n#{n}') for n in range(4)]
-  statuses = [ran.status for (ran,) in programs_lib.judge(items, calm)]
+  statuses = [ran.status for (ran,) in verdicts.verify(items, calm)]
   assert statuses == [Status.PASSED] * 4
 
 
 @pytest.mark.parametrize('name', honest.SQUARES)
 def test_every_way_to_read_and_write_passes(calm, name):
-  ((*executions,),) = programs_lib.judge(
+  ((*executions,),) = verdicts.verify(
     [(_SQUARE, honest.SQUARES[name])], calm
   )
   assert [e.status for e in executions] == [Status.PASSED] * 7

@@ -10,7 +10,7 @@ import pytest
 
 from coderl import types
 from coderl.problems.sources import registry
-from coderl.rewards import programs
+from coderl.rewards import verdicts
 from coderl.sandbox import sandbox
 from coderl.sandbox.tracing import values
 
@@ -29,7 +29,7 @@ def box():
 
 def _failures(problems, box):
   problems = [_at_once(problem) for problem in problems]
-  judged = programs.judge([(p, p.reference) for p in problems], box)
+  judged = verdicts.verify([(p, p.reference) for p in problems], box)
   return {
     problem.id: executions[-1]
     for problem, executions in zip(problems, judged, strict=True)

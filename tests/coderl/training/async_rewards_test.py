@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from coderl import types
-from coderl.rewards import programs as programs_lib
+from coderl.rewards import scoring
 from coderl.sandbox import sandbox
 from coderl.training import async_rewards
 from commons import errors
@@ -112,7 +112,7 @@ def test_scores_are_those_of_all_at_once_in_order(box):
   scored = begin(box, shuffled).scored()
   at_once = [r for _, r in rows]
   assert told(scored) == told(
-    programs_lib.score(at_once, box, alignment_reward='official')
+    scoring.score(at_once, box, alignment_reward='official')
   )
   assert [r.reward for r in scored[:5]] == [1.0, 0.0, 1.0, 0.0, 1.0]
 
