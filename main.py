@@ -1,8 +1,8 @@
 """Starts a program: `python -m main --config=configs/NAME.py --workdir=DIR`.
 
-The only file with flags. The config names its program, a module with
-`run(config, workdir)`, which is imported last: a mistake on the command line is
-answered before anything slow is loaded.
+This is the only file with flags. The config names its program, a module with
+`run(config, workdir)`, which is imported last, so that a mistake on the command
+line is answered before anything slow is loaded.
 """
 
 import importlib
@@ -23,9 +23,25 @@ _CONFIG = config_flags.DEFINE_config_file(
 )
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Directory of the run.')
 
+# Program -> the extra of setup.py that has what it imports.
+EXTRAS = {
+  'coderl.train': 'train',
+  'coderl.evaluate': 'train',
+  'coderl.pretrain': 'train',
+  'coderl.plan': 'plan',
+  'wm_abench.generate': 'worlds',
+  'wm_abench.evaluate': 'eval',
+  'wm_abench.train_policy': 'policy',
+}
+
 
 def parse_flags(argv: list[str]) -> list[str]:
-  """absl's flag parsing; what the user got wrong becomes a UserError."""
+  """Parses the command line with absl; returns the arguments left over.
+
+  Raises:
+    UserError: a flag or a config field that does not exist, a value of another
+      type, a missing flag, or an argument that is no flag.
+  """
   try:
     common.check_overrides(argv)
     rest = flags.FLAGS(argv)
@@ -40,7 +56,7 @@ def parse_flags(argv: list[str]) -> list[str]:
 
 
 def check_workdir(workdir: str) -> None:
-  """Makes the directory and writes a file into it, gone at once."""
+  """Creates the directory; raises UserError if no file can be written there."""
   try:
     os.makedirs(workdir, exist_ok=True)
     with tempfile.TemporaryFile(dir=workdir) as f:
@@ -52,24 +68,30 @@ def check_workdir(workdir: str) -> None:
 
 
 def load_program(name: str):
-  """The module; a package of an extra that is not there becomes a UserError."""
+  """Imports the program's module.
+
+  Raises:
+    UserError: a package that the program needs is not installed; the extra that
+      has it is named.
+  """
   try:
     return importlib.import_module(name)
   except ModuleNotFoundError as e:
     package = (e.name or '').partition('.')[0]
     if package in ('coderl', 'commons', 'configs', 'wm_abench'):
       raise
+    extra = EXTRAS.get(name, 'dev')  # dev has what all programs need.
     raise errors.UserError(
       f'{name} needs the package {package!r}: pip install -c constraints.txt -e'
-      " '.[wm,eval]'"
+      f" '.[{extra}]'"
     ) from e
 
 
 def main(argv: list[str]) -> None:
-  del argv  # The flags hold all there is.
+  del argv  # All of it is in the flags.
   logging.set_verbosity(logging.WARNING)
   check_workdir(_WORKDIR.value)
-  # TensorFlow only reads data here; its start-up notices are noise.
+  # TensorFlow only reads data here, and its start-up messages do not help.
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
   program = load_program(_CONFIG.value.program)
   program.run(_CONFIG.value, _WORKDIR.value)

@@ -1,11 +1,14 @@
 """The command line: a mistake is one line and exit code 2; a bug is not."""
 
+import importlib
 import pathlib
 import subprocess
 import sys
 import textwrap
 
 import pytest
+
+import main
 
 _ROOT = pathlib.Path(__file__).parent.parent
 
@@ -154,10 +157,67 @@ def test_a_bug_keeps_its_traceback(config, tmp_path, arg, error):
   assert error in result.stderr
 
 
+def _run_without(config, tmp_path, program, package):
+  """Runs a program where importing `package` fails as if not installed."""
+  (config.parent / 'sitecustomize.py').write_text(
+    textwrap.dedent(f"""
+      import importlib.abc
+      import sys
+
+      class Absent(importlib.abc.MetaPathFinder):
+        def find_spec(self, name, path, target=None):
+          if name.partition('.')[0] == {package!r}:
+            raise ModuleNotFoundError(f'No module named {{name!r}}', name=name)
+
+      sys.meta_path.insert(0, Absent())
+    """)
+  )
+  return _run(
+    config,
+    f'--config={config}',
+    f'--workdir={tmp_path / "run"}',
+    f'--config.program={program}',
+  )
+
+
 @pytest.mark.parametrize(
-  'line, status', [('import no_such_package.part', 2), ('import coderl.no', 1)]
+  ('program', 'package'),
+  [
+    ('coderl.train', 'jax'),
+    ('coderl.evaluate', 'jax'),
+    ('coderl.pretrain', 'jax'),
+    ('coderl.plan', 'jax'),
+    ('wm_abench.generate', 'mujoco'),
+    ('wm_abench.evaluate', 'inspect_ai'),
+    ('wm_abench.train_policy', 'jax'),
+  ],
 )
-def test_a_package_that_is_not_there_is_told_unless_it_is_ours(
+def test_a_missing_package_is_answered_with_the_extra_that_has_it(
+  config, tmp_path, program, package
+):
+  result = _run_without(config, tmp_path, program, package)
+  extra = main.EXTRAS[program]
+  _assert_one_line(
+    result, f'{program} needs the package {package!r}', f"'.[{extra}]'"
+  )
+
+
+def test_every_program_has_an_extra_that_exists():
+  programs = {
+    importlib.import_module(f'configs.{path.stem}').get_config().program
+    for path in (_ROOT / 'configs').glob('*.py')
+    if path.stem not in ('__init__', 'common')
+  }
+  assert programs == main.EXTRAS.keys()
+  text = (_ROOT / 'setup.py').read_text(encoding='utf-8')
+  assert all(f"'{extra}': " in text for extra in main.EXTRAS.values())
+
+
+@pytest.mark.parametrize(
+  ('line', 'status'),
+  [('import no_such_package.part', 2), ('import coderl.no', 1)],
+)
+def test_a_missing_module_of_the_project_is_a_bug(
   config, tmp_path, line, status
 ):
   (config.parent / 'program_that_lacks.py').write_text(line + '\n')
