@@ -31,7 +31,7 @@ import numpy as np
 from coderl import types
 from coderl.alignment import answers
 from coderl.sandbox import api
-from coderl.text import prompts, tokenization
+from coderl.text import prompts, replies, tokenization
 from commons import errors
 
 UNPARSABLE = 999  # The complexity of what is no Python.
@@ -164,7 +164,7 @@ def candidates(
     failed = rollout.reward < 1 and not rollout.masked
     if rollout.prompt.kind != types.GENERATE or not failed:
       continue
-    source = prompts.read(rollout.prompt, rollout.text)
+    source = replies.read(rollout.prompt, rollout.text)
     if source is None:
       continue
     cost = complexity(source)
@@ -190,7 +190,7 @@ def collect(
   """Traces the failed programs of a step and makes tasks of their runs.
 
   Args:
-    rollouts: scored rollouts (programs.score).
+    rollouts: scored rollouts (scoring.score).
     box: runs the programs, in one batch.
     rng: draws the inputs.
     step: the training step, kept in the tasks.

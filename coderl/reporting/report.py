@@ -23,7 +23,7 @@ import numpy as np
 
 from coderl import types
 from coderl.alignment import answers
-from coderl.text import prompts
+from coderl.text import replies
 from commons import errors
 
 _TEMPLATE = pathlib.Path(__file__).with_name('template.html')
@@ -333,7 +333,7 @@ def _reply(row: Row) -> str:
   if 'reply' in row:
     return row['reply'] or ''
   if _is_program(row):
-    return prompts.extract_program(row['response']) or ''
+    return replies.extract_program(row['response']) or ''
   return row['response']
 
 

@@ -1,24 +1,26 @@
-"""What the policy is asked, and how its replies are read.
+"""Writes the prompts of the policy.
 
-Four kinds of prompt (see types), each a header and then the matter: the
-statement, or the program, its input and the variables asked for. A style is a
-choice of headers: 'paper' holds full instructions in the spirit of CodeRL+
-(arXiv 2510.18471, official code jiangxxxue/CODERLPLUS); 'compact' holds a few
-words, for a policy of some million parameters and a small vocabulary;
-'completion' is for a policy that follows no instructions, but goes on with a
-text: with source that ends inside the function asked for, or after one worked
-example. In order: the texts, `make`, which has a text read by a tokenizer, and
-`read`, which finds the program or the answer in a reply.
+There are four kinds of prompt (see types.py). Each is a header followed by the
+problem statement, or by the program, its input and the target variables. A
+style is a choice of headers:
 
-Against the official prompts: the example of an alignment answer is valid JSON
-on one line; fences open on a line of their own; variables are named with
-their function, so that locals can be asked for; and their value is defined as
-the one of the last assignment, which is what is measured, not as the one 'at
-the moment the code outputs'. The instructions come first and the names last,
-so that a name's hidden state has seen everything.
+  paper: full instructions after CodeRL+ (arXiv 2510.18471, official code
+    jiangxxxue/CODERLPLUS).
+  compact: a few words, for a policy of some million parameters and a small
+    vocabulary.
+  completion: text for a policy that continues text and follows no
+    instructions. It ends inside the function to write, or after one worked
+    example.
 
-Against its readers of replies: a fence may be tagged `py` or not at all and
-may lack its end, and a boxed answer may hold braces and line ends.
+`generation`, `alignment`, `reasoning` and `test_output` write the text; `make`
+encodes it as a types.Prompt. replies.py reads the replies.
+
+The official prompts differ from ours. Our example of an alignment answer is
+valid JSON on one line. Fences start on a line of their own. Variables carry
+their function's name, so that a prompt can ask for locals. The value asked for
+is the one of the last assignment, which is the one measured, not the value 'at
+the moment the code outputs'. The instructions come first and the names last, so
+that the hidden state of a name has seen the whole prompt.
 """
 
 import ast
@@ -29,12 +31,12 @@ from typing import Any, NamedTuple
 import warnings
 
 from coderl import types
-from coderl.text import tokenization
+from coderl.text import replies, tokenization
 from commons import errors
 
 COMPLETION = 'completion'
 
-# An answer in the form asked for; the last line of a reply.
+# The last line of a reply to an alignment prompt.
 EXAMPLE = (
   '{"final_output": "3\\n6", "variables": '
   '{"total": 6, "solve.names": ["a", "b"], "solve.pair": "(1, 2)"}}'
@@ -93,7 +95,7 @@ _COMPACT = {
   types.REASON: 'Run the program.\n',
   types.TEST_OUTPUT: 'Predict the output.\n',
 }
-# One worked example each, since more would leave no room in a short prompt.
+# One worked example each: more would leave no room in a short prompt.
 _COMPLETION = {
   types.ALIGN: (
     'After each program was run, the values of the variables listed, as last '
@@ -126,40 +128,34 @@ _COMPLETION = {
     'Input:\nadd(3, 4)\nOutput: \\boxed{[3, 4, 7]}\n\nProblem:\n'
   ),
 }
-STYLES = {'paper': _PAPER, 'compact': _COMPACT}  # Of chats.
-_BOX = '\\boxed{'
+STYLES = {'paper': _PAPER, 'compact': _COMPACT}  # The chat styles.
 _JSON = '{"variables": {"'
-# How an answer begins that a completion's text leaves to be gone on with.
+# The start of the answer, which the text of a completion ends with.
 _OPENINGS = {
   types.ALIGN: _JSON,
-  types.REASON: _BOX,
-  types.TEST_OUTPUT: _BOX,
+  types.REASON: replies.BOX,
+  types.TEST_OUTPUT: replies.BOX,
 }
 _VISIBLE = string.digits + string.ascii_letters + string.punctuation
 _STOPS = {
-  # A line at the margin is past the function.
+  # A line that is not indented lies behind the function.
   types.GENERATE: tuple(f'\n{character}' for character in _VISIBLE),
   types.ALIGN: ('\n',),
-  # An answer may hold braces, but few hold one that ends a line.
+  # Answers may hold braces, but rarely one at the end of a line.
   types.REASON: ('}\n',),
   types.TEST_OUTPUT: ('}\n',),
 }
-_MARGIN = re.compile(r'\n(?=\S)')
 _INDENT = 4 * ' '
-
-# A block from a line that opens a fence to a line that ends in one, else to
-# the next tagged fence, else to the end. Groups: tag, body.
-_FENCED = re.compile(
-  r'^[ \t]*```[ \t]*([\w+-]*)[ \t]*\n'
-  r'(.*?)'
-  r'(?:```[ \t]*$|(?=^[ \t]*```[ \t]*\w)|\Z)',
-  re.MULTILINE | re.DOTALL,
-)
-_PYTHON_TAGS = ('python', 'python3', 'py')
 
 
 class Completion(NamedTuple):
-  """Source to go on with, and what the reply stands between (types.Prompt)."""
+  """Source to continue.
+
+  Attributes:
+    text: the prompt.
+    opening, closing: source before and after the reply in the program; see
+      types.Prompt.
+  """
 
   text: str
   opening: str
@@ -167,7 +163,7 @@ class Completion(NamedTuple):
 
 
 def generation(problem: types.Problem, style: str) -> str:
-  """Asks for a program, or for the function `problem.entry_point`."""
+  """Returns a prompt for a program, or for the function `entry_point`."""
   headers = _headers(style)
   if style == COMPLETION:
     return completion(problem).text
@@ -181,13 +177,13 @@ def generation(problem: types.Problem, style: str) -> str:
 
 
 def completion(problem: types.Problem) -> Completion:
-  """Source that ends where the reply is to go on.
+  """Returns source that ends where the reply is to continue it.
 
-  A statement that is source already, as HumanEval's, is all of it. One that
-  ends in the head of the function, as MBPP's, becomes the docstring below the
-  head; any other one stands above the head, whose parameters are then left to
-  the reply. The opening has neither docstring, nor the problem's prefix, which
-  is put before every program.
+  A statement that is source already (HumanEval) is the text. In a statement
+  that ends in the head of the function (MBPP), the part before the head becomes
+  the docstring below it. Any other statement becomes a docstring above the
+  head, and the reply writes the parameters. The opening has no docstring and no
+  `problem.prefix`, because the prefix is put before every program.
   """
   prefix = f'{problem.prefix}\n' if problem.prefix else ''
   if problem.entry_point is None:
@@ -198,31 +194,33 @@ def completion(problem: types.Problem) -> Completion:
   if _is_source(problem.statement, name):
     text = problem.statement
     return Completion(text, text.removeprefix(problem.prefix))
-  # The class around a method comes along.
+  # The head of a method includes the line of its class.
   head = rf'(?:^class \w+:\n)?^( *)def {re.escape(name)}\(.*\)[^:\n]*:\s*\Z'
-  found = re.search(head, problem.statement, re.MULTILINE)
-  if found is None:
+  match = re.search(head, problem.statement, re.MULTILINE)
+  if match is None:
     opening = f'def {name}('
     text = f'{prefix}{_docstring(problem.statement)}\n\n{opening}'
     return Completion(text, opening)
-  opening = found[0].rstrip() + '\n'
-  statement = problem.statement[: found.start()]
-  docstring = _docstring(statement, found[1] + _INDENT)
+  opening = match[0].rstrip() + '\n'
+  statement = problem.statement[: match.start()]
+  docstring = _docstring(statement, match[1] + _INDENT)
   return Completion(f'{prefix}{opening}{docstring}', opening)
 
 
 def alignment(
   program: str, stdin: str, names: Sequence[str], style: str
 ) -> tuple[str, tuple[int, ...]]:
-  """Asks for the output and the final variables of a run.
-
-  Returns the text and, for each name, the index of the character just past it
-  in the list of target variables. The text of a chat ends with that list.
+  """Returns a prompt for the output and the final variables of a run.
 
   Args:
-    program, stdin: the run.
-    names: of the variables; at least one.
-    style: see the module.
+    program: the program's source.
+    stdin: its input.
+    names: the qualified names of the target variables, at least one.
+    style: a name of the module's docstring.
+
+  Returns:
+    The text, and for each name the index just past its last character in the
+    list of target variables. A chat style's text ends with that list.
   """
   text = _headers(style)[types.ALIGN] + _run(program, stdin) + 'Variables: '
   ends = []
@@ -235,13 +233,13 @@ def alignment(
 
 
 def reasoning(program: str, stdin: str, style: str) -> str:
-  """Asks what a program prints."""
+  """Returns a prompt for what a program prints."""
   text = _headers(style)[types.REASON] + _run(program, stdin)
   return text.rstrip('\n') + _tail(style)
 
 
 def test_output(problem: types.Problem, stdin: str, style: str) -> str:
-  """Asks what a right solution gives for `stdin`, which may be a call."""
+  """Returns a prompt for the right output for `stdin`, which may be a call."""
   header = _headers(style)[types.TEST_OUTPUT]
   text = f'{header}{problem.statement.rstrip()}\n{_input(stdin)}'
   return text.rstrip('\n') + _tail(style)
@@ -255,15 +253,19 @@ def make(
   style: str,
   **fields: Any,
 ) -> tuple[types.Prompt, tokenization.Offsets]:
-  """A prompt of a text above, and the characters of the text by token.
+  """Encodes the text of a prompt.
 
   Args:
-    kind: of types.
-    text: what one of the functions above gave for `kind` and `style`.
-    problem: which it asks about.
-    tokenizer: reads the text.
-    style: as the text's.
+    kind: a prompt kind of types.py.
+    text: what one of the functions above returned for `kind` and `style`.
+    problem: the problem that the text is about.
+    tokenizer: encodes the text.
+    style: the style of the text.
     **fields: further fields of the prompt.
+
+  Returns:
+    The prompt, and for each token the [start, end) characters of the text that
+    it covers.
   """
   if style != COMPLETION:
     tokens, offsets = tokenizer.encode_chat(text)
@@ -287,58 +289,6 @@ def make(
   return prompt, offsets
 
 
-def read(prompt: types.Prompt, text: str) -> str | None:
-  """What a reply says: its program, or its answer with what stands before.
-
-  Args:
-    prompt: what was asked.
-    text: the reply, to its stop or beyond.
-
-  Returns:
-    GENERATE: the program, None where there is none. Else: text for the readers
-    of answers.
-  """
-  if prompt.kind == types.GENERATE:
-    if not prompt.completion:
-      return extract_program(text)
-    body = _MARGIN.split(text, maxsplit=1)[0]
-    return prompt.opening + body + prompt.closing if body.strip() else None
-  if not prompt.completion:
-    return text
-  # What goes on past the answer is the next question, of the policy's own.
-  end = '\n' if prompt.kind == types.ALIGN else _BOX
-  return prompt.opening + text.partition(end)[0]
-
-
-def extract_program(reply: str) -> str | None:
-  """The last Python block of a reply, else its last untagged one, else None."""
-  blocks = [(m[1].lower(), m[2].strip('\n')) for m in _FENCED.finditer(reply)]
-  for tags in (_PYTHON_TAGS, ('',)):
-    bodies = [body for tag, body in blocks if tag in tags and body.strip()]
-    if bodies:
-      return bodies[-1]
-  return None
-
-
-def extract_answer(reply: str) -> str | None:
-  r"""What the last \boxed{...} holds, braces matched, or None.
-
-  Where the answer's own braces do not match, it reaches to the last brace.
-  Line ends around the answer do not belong to it.
-  """
-  start = reply.rfind(_BOX)
-  if start < 0:
-    return None
-  start += len(_BOX)
-  depth = 1
-  for i in range(start, len(reply)):
-    depth += {'{': 1, '}': -1}.get(reply[i], 0)
-    if depth == 0:
-      return reply[start:i].strip('\n')
-  end = reply.rfind('}', start)
-  return reply[start:end].strip('\n') if end >= 0 else None
-
-
 def _headers(style: str) -> dict[str, str]:
   styles = STYLES | {COMPLETION: _COMPLETION}
   if style not in styles:
@@ -347,7 +297,7 @@ def _headers(style: str) -> dict[str, str]:
 
 
 def _tail(style: str) -> str:
-  return f'\nOutput: {_BOX}' if style == COMPLETION else ''
+  return f'\nOutput: {replies.BOX}' if style == COMPLETION else ''
 
 
 def _run(program: str, stdin: str) -> str:
@@ -361,15 +311,15 @@ def _input(stdin: str) -> str:
 
 
 def _signature(statement: str, name: str, is_method: bool) -> str:
-  """The function's head as the statement has it, else its bare name."""
+  """Returns the function's head in the statement, else its bare name."""
   indent = ' *' if is_method else ''
   head = rf'^{indent}def ({re.escape(name)}\(.*\)[^:\n]*):'
-  found = re.search(head, statement, re.MULTILINE)
-  return found[1].strip() if found else name
+  match = re.search(head, statement, re.MULTILINE)
+  return match[1].strip() if match else name
 
 
 def _is_source(statement: str, name: str) -> bool:
-  """Whether it is source that ends in the function, as yet without a body."""
+  """Returns whether `statement` is source that ends in the function `name`."""
   try:
     with warnings.catch_warnings():
       warnings.simplefilter('ignore')
@@ -381,9 +331,9 @@ def _is_source(statement: str, name: str) -> bool:
 
 
 def _docstring(text: str, indent: str = '') -> str:
-  """A literal of the text that stands by itself, and the end of its line."""
+  """Returns `text` as a docstring literal and a line break."""
   text = re.sub('\r\n?', '\n', text).strip().replace('\\', r'\\')
-  # So that no three quotes are left, the closing ones counted.
+  # Escaping leaves no three quotes in a row, even before the closing ones.
   text = re.sub(r'"(?="")|"\Z', r'\\"', text).replace('\0', r'\x00')
   first, *rest = text.split('\n')
   if not rest:

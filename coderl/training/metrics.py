@@ -12,7 +12,7 @@ from coderl import types
 from coderl.alignment import tasks
 from coderl.rl import algorithms
 from coderl.sandbox import api
-from coderl.text import prompts
+from coderl.text import replies
 
 
 def rollout_metrics(
@@ -120,7 +120,7 @@ def sample_record(r: types.Rollout, box: api.Runner, step: int) -> dict:
     'trace': trace,
   }
   if r.prompt.completion:  # By itself the response is half a program.
-    record['reply'] = prompts.read(r.prompt, r.text)
+    record['reply'] = replies.read(r.prompt, r.text)
   return record
 
 
