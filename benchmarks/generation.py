@@ -35,7 +35,7 @@ from typing import Any, NamedTuple
 
 from wm_abench.core import dimensions
 from wm_abench.generation import generator as generator_lib
-from wm_abench.rendering import registry
+from wm_abench.worlds import registry
 
 _KINDS = ('drafting_s', 'physics_s', 'rendering_s', 'encoding_s')
 _SEED = 0

@@ -35,7 +35,7 @@ from wm_abench.audits import audits
 from wm_abench.core import dimensions, run_files
 from wm_abench.data import dataset
 from wm_abench.generation import beam, gallery, generator, shards, workers
-from wm_abench.rendering import registry
+from wm_abench.worlds import registry
 
 # Of a picture at quality 92, and of an item's text and state: for the estimate
 # that is printed; what is there already is counted.
@@ -156,7 +156,7 @@ def _make(config, planned: Sequence[shards.Shard], folder) -> None:
   )
   if missing:
     if not config.simulator:  # Those bring renderers of their own.
-      print(registry.way(config.renderer))
+      print(registry.describe_renderer(config.renderer))
     _check_disk(config, missing, folder)
     with _told_how_to_go_on(), _terminable():
       if config.beam:

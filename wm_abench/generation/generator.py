@@ -22,8 +22,7 @@ from wm_abench.core import dimensions, records
 from wm_abench.generation import render_cache
 from wm_abench.questions import group_law, maniskill
 from wm_abench.questions import registry as questions_registry
-from wm_abench.rendering import registry as renderers
-from wm_abench.worlds import protocol
+from wm_abench.worlds import protocol, registry
 
 JPEG = 'jpeg'
 _QUALITY = 92
@@ -48,7 +47,7 @@ class Settings:
   Attributes:
     seed: of every draw.
     size_px: of the square pictures.
-    renderer: a name of wm_abench/rendering/registry.py.
+    renderer: a name of wm_abench/worlds/registry.py.
     simulator: a key of SIMULATED, which makes and renders the cells; '': our
       own environments do.
   """
@@ -111,7 +110,7 @@ class Generator:
       self.close()
       settings, renderer = self._settings, None
       if not settings.simulator:
-        renderer = renderers.open_renderer(settings.renderer, settings.size_px)
+        renderer = registry.open_renderer(settings.renderer, settings.size_px)
       self._studio = render_cache.Studio(renderer, settings.size_px)
       self._environment = environment
     return self._studio
@@ -150,7 +149,7 @@ class Generator:
   ) -> list[records.Item]:
     start = time.perf_counter()
     pictures = {shot: encode(frame) for shot, frame in frames.items()}
-    known = {shot: protocol.plain(state) for shot, state in states.items()}
+    known = {shot: protocol.to_json(state) for shot, state in states.items()}
     name = f'{group.cell.name}/{group.index}'
     items = []
     for i, draft in enumerate(group.drafts):
@@ -165,7 +164,7 @@ class Generator:
           options=tuple(pictures.get(o, o) for o in draft.options),
           answer=draft.answer,
           varies=group.varies,
-          factors=protocol.plain(draft.factors),
+          factors=protocol.to_json(draft.factors),
           state={k: [known[s] for s in v] for k, v in shots.items()},
         )
       )

@@ -7,15 +7,14 @@ import time
 
 import numpy as np
 
-from wm_abench.simulators import registry
-from wm_abench.worlds import protocol
+from wm_abench.worlds import protocol, registry
 
 
 class Studio:
   """The worlds of one process, opened when a shot first asks for one.
 
   A shot's environment is one of ours, or one of the paper's own simulators
-  (wm_abench/simulators/registry.py), which renders by itself.
+  (wm_abench/worlds/registry.py), which renders by itself.
 
   Args:
     renderer: of our environments; None where only simulators are asked for.
@@ -100,7 +99,7 @@ class Studio:
       if name in registry.SIMULATORS:
         world = registry.open_simulator(name, self._size_px)
       else:
-        world = protocol.make(name, self._renderer)
+        world = registry.open_environment(name, self._renderer)
       self._environments[name] = world
     return self._environments[name]
 

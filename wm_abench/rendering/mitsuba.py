@@ -59,8 +59,8 @@ class MitsubaRenderer:
     self._free = mujoco.MjvCamera()
 
   @staticmethod
-  def way() -> str:
-    """In a line."""
+  def describe() -> str:
+    """Returns one line on how frames are made."""
     return f'Mitsuba {mi.__version__} traces paths on the CPU'
 
   def render(

@@ -80,8 +80,8 @@ class MujocoRenderer:
     self._options = mujoco.MjvOption()
 
   @staticmethod
-  def way() -> str:
-    """In a line; see `backend` for the error."""
+  def describe() -> str:
+    """Returns one line on how frames are made; see `backend` for errors."""
     return f'MuJoCo {mujoco.__version__} renders through {backend()}'
 
   def render(

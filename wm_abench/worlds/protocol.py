@@ -1,41 +1,28 @@
-"""What every environment is: scenes and actions in, states and frames out.
+"""The protocol of environments: scenes and actions in, states and frames out.
 
-    environment = make('tabletop', renderer)
-    state = environment.reset(scene)  # A frozen Scene of that environment's.
-    state = environment.step(action)  # An Action the environment knows.
+    environment = registry.open_environment('tabletop', renderer)
+    state = environment.reset(scene)  # A subclass of Scene.
+    state = environment.step(action)
     frame_HWC = environment.render(camera)
 
-Scenes, actions and cameras are frozen data, so that a `Shot`, the three
-together, says all there is to know of a frame: the same shot gives the same
-state anywhere and the same pixels on one host. A counterfactual is a shot with
-one of the three changed.
+Scenes, actions and cameras are frozen data, and a `Shot` holds all three. Equal
+shots give equal states on every host, and equal pixels on one host. A
+counterfactual is a shot with one of the three changed.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 import dataclasses
 import hashlib
-import importlib
 import json
 import types
 from typing import Any, Protocol
 
 import numpy as np
 
-from commons import errors
-
 Vector = tuple[float, float, float]
 
-# Where each environment's class is; nothing is imported before it is asked for.
-_PLACES = {
-  'tabletop': 'wm_abench.worlds.tabletop.tabletop:Tabletop',
-  'apartment_table': 'wm_abench.worlds.tabletop.apartment_table:ApartmentTable',
-  'manipulation': 'wm_abench.worlds.kitchen.environment:Manipulation',
-  'intuitive_physics': (
-    'wm_abench.worlds.physics_hall.environment:IntuitivePhysics'
-  ),
-  'indoor': 'wm_abench.worlds.homes.environment:Indoor',
-  'street': 'wm_abench.worlds.street.environment:Street',
-}
+# A rotation counts as the displacement of a point at this radius.
+_ROTATION_RADIUS_M = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,13 +31,14 @@ class Camera:
 
   Attributes:
     name: such as 'front', 'top', 'side', 'ego'.
-    position_m: where it is.
-    target_m: what it looks at; not right below or above with roll unsaid.
+    position_m: the centre of projection.
+    target_m: the point at the centre of the frame. It must not lie along `up`
+      from the position.
     fovy_deg: vertical field of view.
-    up: which way is up in the picture; for a view straight down, the world's
-      direction that is to be at the top.
-    mount: '' in the world's frame; else the body that the three vectors are
-      relative to (x ahead, y left, z up).
+    up: the direction that points up in the frame. A camera that looks straight
+      down needs a horizontal one.
+    mount: '' for vectors in the world's frame; else the name of the body in
+      whose frame they are (x ahead, y left, z up).
   """
 
   name: str
@@ -63,12 +51,12 @@ class Camera:
 
 @dataclasses.dataclass(frozen=True)
 class Action:
-  """Something done, or time that passes, from one state to the next.
+  """A transition from one state to the next: an act, or time that passes.
 
   Attributes:
-    name: such as 'wait', 'push', 'turn_left'; each environment lists its own.
-    values: its numbers, in the order and units that the environment says.
-    agent: which arm or vehicle acts, where there are several.
+    name: such as 'wait', 'push', 'turn_left'; each environment has its list.
+    values: the parameters, in the order and units that the environment defines.
+    agent: the arm or vehicle that acts, in environments with several.
   """
 
   name: str
@@ -78,11 +66,11 @@ class Action:
 
 @dataclasses.dataclass(frozen=True)
 class Scene:
-  """What an environment starts from; each one's own adds fields to this.
+  """The initial condition of an environment; each subclasses it with fields.
 
   Attributes:
-    background: one of the environment's rooms, kitchens, streets.
-    seed: of all that the other fields leave open.
+    background: the name of a room, kitchen, home or district.
+    seed: determines everything that the other fields leave open.
   """
 
   background: str
@@ -91,9 +79,13 @@ class Scene:
 
 @dataclasses.dataclass(frozen=True)
 class Body:
-  """One thing's pose and motion in the world's frame.
+  """The pose and velocity of one body in the world's frame.
 
-  quaternion is (w, x, y, z); velocities are in m/s and rad/s.
+  Attributes:
+    position_m: of the body's origin.
+    quaternion: (w, x, y, z), of unit length.
+    velocity_mps: linear velocity.
+    spin_radps: angular velocity.
   """
 
   position_m: Vector
@@ -104,12 +96,12 @@ class Body:
 
 @dataclasses.dataclass(frozen=True)
 class State:
-  """What is the case, from the simulator and never from pixels.
+  """The ground truth, read from the simulation and never from pixels.
 
   Attributes:
-    time_s: since reset.
-    bodies: everything that can differ between two states of a scene, by name.
-    facts: what the environment knows besides, such as whether a lift held.
+    time_s: seconds since reset.
+    bodies: every body that can differ between two states of a scene, by name.
+    facts: further results by name, such as whether a gripper holds a thing.
   """
 
   time_s: float
@@ -121,7 +113,7 @@ class State:
 
 @dataclasses.dataclass(frozen=True)
 class Shot:
-  """A frame as data: the scene, what is done in it, and who looks."""
+  """A frame as data: the scene, the actions taken in it, and the camera."""
 
   environment: str
   scene: Scene
@@ -129,99 +121,87 @@ class Shot:
   camera: Camera
 
   def key(self) -> str:
-    """A digest that two shots share if and only if they are equal."""
+    """Returns a digest that is equal for equal shots only."""
     return digest(self)
 
 
 class Renderer(Protocol):
-  """Makes frames of compiled MuJoCo models; see wm_abench/render."""
+  """Draws square frames of compiled MuJoCo models."""
 
   size_px: int
 
   def render(self, model: Any, data: Any, camera: Camera) -> np.ndarray:
-    """A uint8 frame [size_px, size_px, 3]; the camera is in the world."""
+    """Returns a uint8 frame [size_px, size_px, 3]; the camera has no mount."""
 
-  def close(self) -> None: ...
+  def refresh(self, model: Any, mesh: int) -> None:
+    """Uploads a mesh of the model again, after its vertices have changed."""
+
+  def close(self) -> None:
+    """Frees memory and contexts; the renderer is not used afterwards."""
 
 
 class Environment(Protocol):
-  """A simulated world. `reset` comes first; `render` changes nothing."""
+  """A simulated world. `reset` is called first; `render` changes no state."""
 
-  def reset(self, scene: Scene) -> State: ...
+  def reset(self, scene: Scene) -> State:
+    """Starts the scene. Raises UserError for one that is not valid."""
 
   def step(self, action: Action) -> State:
-    """Raises ValueError for an action that the environment does not have."""
+    """Takes an action. Raises ValueError for one that is not valid."""
 
   def render(self, camera: Camera) -> np.ndarray:
-    """A uint8 frame [H, W, 3]."""
+    """Returns a uint8 frame [H, W, 3] of the current state."""
 
-  def close(self) -> None: ...
+  def close(self) -> None:
+    """Frees memory; the environment is not used afterwards."""
 
 
-# Runs a shot's scene and actions without looking: all the states from reset's
-# on, len(actions) + 1 of them.
+# Runs the scene and the actions of a shot without rendering. Returns the
+# len(actions) + 1 states, that of reset first.
 Simulate = Callable[[str, Scene, tuple[Action, ...]], tuple[State, ...]]
 
 
-def make(name: str, renderer: Renderer | None) -> Environment:
-  """An environment by its name; without a renderer it can only be stepped.
+def to_json(value: Any) -> Any:
+  """Returns frozen data in JSON's types.
 
-  Raises:
-    UserError: no such environment, or a package it needs is not installed.
+  A dataclass becomes an object whose field 'type' is the name of its class.
   """
-  if name not in _PLACES:
-    raise errors.unknown('environment', name, _PLACES)
-  module, _, attribute = _PLACES[name].partition(':')
-  try:
-    return getattr(importlib.import_module(module), attribute)(renderer)
-  except ModuleNotFoundError as e:
-    raise errors.UserError(
-      f'environment {name!r} needs the package {e.name!r}:'
-      " pip install 'coderl[wm]'"
-    ) from e
-
-
-def plain(value: Any) -> Any:
-  """Frozen data as JSON's types; a dataclass carries its type's name."""
   if dataclasses.is_dataclass(value):
     fields = {
-      f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)
+      f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)
     }
     return {'type': type(value).__name__} | fields
   if isinstance(value, Mapping):
-    return {str(k): plain(v) for k, v in value.items()}
+    return {str(k): to_json(v) for k, v in value.items()}
   if isinstance(value, np.ndarray | tuple | list):
-    return [plain(v) for v in value]
+    return [to_json(v) for v in value]
   return value.item() if isinstance(value, np.generic) else value
 
 
 def digest(value: Any) -> str:
-  """SHA-256 of frozen data, the same in every process."""
-  text = json.dumps(plain(value), sort_keys=True, separators=(',', ':'))
+  """Returns the SHA-256 of frozen data, which is the same in every process."""
+  text = json.dumps(to_json(value), sort_keys=True, separators=(',', ':'))
   return hashlib.sha256(text.encode()).hexdigest()
 
 
 def distance(a: State, b: State, names: Iterable[str] | None = None) -> float:
-  """How far apart two states are: the largest move of any body.
+  """Returns the largest displacement of a body between two states, in metres.
 
-  A turn counts as the angle in radians times 0.1 m, the way of a point that far
-  from the axis.
+  A rotation counts as its angle in radians times 0.1 m. The result is infinite
+  if the states do not have the same bodies.
 
   Args:
-    a, b: of one scene, or of scenes with bodies of the same names.
-    names: the bodies that count; all of them by default.
-
-  Returns:
-    Metres; infinite where the two do not have the same bodies.
+    a, b: states of one scene, or of scenes with bodies of the same names.
+    names: the bodies to compare; all of them by default.
   """
   names = set(a.bodies) | set(b.bodies) if names is None else set(names)
   if not names <= set(a.bodies) & set(b.bodies):
     return float('inf')
-  return max(_gap(a.bodies[n], b.bodies[n]) for n in names)
+  return max(_displacement(a.bodies[n], b.bodies[n]) for n in names)
 
 
-def _gap(a: Body, b: Body) -> float:
-  move = np.linalg.norm(np.subtract(a.position_m, b.position_m))
+def _displacement(a: Body, b: Body) -> float:
+  shift_m = np.linalg.norm(np.subtract(a.position_m, b.position_m))
   cosine = abs(float(np.dot(a.quaternion, b.quaternion)))
-  turn = 2 * np.arccos(min(cosine, 1.0))
-  return float(max(move, 0.1 * turn))
+  angle_rad = 2 * np.arccos(min(cosine, 1.0))
+  return float(max(shift_m, _ROTATION_RADIUS_M * angle_rad))

@@ -1,11 +1,10 @@
 """Solids that slide, fall and collide in furnished halls.
 
-A stand-in for Physion. Gravity and contacts move the props; blocks, such as
-ramps and benches, stay where they are. The only action is to wait.
+The environment stands in for Physion. Gravity and contacts move the props;
+blocks, such as ramps and benches, are immovable. The only action is to wait.
 """
 
 import dataclasses
-import math
 import types
 
 import numpy as np
@@ -14,10 +13,11 @@ from commons import errors
 from wm_abench.worlds import protocol
 from wm_abench.worlds.physics_hall import hall as hall_lib
 from wm_abench.worlds.tabletop import dynamics, prop_pool
+from wm_abench.worlds.tabletop import environment as tabletop
 from wm_abench.worlds.tabletop import props as props_lib
 
 BACKGROUNDS: tuple[str, ...] = hall_lib.NAMES
-ACTIONS = ('wait',)
+ACTIONS = tabletop.ACTIONS
 
 
 def _camera(name: str, x_m: float) -> protocol.Camera:
@@ -26,7 +26,7 @@ def _camera(name: str, x_m: float) -> protocol.Camera:
   )
 
 
-# x is to the right for all of them, y away.
+# All of them look along y, away from the viewer, with x to the right.
 CAMERAS: dict[str, protocol.Camera] = {
   c.name: c
   for c in (_camera('left', -0.9), _camera('front', 0.0), _camera('right', 0.9))
@@ -35,12 +35,13 @@ CAMERAS: dict[str, protocol.Camera] = {
 
 @dataclasses.dataclass(frozen=True)
 class PhysicsScene(protocol.Scene):
-  """Props that physics moves among blocks that nothing moves.
+  """Props that physics moves among immovable blocks.
 
   Attributes:
-    props: with unique names; paths are not for this environment.
+    props: with unique names and without paths.
     blocks: with unique names.
-    turns: of props that do not start upright, by name; (w, x, y, z).
+    turns: (name, quaternion (w, x, y, z)) of the props that do not start
+      upright.
   """
 
   props: tuple[props_lib.Prop, ...] = ()
@@ -49,9 +50,10 @@ class PhysicsScene(protocol.Scene):
 
 
 class IntuitivePhysics:
-  """Halls 'playroom', 'workshop', 'classroom' and 'salon'.
+  """The environment; its halls are playroom, workshop, classroom and salon.
 
-  Without a renderer it can only be stepped.
+  Args:
+    renderer: None for an environment that is only stepped.
   """
 
   def __init__(self, renderer: protocol.Renderer | None):
@@ -62,49 +64,44 @@ class IntuitivePhysics:
     self._time_s = 0.0
 
   def reset(self, scene: PhysicsScene) -> protocol.State:
-    """Puts the scene's props where they start.
+    """Puts the props of a scene at their initial poses.
 
     Raises:
-      UserError: a hall, shape, colour or material that there is not; too many
-        props or blocks, two of one name, an impossible size, a path, or the
-        turn of a prop that is not there.
+      UserError: the hall is unknown; there are too many props or blocks, or two
+        of one name; a prop or block is not valid; `turns` names an unknown
+        prop.
     """
     _check(scene)
     self._scene, self._time_s = scene, 0.0
-    turns, starts = dict(scene.turns), {}
-    for prop in scene.props:
-      if prop.name in turns:
-        start = dynamics.start(prop)
-        starts[prop.name] = dataclasses.replace(
-          start, quaternion=turns[prop.name]
-        )
+    quaternions = dict(scene.turns)
+    initial = {
+      prop.name: dataclasses.replace(
+        dynamics.initial_body(prop), quaternion=quaternions[prop.name]
+      )
+      for prop in scene.props
+      if prop.name in quaternions
+    }
     self._dynamics = dynamics.Dynamics(
-      scene.props, [b.fixed() for b in scene.blocks], starts=starts
+      scene.props, [b.fixed() for b in scene.blocks], initial=initial
     )
     return self._state()
 
   def step(self, action: protocol.Action) -> protocol.State:
-    """Lets time pass: 'wait' with the seconds.
+    """Lets time pass: 'wait', with the number of seconds as its only value.
 
     Raises:
-      UserError: an action that is none of ACTIONS, or a time that is not one.
+      UserError: another action, or not one finite number of at least 0.
     """
-    if action.name not in ACTIONS:
-      raise errors.unknown('action', action.name, ACTIONS)
-    values = action.values
-    if len(values) != 1 or not 0 <= values[0] < math.inf:
-      raise errors.UserError(
-        f"'wait' takes one number of seconds, not {values}"
-      )
-    self._time_s += values[0]
-    self._dynamics.step(values[0])
+    seconds = tabletop.wait_seconds(action)
+    self._time_s += seconds
+    self._dynamics.step(seconds)
     return self._state()
 
   def render(self, camera: protocol.Camera) -> np.ndarray:
-    """A uint8 frame [H, W, 3].
+    """Returns a uint8 frame [H, W, 3].
 
     Raises:
-      UserError: a camera that is mounted on something.
+      UserError: the camera has a mount.
     """
     if camera.mount:
       raise errors.unknown('mount', camera.mount, ('',))
@@ -141,7 +138,7 @@ def _check(scene: PhysicsScene) -> None:
       if names.count(name) > 1:
         raise errors.UserError(f'two {kind}s have the name {name!r}')
   for prop in scene.props:
-    _check_prop(prop)
+    props_lib.check(prop, dynamic=True)
   for block in scene.blocks:
     if block.material not in hall_lib.MATERIALS:
       raise errors.unknown('material', block.material, hall_lib.MATERIALS)
@@ -153,25 +150,3 @@ def _check(scene: PhysicsScene) -> None:
   for name, _ in scene.turns:
     if name not in [p.name for p in scene.props]:
       raise errors.unknown('prop', name, [p.name for p in scene.props])
-
-
-def _check_prop(prop: props_lib.Prop) -> None:
-  for what, value, choices in (
-    ('shape', prop.shape, props_lib.SHAPES),
-    ('color', prop.color or 'red', props_lib.COLORS),
-    ('material', prop.material, props_lib.MATERIALS),
-  ):
-    if value not in choices:
-      raise errors.unknown(what, value, choices)
-  if prop.size_m <= 0:
-    raise errors.UserError(
-      f'size_m of prop {prop.name!r} is {prop.size_m}; it has to be above 0'
-    )
-  if not 0 < prop.hole < 1:
-    raise errors.UserError(
-      f'hole of prop {prop.name!r} is {prop.hole}; it has to be between 0 and 1'
-    )
-  if prop.path:
-    raise errors.UserError(
-      f'prop {prop.name!r} has a path; physics moves props here'
-    )

@@ -1,10 +1,10 @@
-"""Rigid-body physics of props, apart from how they look.
+"""Rigid-body physics of props, separate from their appearance.
 
-A small MuJoCo model of nothing but solids, compiled in milliseconds for each
-scene: the props, some fixed boxes, and a floor at z = 0. Contacts are stiff
-springs with dampers, whose damping gives the restitution; friction is
-Coulomb's, with the elliptic cone. What two surfaces have together is the
-geometric mean of what each has, of friction and of restitution alike.
+Each scene gets a small MuJoCo model that compiles in milliseconds: the props,
+some fixed boxes, and a floor at z = 0. A contact is a stiff spring with a
+damper, whose damping gives the restitution. Friction is Coulomb's, with the
+elliptic cone. The coefficients of friction and of restitution of a pair are the
+geometric means of those of its two surfaces.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,12 +26,13 @@ STEP_S = 0.0005
 
 @dataclasses.dataclass(frozen=True)
 class Matter:
-  """What physics knows of a material, in round textbook numbers.
+  """The mechanical properties of a material, in round textbook numbers.
 
   Attributes:
-    density_kgpm3: of the solid.
-    friction: coefficient on a like surface, at rest and sliding.
-    restitution: speed after over speed before a blow on a like surface.
+    density_kgpm3: mass per volume.
+    friction: static and kinetic coefficient between two surfaces of this
+      material.
+    restitution: speed after over speed before an impact between two of them.
   """
 
   density_kgpm3: float
@@ -48,31 +49,31 @@ MATTER: dict[str, Matter] = {
   'fabric': Matter(200.0, 0.70, 0.15),
 }
 
-# A lever of rolling resistance: a ball of radius R slows by about 0.7 g / R
-# times this.
+# Coefficient of rolling resistance, a length: a ball of radius R decelerates by
+# about 0.7 g / R times this.
 ROLLING_M = 0.0005
 TORSION_M = 0.002
-# Of a contact, per metre: a blow lasts pi over its root, 7 ms.
+# Stiffness of a contact over mass. An impact lasts pi / sqrt(stiffness), 7 ms.
 STIFFNESS_PS2 = 200_000.0
-# The share of gravity that a contact takes away at once. The spring has to bear
-# the rest, else solids at rest would hop about; they sink in by 0.02 mm.
+# MuJoCo's impedance: the fraction of a penetrating acceleration that a contact
+# removes at once. The spring carries the rest, without which solids at rest
+# would jitter; they sink in by 0.02 mm.
 _IMPEDANCE = 0.5
 
-_CAPSULES = 16  # A torus's ring.
-_SIDES = 32  # Of the hull of a cylinder or cone.
+_CAPSULES = 16  # Approximate the ring of a torus.
+_SIDES = 32  # Of the convex hull of a cylinder or a cone.
 
 
 @dataclasses.dataclass(frozen=True)
 class Fixed:
-  """A box that nothing moves: a ramp, a step, a wall.
+  """An immovable box: a ramp, a step, a wall.
 
   Attributes:
-    name: unique among the fixed ones.
-    position_m: of its centre.
-    half_m: half sizes along its own axes.
-    quaternion: (w, x, y, z), its turn.
-    friction: coefficient on a like surface.
-    restitution: on a like surface.
+    name: unique among the fixed boxes.
+    position_m: of the centre.
+    half_m: half sizes along the axes of the box.
+    quaternion: rotation of the box, (w, x, y, z).
+    friction, restitution: see Matter.
   """
 
   name: str
@@ -84,17 +85,14 @@ class Fixed:
 
 
 class Dynamics:
-  """Props under gravity, from their positions and velocities on.
-
-  A sphere that starts on the floor rolls from the start, without slipping;
-  all else starts without spin and upright, unless `starts` says otherwise.
+  """A simulation of props under gravity.
 
   Args:
-    props: with unique names; their paths are not read.
-    fixed: what they may meet besides each other and the floor.
+    props: with unique names; their paths are ignored.
+    fixed: obstacles besides the floor.
     floor: friction and restitution of the plane z = 0.
-    starts: of some props, by name, how they start, in place of what the prop
-      says of its position, yaw and velocity.
+    initial: initial poses and velocities by the name of the prop; see
+      `initial_body` for the default.
   """
 
   def __init__(
@@ -102,32 +100,33 @@ class Dynamics:
     props: Sequence[props_lib.Prop],
     fixed: Sequence[Fixed] = (),
     floor: tuple[float, float] = (0.4, 0.5),
-    starts: Mapping[str, protocol.Body] = types.MappingProxyType({}),
+    initial: Mapping[str, protocol.Body] = types.MappingProxyType({}),
   ):
     self._names = [p.name for p in props]
     self._model = _compile(props, fixed, floor)
     self._data = mujoco.MjData(self._model)
     self._until_s = 0.0
     for i, prop in enumerate(props):
-      self._place(i, starts.get(prop.name) or start(prop))
+      self._set_body(i, initial.get(prop.name) or initial_body(prop))
 
   def step(self, seconds: float) -> None:
-    """Lets time pass; what is less than half a time step is carried over."""
+    """Advances by whole time steps; the remainder carries over to the next."""
     self._until_s += seconds
     steps = round((self._until_s - self._data.time) / STEP_S)
     if steps > 0:
       mujoco.mj_step(self._model, self._data, steps)
 
   def bodies(self) -> dict[str, protocol.Body]:
-    """Where the props are and how they move, by name."""
+    """Returns the pose and velocity of every prop, by name."""
     return {name: self._body(i) for i, name in enumerate(self._names)}
 
-  def _place(self, i: int, body: protocol.Body) -> None:
+  def _set_body(self, i: int, body: protocol.Body) -> None:
     pose = self._data.qpos[7 * i : 7 * i + 7]
     motion = self._data.qvel[6 * i : 6 * i + 6]
     pose[:3], pose[3:] = body.position_m, body.quaternion
     motion[:3] = body.velocity_mps
-    motion[3:] = _turned(pose[3:], body.spin_radps, back=True)
+    # MuJoCo has angular velocities of free joints in the body's frame.
+    motion[3:] = _rotate(pose[3:], body.spin_radps, inverse=True)
 
   def _body(self, i: int) -> protocol.Body:
     pose = self._data.qpos[7 * i : 7 * i + 7]
@@ -136,18 +135,22 @@ class Dynamics:
       tuple(pose[:3].tolist()),
       tuple(pose[3:].tolist()),
       tuple(motion[:3].tolist()),
-      tuple(_turned(pose[3:], motion[3:]).tolist()),
+      tuple(_rotate(pose[3:], motion[3:]).tolist()),
     )
 
 
 def mass_kg(prop: props_lib.Prop) -> float:
-  """A prop's mass, as a solid of its material."""
+  """Returns the mass of a prop, as a solid of its material."""
   return MATTER[prop.material].density_kgpm3 * _solid(prop)[0]
 
 
 def _solid(prop: props_lib.Prop) -> tuple[float, protocol.Vector, float]:
-  """Volume (m^3), moments of inertia over mass (m^2), height of the centre of
-  mass above the middle (m)."""
+  """Returns the mechanics of a shape of density 1.
+
+  Returns:
+    volume in m^3, principal moments of inertia over mass in m^2, and the height
+    of the centre of mass above the centre of the bounding box in m.
+  """
   a, r = prop.size_m, prop.size_m / 2
   match prop.shape:
     case 'cube':
@@ -167,12 +170,12 @@ def _solid(prop: props_lib.Prop) -> tuple[float, protocol.Vector, float]:
       volume = 2 * math.pi**2 * ring * tube**2
       return volume, (across, across, along), 0.0
   raise ValueError(
-    f'shape {prop.shape!r} of {prop.name!r} is none of {props_lib.SHAPES}'
+    f'shape {prop.shape!r} of prop {prop.name!r}; choices: {props_lib.SHAPES}'
   )
 
 
 def torus_radii_m(prop: props_lib.Prop) -> tuple[float, float]:
-  """Of the ring (to the tube's middle) and of the tube."""
+  """Returns the major radius of a torus and the radius of its tube."""
   return prop.size_m * (1 + prop.hole) / 4, prop.size_m * (1 - prop.hole) / 4
 
 
@@ -190,21 +193,36 @@ def _compile(
   option.impratio = 1000.0
   option.tolerance = 1e-10
   option.enableflags |= mujoco.mjtEnableBit.mjENBL_MULTICCD
-  # A box, for MuJoCo finds false contacts of upright cylinders with planes.
+  # A box, because MuJoCo finds false contacts of upright cylinders with planes.
   ground = Fixed('', (0.0, 0.0, -1.0), (50.0, 50.0, 1.0), (1, 0, 0, 0), *floor)
-  still = [(_box(spec, f), f.friction, f.restitution) for f in (ground, *fixed)]
-  moving = []
+  immovable = [
+    _Surface(_add_box(spec, f), f.friction, f.restitution)
+    for f in (ground, *fixed)
+  ]
+  movable = []
   for prop in props:
     matter = MATTER[prop.material]
-    moving.append((_add(spec, prop), matter.friction, matter.restitution))
-  for a, b in itertools.combinations(moving, 2):
-    _pair(spec, a, b)
-  for a, b in itertools.product(moving, still):
-    _pair(spec, a, b)
+    movable.append(
+      _Surface(_add_prop(spec, prop), matter.friction, matter.restitution)
+    )
+  for a, b in itertools.combinations(movable, 2):
+    _add_pairs(spec, a, b)
+  for a, b in itertools.product(movable, immovable):
+    _add_pairs(spec, a, b)
   return spec.compile()
 
 
-def _box(spec: mujoco.MjSpec, fixed: Fixed) -> list[str]:
+@dataclasses.dataclass(frozen=True)
+class _Surface:
+  """The geoms of one body, and their coefficients."""
+
+  geoms: list[str]
+  friction: float
+  restitution: float
+
+
+def _add_box(spec: mujoco.MjSpec, fixed: Fixed) -> list[str]:
+  """Adds an immovable box; returns the names of its geoms."""
   name = f'fixed/{fixed.name}'
   spec.worldbody.add_geom(
     name=name,
@@ -218,15 +236,15 @@ def _box(spec: mujoco.MjSpec, fixed: Fixed) -> list[str]:
   return [name]
 
 
-def _add(spec: mujoco.MjSpec, prop: props_lib.Prop) -> list[str]:
-  """Adds a body that floats freely; returns the names of its geoms."""
-  volume_m3, inertia_m2, lift_m = _solid(prop)
+def _add_prop(spec: mujoco.MjSpec, prop: props_lib.Prop) -> list[str]:
+  """Adds a body with a free joint; returns the names of its geoms."""
+  volume_m3, inertia_m2, centre_m = _solid(prop)
   mass = MATTER[prop.material].density_kgpm3 * volume_m3
   body = spec.worldbody.add_body(
     name=f'prop/{prop.name}',
     explicitinertial=True,
     mass=mass,
-    ipos=(0.0, 0.0, lift_m),
+    ipos=(0.0, 0.0, centre_m),
     inertia=[mass * i for i in inertia_m2],
   )
   body.add_freejoint()
@@ -238,6 +256,7 @@ def _add(spec: mujoco.MjSpec, prop: props_lib.Prop) -> list[str]:
 
 
 def _geoms(spec: mujoco.MjSpec, prop: props_lib.Prop) -> list[dict]:
+  """Returns the arguments of add_geom for the collision shapes of a prop."""
   a, r = prop.size_m, prop.size_m / 2
   match prop.shape:
     case 'cube':
@@ -245,15 +264,16 @@ def _geoms(spec: mujoco.MjSpec, prop: props_lib.Prop) -> list[dict]:
     case 'sphere':
       return [{'type': mujoco.mjtGeom.mjGEOM_SPHERE, 'size': (r, 0, 0)}]
     case 'cylinder' | 'cone':
-      # MuJoCo's own cylinders get false contacts on boxes, hulls do not.
+      # MuJoCo's cylinders have false contacts with boxes, hulls do not.
       name = f'hull/{prop.name}'
-      turns = np.linspace(0, 2 * np.pi, _SIDES, endpoint=False)
-      rim = [(r * np.cos(t), r * np.sin(t), -a / 2) for t in turns]
+      angles = np.linspace(0, 2 * np.pi, _SIDES, endpoint=False)
+      rim = [(r * np.cos(t), r * np.sin(t), -a / 2) for t in angles]
       top = [(0.0, 0.0, a / 2)]
       if prop.shape == 'cylinder':
         top = [(x, y, -z) for x, y, z in rim]
       mesh = spec.add_mesh(name=name, uservert=np.ravel([*top, *rim]))
-      # Hulls are moved to their centre of mass; this one is told where it is.
+      # The mesh has no faces: the centre of mass to which MuJoCo shifts it is
+      # that of its hull.
       mesh.inertia = mujoco.mjtMeshInertia.mjMESH_INERTIA_CONVEX
       return [{'type': mujoco.mjtGeom.mjGEOM_MESH, 'meshname': name}]
     case _:
@@ -261,8 +281,9 @@ def _geoms(spec: mujoco.MjSpec, prop: props_lib.Prop) -> list[dict]:
 
 
 def _ring(ring_m: float, tube_m: float) -> list[dict]:
-  turns = np.linspace(0, 2 * np.pi, _CAPSULES + 1)
-  ends = [(ring_m * math.cos(t), ring_m * math.sin(t), 0.0) for t in turns]
+  """Returns capsules along the ring of a torus."""
+  angles = np.linspace(0, 2 * np.pi, _CAPSULES + 1)
+  ends = [(ring_m * math.cos(t), ring_m * math.sin(t), 0.0) for t in angles]
   return [
     {
       'type': mujoco.mjtGeom.mjGEOM_CAPSULE,
@@ -273,13 +294,14 @@ def _ring(ring_m: float, tube_m: float) -> list[dict]:
   ]
 
 
-def _pair(spec: mujoco.MjSpec, a: tuple, b: tuple) -> None:
-  friction = math.sqrt(a[1] * b[1])
-  restitution = math.sqrt(a[2] * b[2])
-  for one, other in itertools.product(a[0], b[0]):
+def _add_pairs(spec: mujoco.MjSpec, a: _Surface, b: _Surface) -> None:
+  """Lets the geoms of two bodies collide."""
+  friction = math.sqrt(a.friction * b.friction)
+  restitution = math.sqrt(a.restitution * b.restitution)
+  for geom_a, geom_b in itertools.product(a.geoms, b.geoms):
     spec.add_pair(
-      geomname1=one,
-      geomname2=other,
+      geomname1=geom_a,
+      geomname2=geom_b,
       condim=6,
       friction=(friction, friction, TORSION_M, ROLLING_M, ROLLING_M),
       solref=(-STIFFNESS_PS2, -_damping_ps(restitution)),
@@ -289,21 +311,26 @@ def _pair(spec: mujoco.MjSpec, a: tuple, b: tuple) -> None:
 
 @functools.cache
 def _damping_ps(restitution: float) -> float:
-  """Of a spring with a damper that lets go as soon as it would pull.
+  """Returns the damping that gives a contact a coefficient of restitution.
 
-  With damping ratio z = sin(a) it keeps exp(-tan(a) (pi - 2 a)) of the speed
-  (Schwager and Poeschel 2007), at least exp(-2).
+  A spring with a damper that never pulls, of damping ratio sin(a), has the
+  restitution exp(-tan(a) (pi - 2 a)), which is at least exp(-2) (Schwager and
+  Poeschel 2007). Bisection finds a.
   """
   low, high = 0.0, math.pi / 2 - 1e-6
   for _ in range(50):
     middle = (low + high) / 2
-    kept = math.exp(-math.tan(middle) * (math.pi - 2 * middle))
-    low, high = (middle, high) if kept > restitution else (low, middle)
+    value = math.exp(-math.tan(middle) * (math.pi - 2 * middle))
+    low, high = (middle, high) if value > restitution else (low, middle)
   return 2 * math.sin(low) * math.sqrt(STIFFNESS_PS2)
 
 
-def start(prop: props_lib.Prop) -> protocol.Body:
-  """How a prop starts that nothing else is said of."""
+def initial_body(prop: props_lib.Prop) -> protocol.Body:
+  """Returns the default initial pose and velocity of a prop.
+
+  It is upright. A sphere on the floor rolls without slipping; everything else
+  has no angular velocity.
+  """
   half_yaw, radius = math.radians(prop.yaw_deg) / 2, prop.size_m / 2
   spin = (0.0, 0.0, 0.0)
   if prop.shape == 'sphere' and abs(prop.position_m[2] - radius) < 0.001:
@@ -317,11 +344,14 @@ def start(prop: props_lib.Prop) -> protocol.Body:
   )
 
 
-def _turned(
-  quaternion: np.ndarray, vector: Sequence[float], back: bool = False
+def _rotate(
+  quaternion: np.ndarray, vector: Sequence[float], inverse: bool = False
 ) -> np.ndarray:
-  turn, out = np.array(quaternion), np.empty(3)
-  if back:
-    mujoco.mju_negQuat(turn, np.array(quaternion))
-  mujoco.mju_rotVecQuat(out, np.array(vector, float), turn)
-  return out
+  """Returns a vector [3] rotated by a quaternion, or by its inverse."""
+  # MuJoCo's arithmetic, not scipy's, which differs in the last bit: states have
+  # to stay reproducible bit for bit.
+  rotation, rotated = np.array(quaternion), np.empty(3)
+  if inverse:
+    mujoco.mju_negQuat(rotation, np.array(quaternion))
+  mujoco.mju_rotVecQuat(rotated, np.array(vector, float), rotation)
+  return rotated

@@ -1,17 +1,16 @@
-"""What the two environments of props on a surface share.
+"""Two environments of props on a surface, in furnished rooms (worlds/rooms).
 
-Props stand still, follow their paths, or obey physics; the rooms around them
-are worlds/rooms. Of a room one model is kept, in which any props are shown.
+`Tabletop` stands in for ThreeDWorld, `ApartmentTable` for ManiSkill2. Props
+rest, follow scripted paths, or obey physics; the only action is to wait.
 """
 
 from collections.abc import Mapping
-import itertools
 import types
 
 import numpy as np
 
 from commons import errors
-from wm_abench.worlds import protocol
+from wm_abench.worlds import paths, protocol
 from wm_abench.worlds.rooms import room as room_lib
 from wm_abench.worlds.tabletop import dynamics, prop_pool, surfaces
 from wm_abench.worlds.tabletop import props as props_lib
@@ -19,12 +18,14 @@ from wm_abench.worlds.tabletop import props as props_lib
 ACTIONS = ('wait',)
 
 
-class SurfaceWorld:
-  """Props on a surface; without a renderer it can only be stepped.
+class _SurfaceEnvironment:
+  """Props on the surface of a room.
+
+  The model of a room is compiled once and shows the props of any scene.
 
   Args:
-    name: of the environment, a key of surfaces.SURFACES.
-    renderer: makes its frames.
+    name: a key of surfaces.SURFACES.
+    renderer: None for an environment that is only stepped.
   """
 
   def __init__(self, name: str, renderer: protocol.Renderer | None):
@@ -35,12 +36,11 @@ class SurfaceWorld:
     self._time_s = 0.0
 
   def reset(self, scene: props_lib.PropScene) -> protocol.State:
-    """Puts the scene's props where they start.
+    """Puts the props of a scene at their initial poses.
 
     Raises:
-      UserError: a room, shape, colour or material that there is not, props
-        that are too many, of one name, of an impossible size or hole, or with
-        a path that goes back in time or that is not allowed.
+      UserError: the room is unknown, there are more than prop_pool.SLOTS props,
+        two of them share a name, or one is not valid (see props.check).
     """
     _check(scene, self._surface)
     self._scene, self._time_s = scene, 0.0
@@ -48,28 +48,22 @@ class SurfaceWorld:
     return self._state()
 
   def step(self, action: protocol.Action) -> protocol.State:
-    """Lets time pass: 'wait' with the seconds.
+    """Lets time pass: 'wait', with the number of seconds as its only value.
 
     Raises:
-      UserError: an action that is none of ACTIONS, or a time that is not one.
+      UserError: another action, or not one finite number of at least 0.
     """
-    if action.name not in ACTIONS:
-      raise errors.unknown('action', action.name, ACTIONS)
-    if len(action.values) != 1 or not 0 <= action.values[0] < np.inf:
-      raise errors.UserError(
-        f"'wait' takes one number of seconds, not {action.values}"
-      )
-    (seconds,) = action.values
+    seconds = wait_seconds(action)
     self._time_s += seconds
     if self._dynamics:
       self._dynamics.step(seconds)
     return self._state()
 
   def render(self, camera: protocol.Camera) -> np.ndarray:
-    """A uint8 frame [H, W, 3].
+    """Returns a uint8 frame [H, W, 3].
 
     Raises:
-      UserError: a camera that is mounted on something.
+      UserError: the camera has a mount.
     """
     if camera.mount:
       raise errors.unknown('mount', camera.mount, ('',))
@@ -90,23 +84,53 @@ class SurfaceWorld:
   def _bodies(self) -> Mapping[str, protocol.Body]:
     if self._dynamics:
       return self._dynamics.bodies()
-    return {p.name: _on_path(p, self._time_s) for p in self._scene.props}
+    return {p.name: _body(p, self._time_s) for p in self._scene.props}
 
 
-def _on_path(prop: props_lib.Prop, time_s: float) -> protocol.Body:
-  """Where a prop is, and how fast on the stretch of its path that begins."""
-  start = dynamics.start(prop)
+class Tabletop(_SurfaceEnvironment):
+  """Props on the floor or the island of a large room.
+
+  The rooms are 'living_room', 'study', 'kitchen' and 'loft'.
+  """
+
+  def __init__(self, renderer: protocol.Renderer | None):
+    super().__init__('tabletop', renderer)
+
+
+class ApartmentTable(_SurfaceEnvironment):
+  """Small props on a table of an apartment.
+
+  The rooms are 'dining', 'lounge', 'office' and 'sunroom'.
+  """
+
+  def __init__(self, renderer: protocol.Renderer | None):
+    super().__init__('apartment_table', renderer)
+
+
+def wait_seconds(action: protocol.Action) -> float:
+  """Returns the seconds of a 'wait'.
+
+  Raises:
+    UserError: another action, or not one finite number of at least 0.
+  """
+  if action.name not in ACTIONS:
+    raise errors.unknown('action', action.name, ACTIONS)
+  if len(action.values) != 1 or not 0 <= action.values[0] < np.inf:
+    raise errors.UserError(
+      f"'wait' takes one number of seconds, not {action.values}"
+    )
+  return action.values[0]
+
+
+def _body(prop: props_lib.Prop, time_s: float) -> protocol.Body:
+  """Returns the pose and velocity of a prop that no physics moves."""
+  quaternion = dynamics.initial_body(prop).quaternion
   if not prop.path:
-    return protocol.Body(prop.position_m, start.quaternion)
-  times = np.array([t for t, _ in prop.path])
-  places_K3 = np.array([at for _, at in prop.path])
-  place = [np.interp(time_s, times, axis) for axis in places_K3.T]
-  velocity = np.zeros(3)
-  k = int(np.searchsorted(times, time_s, side='right'))
-  if 0 < k < len(times):
-    velocity = (places_K3[k] - places_K3[k - 1]) / (times[k] - times[k - 1])
+    return protocol.Body(prop.position_m, quaternion)
   return protocol.Body(
-    tuple(float(x) for x in place), start.quaternion, tuple(velocity.tolist())
+    paths.position_at(prop.path, time_s),
+    quaternion,
+    paths.velocity_at(prop.path, time_s),
   )
 
 
@@ -121,33 +145,4 @@ def _check(scene: props_lib.PropScene, surface: surfaces.Surface) -> None:
   for prop in scene.props:
     if names.count(prop.name) > 1:
       raise errors.UserError(f'two props have the name {prop.name!r}')
-    _check_prop(prop, scene.dynamic)
-
-
-def _check_prop(prop: props_lib.Prop, dynamic: bool) -> None:
-  if prop.shape not in props_lib.SHAPES:
-    raise errors.unknown('shape', prop.shape, props_lib.SHAPES)
-  if prop.color and prop.color not in props_lib.COLORS:
-    raise errors.unknown('color', prop.color, props_lib.COLORS)
-  if prop.material not in props_lib.MATERIALS:
-    raise errors.unknown('material', prop.material, props_lib.MATERIALS)
-  for what, value, good in (
-    ('size_m', prop.size_m, prop.size_m > 0),
-    ('shade', prop.shade, prop.shade > 0),
-    ('hole', prop.hole, 0 < prop.hole < 1),
-  ):
-    if not good:
-      below = ' and below 1' if what == 'hole' else ''
-      raise errors.UserError(
-        f'{what} of prop {prop.name!r} is {value}; it has to be above 0{below}'
-      )
-  if prop.path and dynamic:
-    raise errors.UserError(
-      f'prop {prop.name!r} has a path in a dynamic scene; physics moves props'
-      ' there'
-    )
-  times = [t for t, _ in prop.path]
-  if any(b < a for a, b in itertools.pairwise(times)):
-    raise errors.UserError(
-      f'the path of prop {prop.name!r} goes back in time: {times}'
-    )
+    props_lib.check(prop, scene.dynamic)

@@ -69,8 +69,8 @@ def test_a_slide_down_a_ramp_speeds_up_as_newton_says(angle_deg):
   out = np.array([math.sin(angle), 0, math.cos(angle)])
   at = np.array([0, 0, 2]) + 0.1 * out
   prop = _prop('cube', 0.1, tuple(at), material='wood')
-  starts = {'it': protocol.Body(tuple(at), turn)}
-  bodies = _wait(dynamics.Dynamics([prop], [ramp], starts=starts), 0.5)
+  initial = {'it': protocol.Body(tuple(at), turn)}
+  bodies = _wait(dynamics.Dynamics([prop], [ramp], initial=initial), 0.5)
   mu = math.sqrt(friction * dynamics.MATTER['wood'].friction)
   gain = G * (math.sin(angle) - mu * math.cos(angle))
   speed = np.linalg.norm(bodies['it'].velocity_mps)
@@ -131,7 +131,7 @@ def test_equal_spheres_share_the_speed_by_restitution():
 def test_a_sphere_that_slides_ends_up_rolling_at_five_sevenths():
   start = protocol.Body((0, 0, 0.1), velocity_mps=(1.4, 0, 0))
   prop = _prop('sphere', 0.2, (0, 0, 0.1))
-  bodies = _wait(dynamics.Dynamics([prop], starts={'it': start}), 0.25)
+  bodies = _wait(dynamics.Dynamics([prop], initial={'it': start}), 0.25)
   body = bodies['it']
   assert body.velocity_mps[0] == pytest.approx(1.4 * 5 / 7, rel=0.02)
   assert body.spin_radps[1] * 0.1 == pytest.approx(
