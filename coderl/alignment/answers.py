@@ -1,13 +1,13 @@
-"""Answers on a program's execution: written, read and scored (CodeRL+).
+"""Writes, parses and scores answers on the execution of a program (CodeRL+).
 
-`answer_json` writes the right answer of an alignment prompt, `parse_answer`
-reads a reply, and `score_answer` compares it with what the run gave
-(arXiv 2510.18471).
+`answer_json` writes the right answer to an alignment prompt, `parse_answer`
+parses a reply, and `score_answer` compares it with the results of the run
+(arXiv 2510.18471). The reward made of these scores is in rewards.answers.
 
-Against the official code (jiangxxxue/CODERLPLUS): there True == 1 == '1', a
-closing fence costs everything, and an empty object earns a tenth; here values
-compare with their types, a fence after the answer is tolerated, and form needs
-every variable asked for.
+Differences from the official code (jiangxxxue/CODERLPLUS): there True == 1 ==
+'1', a closing fence invalidates the answer, and an empty object earns 0.1; here
+values are compared with their types, a closing fence is allowed, and the form
+is valid only if every target variable is present.
 """
 
 import collections
@@ -19,13 +19,20 @@ import re
 from typing import Any, NamedTuple
 
 from coderl import types
-from coderl.sandbox.tracing import values as values_lib
+from coderl.sandbox.tracing import values as tracing_values
 
 _CALL = re.compile(r'\w\s*\(')
 
 
 class Scores(NamedTuple):
-  """Of one answer: whether its form holds, and how much of it is right."""
+  """The comparison of an answer with the run.
+
+  Attributes:
+    form: whether the answer parses and has every target variable.
+    output_right: whether the output is right.
+    variables_right: the number of target variables with the right value.
+    variables_total: the number of target variables.
+  """
 
   form: bool
   output_right: bool
@@ -34,31 +41,35 @@ class Scores(NamedTuple):
 
 
 def answer_json(expected: str, targets: Sequence[types.Target]) -> str:
-  """The right answer's one line, for a task or a prompt's fields.
+  """Returns the right answer as one line of JSON.
 
-  The variables come before the output, in the order they were defined: so each
-  value can be worked out from the ones already written.
+  The variables come before the output and in the order of their assignment, so
+  that each value can be derived from those already written.
+
+  Args:
+    expected: the text that the run prints.
+    targets: the variables asked for.
   """
-  values = {}
+  variables = {}
   for target in targets:
-    value = values_lib.parse(target.value)
-    values[target.name] = value if _is_json(value) else target.value
-  return json.dumps({'variables': values, 'final_output': expected})
+    value = tracing_values.parse(target.value)
+    variables[target.name] = value if _is_json(value) else target.value
+  return json.dumps({'variables': variables, 'final_output': expected})
 
 
 def parse_answer(reply: str) -> dict[str, Any] | None:
-  """The JSON object on a reply's last line, or None where it is not strict.
+  """Returns the JSON object on the last line of a reply, or None if invalid.
 
-  Strict: exactly the keys final_output (a string) and variables (an object),
-  no duplicate key, no NaN, Infinity or number beyond float64. A fence that
-  closes after it is tolerated; an object spread over lines is not.
+  Valid: exactly the keys final_output (a string) and variables (an object), no
+  duplicate key, no NaN, Infinity or number beyond float64, all on one line. A
+  closing fence may follow.
   """
   lines = [line.strip() for line in reply.splitlines()]
   lines = [line for line in lines if line and line != '```']
   try:
     answer = json.loads(
       lines[-1] if lines else '',
-      object_pairs_hook=_unique,
+      object_pairs_hook=_without_duplicates,
       parse_constant=_finite,
       parse_float=_finite,
     )
@@ -70,19 +81,19 @@ def parse_answer(reply: str) -> dict[str, Any] | None:
   }:
     return None
   output, variables = answer['final_output'], answer['variables']
-  well = isinstance(output, str) and isinstance(variables, dict)
-  return answer if well else None
+  valid = isinstance(output, str) and isinstance(variables, dict)
+  return answer if valid else None
 
 
 def as_json(reply: str) -> str:
-  """The last line of a reply, turned from Python's notation into JSON.
+  """Returns the last line of a reply, converted from Python's notation to JSON.
 
-  So a right answer in the wrong notation can be told from a wrong one. Where
-  the last line is no plain data that JSON can hold, the reply is left alone.
+  This tells a right answer in the wrong notation from a wrong answer. A reply
+  whose last line is not plain data that JSON can hold is returned unchanged.
   """
-  last = reply.strip().rpartition('\n')[2]
+  last_line = reply.strip().rpartition('\n')[2]
   try:
-    answer = values_lib.parse(last)
+    answer = tracing_values.parse(last_line)
   except ValueError:
     return reply
   return json.dumps(answer) if _is_json(answer) else reply
@@ -91,37 +102,42 @@ def as_json(reply: str) -> str:
 def score_answer(
   reply: str, expected: str, targets: Sequence[types.Target]
 ) -> Scores:
-  """Compares a reply with what the run gave.
+  """Compares a reply with the results of the run.
 
-  Form holds where the answer parses and has every variable asked for; without
-  it nothing is right. Values compare with their types, all the way
-  down; outputs compare as tests do (`normalise`).
+  Without a valid form nothing counts as right. Values are compared with their
+  types at every depth, outputs without trailing white space (`normalise`).
+
+  Args:
+    reply: the text that ends in the answer.
+    expected: the text that the run prints.
+    targets: the variables asked for and their values.
   """
   answer = parse_answer(reply)
   names = {target.name for target in targets}
   if answer is None or not names <= set(answer['variables']):
     return Scores(False, False, 0, len(targets))
-  right = sum(_holds(answer['variables'][t.name], t.value) for t in targets)
+  variables = answer['variables']
+  right = sum(_equals(variables[t.name], t.value) for t in targets)
   output = normalise(answer['final_output']) == normalise(expected)
   return Scores(True, output, right, len(targets))
 
 
 def normalise(output: str) -> str:
-  """Output without the white space that ends its lines or itself."""
+  """Removes trailing white space from lines, and trailing empty lines."""
   return '\n'.join(line.rstrip() for line in output.split('\n')).rstrip('\n')
 
 
 def is_plain(text: str) -> bool:
-  """Whether the text is the canonical text of plain data."""
+  """Returns whether the text is the canonical text of plain data."""
   try:
-    values_lib.parse(text)
+    tracing_values.parse(text)
   except ValueError:
     return False
   return True
 
 
 def _is_json(value: Any) -> bool:
-  """Whether JSON can hold the value and give it back the same."""
+  """Returns whether the value is the same after a round trip through JSON."""
   if type(value) is float:
     return math.isfinite(value)
   if type(value) is list:
@@ -133,14 +149,14 @@ def _is_json(value: Any) -> bool:
   return value is None or type(value) in (bool, int, str)
 
 
-def _holds(answer: Any, text: str) -> bool:
-  """Whether an answered value is the one whose canonical text is `text`.
+def _equals(answer: Any, text: str) -> bool:
+  """Returns whether an answered value equals the value with canonical `text`.
 
-  What JSON cannot hold is answered by a string with a literal of it; one with
-  a call, such as 'deque([1])', has to be the canonical text itself, since a
-  call may ask for any amount of work.
+  A value that JSON cannot hold is answered by a string with its literal. A
+  literal with a call, such as 'deque([1])', has to be the canonical text
+  itself, because evaluating a call may take any amount of work.
   """
-  value = values_lib.parse(text)
+  value = tracing_values.parse(text)
   if not _is_json(value):
     if type(answer) is not str:
       return False
@@ -148,25 +164,27 @@ def _holds(answer: Any, text: str) -> bool:
       return True
     if _CALL.search(answer) or not is_plain(answer):
       return False
-    answer = values_lib.parse(answer)
-  return _typed(answer) == _typed(value)
+    answer = tracing_values.parse(answer)
+  return _with_types(answer) == _with_types(value)
 
 
-def _typed(value: Any) -> Any:
-  """A hashable that is equal for equal values of equal types alone."""
+def _with_types(value: Any) -> Any:
+  """Returns a hashable that equals another only if values and types do."""
   kind = type(value).__name__
   if isinstance(value, dict):
-    return kind, frozenset((_typed(k), _typed(v)) for k, v in value.items())
+    return kind, frozenset(
+      (_with_types(k), _with_types(v)) for k, v in value.items()
+    )
   if isinstance(value, set | frozenset):
-    return kind, frozenset(map(_typed, value))
+    return kind, frozenset(map(_with_types, value))
   if isinstance(value, list | tuple | collections.deque | bytearray):
-    return kind, tuple(map(_typed, value))
-  # By its text a NaN is equal to itself.
+    return kind, tuple(map(_with_types, value))
+  # The text of a NaN equals itself, the NaN does not.
   is_real = isinstance(value, float | decimal.Decimal)
   return kind, repr(value) if is_real else value
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
   if len(dict(pairs)) < len(pairs):
     raise ValueError('duplicate key')
   return dict(pairs)

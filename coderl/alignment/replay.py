@@ -1,11 +1,11 @@
-"""A bounded, seeded buffer of alignment tasks, saved with the checkpoint.
+"""A replay buffer of alignment tasks: bounded, seeded, saved in checkpoints.
 
-The official code's buffer (jiangxxxue/CODERLPLUS) holds 20000 records but
-draws from the last step's alone, with replacement, from a generator without a
-seed, so that a step with few failures is asked the same prompts over and over;
-and it is lost on resume. Here a draw is without replacement, a task comes back
-only once no task within the age limit was drawn less often, draws come from
-the caller's generator, and the state is plain data.
+The buffer of the official code (jiangxxxue/CODERLPLUS) holds 20,000 records,
+but draws only from those of the last step, with replacement and without a seed.
+After a step with few failures it repeats the same prompts, and it is lost on
+resume. Here draws are without replacement, no task is drawn again while another
+one within the age limit was drawn less often, the caller passes the generator,
+and the state is plain data.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,18 +15,18 @@ from typing import Any
 import numpy as np
 
 from coderl import types
-from coderl.alignment import tasks as tasks_lib
+from coderl.alignment import tasks as alignment_tasks
 from commons import errors
 
 
 class Replay:
-  """Alignment tasks, at most `capacity`, the oldest dropped first.
+  """At most `capacity` alignment tasks; the oldest are dropped first.
 
-  Tasks stay until they age out or are dropped. A draw prefers the tasks drawn
-  least often, and among these the most recent step's; ties fall at random.
+  A task stays after it is drawn. A draw prefers the tasks drawn least often,
+  and among these the tasks of the latest step; ties are broken at random.
 
   Attributes:
-    capacity: most tasks held.
+    capacity: the greatest number of tasks.
     max_age_steps: a task collected at step s is drawn up to s + max_age_steps.
   """
 
@@ -41,30 +41,40 @@ class Replay:
         )
     self.capacity = capacity
     self.max_age_steps = max_age_steps
-    self._tasks: dict[str, tasks_lib.AlignmentTask] = {}  # Oldest first.
+    # By the task's key; the oldest comes first.
+    self._tasks: dict[str, alignment_tasks.AlignmentTask] = {}
     self._draws: dict[str, int] = {}
 
   def __len__(self) -> int:
     return len(self._tasks)
 
-  def add(self, tasks: Iterable[tasks_lib.AlignmentTask], step: int) -> None:
-    """Adds tasks and drops those too old at `step`; a known one is renewed."""
+  def add(
+    self, tasks: Iterable[alignment_tasks.AlignmentTask], step: int
+  ) -> None:
+    """Adds tasks and drops those that are too old at `step`.
+
+    A task with a known key replaces the old one and keeps its count of draws.
+    """
     for task in tasks:
       self._tasks.pop(task.key, None)
       self._tasks[task.key] = task
       self._draws.setdefault(task.key, 0)
-    kept = [k for k, t in self._tasks.items() if self._is_fresh(t, step)]
-    self._tasks = {key: self._tasks[key] for key in kept[-self.capacity :]}
-    self._draws = {key: self._draws[key] for key in self._tasks}
+    kept = self._fresh_keys(step)[-self.capacity :]
+    self._tasks = {key: self._tasks[key] for key in kept}
+    self._draws = {key: self._draws[key] for key in kept}
 
   def sample(
     self, n: int, rng: np.random.Generator, step: int
-  ) -> list[tasks_lib.AlignmentTask]:
-    """Draws up to n different tasks; fewer where fewer are fresh.
+  ) -> list[alignment_tasks.AlignmentTask]:
+    """Draws n different tasks, or none if fewer than n are fresh at `step`.
 
-    The caller fills the places left with code prompts.
+    A batch with fewer alignment prompts would have a shape of its own, which
+    would have to be compiled; so a caller has no use for fewer than n. A draw
+    of none leaves the counts of draws as they are.
     """
-    keys = [k for k, t in self._tasks.items() if self._is_fresh(t, step)]
+    keys = self._fresh_keys(step)
+    if len(keys) < n:
+      return []
     ties = rng.permutation(len(keys))
     order = sorted(
       range(len(keys)),
@@ -80,13 +90,13 @@ class Replay:
     return [self._tasks[key] for key in drawn]
 
   def copy(self) -> 'Replay':
-    """A buffer of the same tasks that goes its own way."""
+    """Returns a buffer with the same content, independent of this one."""
     copied = Replay(self.capacity, self.max_age_steps)
     copied._tasks, copied._draws = dict(self._tasks), dict(self._draws)
     return copied
 
   def state(self) -> dict[str, Any]:
-    """All of the buffer as JSON-able plain data."""
+    """Returns the whole buffer as plain data that JSON can hold."""
     tasks = [dataclasses.asdict(task) for task in self._tasks.values()]
     for task in tasks:
       task['targets'] = [list(t.values()) for t in task['targets']]
@@ -99,14 +109,19 @@ class Replay:
 
   @classmethod
   def from_state(cls, state: Mapping[str, Any]) -> 'Replay':
-    """The buffer that `state` was taken of."""
+    """Restores the buffer whose `state()` this is."""
     replay = cls(state['capacity'], state['max_age_steps'])
     for fields, draws in zip(state['tasks'], state['draws'], strict=True):
       targets = tuple(types.Target(*pair) for pair in fields['targets'])
-      task = tasks_lib.AlignmentTask(**{**fields, 'targets': targets})
+      task = alignment_tasks.AlignmentTask(**{**fields, 'targets': targets})
       replay._tasks[task.key] = task
       replay._draws[task.key] = draws
     return replay
 
-  def _is_fresh(self, task: tasks_lib.AlignmentTask, step: int) -> bool:
-    return step - task.step <= self.max_age_steps
+  def _fresh_keys(self, step: int) -> list[str]:
+    """Returns the keys of the tasks within the age limit, the oldest first."""
+    return [
+      key
+      for key, task in self._tasks.items()
+      if step - task.step <= self.max_age_steps
+    ]

@@ -1,21 +1,23 @@
-"""Failed programs as questions on their own execution (CodeRL+).
+"""Alignment tasks: failed programs, whose execution the policy has to infer.
 
-A program that failed its tests, yet finished and printed something, is run
-again under the tracer; the policy is asked what it prints and what its last
-variables hold (arXiv 2510.18471). In order: `candidates` picks failed rollouts
-and an input of each, `collect` runs them in one batch and makes tasks,
-`to_prompt` asks; `answers` reads and scores the reply.
+A program that failed its tests, but ran to its end and printed something, runs
+again under the tracer. The policy is then asked for what it prints and for the
+values of its last variables (CodeRL+, arXiv 2510.18471). In order: `candidates`
+selects failed programs and an input for each, `collect` traces them in one
+batch and makes tasks, `to_prompt` makes the prompt of a task. `answers` parses
+and scores the reply.
 
-Where the official code (jiangxxxue/CODERLPLUS) is weak, and what this does:
-  variables: module level alone, so code inside functions asks for nothing,
-    and the last by first insertion; here those of every scope, under
-    qualified names, the last by last definition.
-  values: JSON made lossily, sets in hash order, other types dropped, labels
-    read from the program's own stderr; here canonical text of the tracer.
-  inputs: the first test only, and function problems give none; here a drawn
-    test, a call being printed by a line added to the program.
-  duplicates: by (input, output), so different programs fall out; here by
-    (program, input), in the order of the rollouts.
+Differences from the official code (jiangxxxue/CODERLPLUS):
+  variables: it traces module-level variables only, so code inside functions
+    gives none, and takes the last in order of first assignment; here variables
+    of every scope have qualified names, and the last assigned are taken.
+  values: it makes lossy JSON, with sets in hash order and other types dropped,
+    and reads the labels from the program's own stderr; here the labels are the
+    tracer's canonical texts.
+  inputs: it takes the first test, and none for function problems; here the
+    test is drawn, and a line added to the program prints the value of a call.
+  duplicates: it keeps one task per (input, output), which drops different
+    programs; here one per (program, input), in the order of the rollouts.
 """
 
 import ast
@@ -34,24 +36,30 @@ from coderl.sandbox import api
 from coderl.text import prompts, replies, tokenization
 from commons import errors
 
-UNPARSABLE = 999  # The complexity of what is no Python.
+UNPARSABLE = 999  # The complexity of a text that Python cannot parse.
 
-_RAN = (
+# Statuses of a program that ran to its end.
+_RAN_TO_END = (
   api.Status.FINISHED,
   api.Status.PASSED,
   api.Status.WRONG_ANSWER,
 )
-# The text of an object that has none of its own: it differs from run to run.
+# The default text of an object, which differs from run to run.
 _ADDRESS = re.compile(r'\bat 0x[0-9a-f]{4,}')
 
 
 @dataclasses.dataclass(frozen=True)
 class AlignmentTask:
-  """A failed program, an input, and what running it gives.
+  """A failed program, an input, and the results of running it.
 
-  expected: what the program prints.
-  targets: the variables to infer, in order of last definition.
-  complexity: cyclomatic, of the program. step: when it was collected.
+  Attributes:
+    problem_id: the problem that the program was written for.
+    program: the source, with the problem's prefix and the line that prints.
+    stdin: the input.
+    expected: the text that the program prints.
+    targets: the variables to infer, in the order of their last assignment.
+    complexity: the program's cyclomatic complexity.
+    step: the training step that collected the task.
   """
 
   problem_id: str
@@ -64,25 +72,25 @@ class AlignmentTask:
 
   @property
   def key(self) -> str:
-    """The same for the same program and input, whatever the process."""
+    """A digest of the program and the input, the same in every process."""
     text = f'{len(self.program)}:{self.program}{self.stdin}'
     return hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()
 
 
 @dataclasses.dataclass(frozen=True)
 class Bounds:
-  """Which failed programs are asked about, and for how much.
+  """Limits on the programs that become tasks, and on the size of a task.
 
-  The complexities and `max_variables` are the official code's.
+  The defaults of the complexities and of max_variables are the official ones.
 
-  min_complexity, max_complexity: cyclomatic, of the program.
-  max_variables: most targets of a task.
-  max_output_chars, max_value_chars: longest output, and longest text of a
-  value, that is asked for, since the policy has to write them.
+  Attributes:
+    min_complexity, max_complexity: cyclomatic complexity of the program.
+    max_variables: targets per task.
+    max_output_chars: length of the printed text, which the policy has to write.
+    max_value_chars: length of a value's text, which it has to write as well.
 
   Raises:
-    UserError: none could pass: a number below its least, or a maximum below
-      its minimum.
+    UserError: a maximum is below its minimum, or a number too small.
   """
 
   min_complexity: int = 0
@@ -111,9 +119,15 @@ BOUNDS = Bounds()
 
 
 class Candidate(NamedTuple):
-  """A failed program and the input chosen for it.
+  """A failed program and an input to trace it on.
 
-  stdout: what it printed when it was judged, None where it was not run so.
+  Attributes:
+    problem: the problem that the program was written for.
+    program: the source, with the problem's prefix and the line that prints.
+    stdin: the input.
+    stdout: the text it printed for this input when it was verified; None if
+      that is unknown.
+    complexity: the program's cyclomatic complexity.
   """
 
   problem: types.Problem
@@ -124,9 +138,10 @@ class Candidate(NamedTuple):
 
 
 def complexity(source: str) -> int:
-  """McCabe's, as the official code counts it: 1 + branches + `and`s and `or`s.
+  """Returns the cyclomatic complexity (McCabe) as the official code counts it.
 
-  Branches are if, while, for and except. UNPARSABLE for what is no Python.
+  That is 1 + the number of if, while, for and except + the number of `and` and
+  `or` operators. A source that does not parse has UNPARSABLE.
   """
   try:
     with warnings.catch_warnings():
@@ -143,25 +158,23 @@ def complexity(source: str) -> int:
   )
 
 
-def whole_program(problem: types.Problem, source: str) -> str:
-  """What runs for a response: the problem's prefix, then its program."""
-  return f'{problem.prefix}\n{source}' if problem.prefix else source
-
-
 def candidates(
   rollouts: Sequence[types.Rollout],
   rng: np.random.Generator,
   bounds: Bounds = BOUNDS,
 ) -> list[Candidate]:
-  """Failed programs worth tracing, one input each, in the rollouts' order.
+  """Selects failed programs to trace, each with one input.
 
-  The input is drawn among the tests that are not known to crash the program
-  or to leave it silent: those that it has yet to run are included.
+  The input is drawn from the tests that are not known to crash the program or
+  to leave it silent. Tests that it was not run on are included.
+
+  Returns:
+    The candidates in the order of the rollouts, without duplicates.
   """
-  found = {}
+  selected = {}
   for rollout in rollouts:
     problem = rollout.prompt.problem
-    failed = rollout.reward < 1 and not rollout.masked
+    failed = not rollout.passed and not rollout.masked
     if rollout.prompt.kind != types.GENERATE or not failed:
       continue
     source = replies.read(rollout.prompt, rollout.text)
@@ -175,13 +188,13 @@ def candidates(
     if inputs:
       program, stdin, stdout = inputs[rng.integers(len(inputs))]
       candidate = Candidate(problem, program, stdin, stdout, cost)
-      found.setdefault((program, stdin), candidate)
-  return list(found.values())
+      selected.setdefault((program, stdin), candidate)
+  return list(selected.values())
 
 
 def collect(
   rollouts: Sequence[types.Rollout],
-  box: api.Runner,
+  runner: api.Runner,
   rng: np.random.Generator,
   *,
   step: int,
@@ -190,19 +203,19 @@ def collect(
   """Traces the failed programs of a step and makes tasks of their runs.
 
   Args:
-    rollouts: scored rollouts (scoring.score).
-    box: runs the programs, in one batch.
+    rollouts: scored rollouts (rewards.scoring.score).
+    runner: runs the programs, in one batch.
     rng: draws the inputs.
-    step: the training step, kept in the tasks.
-    bounds: which programs to ask about, and for how much.
+    step: the training step, which the tasks record.
+    bounds: limits on the programs and on the tasks.
   """
-  found = candidates(rollouts, rng, bounds)
-  executions = box.run(
-    [api.Program(c.program, c.stdin, trace=True) for c in found]
+  selected = candidates(rollouts, rng, bounds)
+  executions = runner.run(
+    [api.Program(c.program, c.stdin, trace=True) for c in selected]
   )
   tasks = [
     make_task(candidate, execution, step=step, bounds=bounds)
-    for candidate, execution in zip(found, executions, strict=True)
+    for candidate, execution in zip(selected, executions, strict=True)
   ]
   return [task for task in tasks if task is not None]
 
@@ -214,11 +227,11 @@ def make_task(
   step: int,
   bounds: Bounds = BOUNDS,
 ) -> AlignmentTask | None:
-  """The task of a traced run, or None where the run teaches nothing sure.
+  """Returns the task of a traced run, or None if its results are unsuitable.
 
-  That is a run that did not finish, printed nothing, too much, an object's
-  address or other than when it was judged, or left no variable that `_targets`
-  takes.
+  A run is unsuitable if it did not finish, printed nothing, too much, the
+  address of an object, or another text than when the program was verified, or
+  left no variable that `_targets` takes.
   """
   stdout = execution.stdout
   if (
@@ -251,7 +264,11 @@ def to_prompt(
   style: str,
   max_prompt_len_tokens: int,
 ) -> types.Prompt | None:
-  """The prompt of a task, or None where it is too long."""
+  """Returns the prompt of a task, or None if it has too many tokens.
+
+  The prompt's `queries` are the positions that the trajectory head reads: of
+  each variable, the last token of its name in the list of variables.
+  """
   names = [target.name for target in task.targets]
   text, ends = prompts.alignment(task.program, task.stdin, names, style)
   prompt, offsets = prompts.make(
@@ -274,14 +291,17 @@ def to_prompt(
 def runnable(
   problem: types.Problem, source: str, test: types.Test
 ) -> tuple[str, str] | None:
-  """A test as (program, stdin) that prints; None where only a checker can.
+  """Returns (program, stdin) that prints what a test is about.
 
-  A call is printed by a line added to the program.
+  A line added to the program prints the value of a call. A checker prints
+  nothing, so a test with a checker gives None.
   """
   if test.checker is not None:
     return None
-  whole = whole_program(problem, source)
-  return (f'{whole}\nprint({test.call})' if test.call else whole), test.stdin
+  program = replies.whole_program(problem, source)
+  if test.call:
+    program = f'{program}\nprint({test.call})'
+  return program, test.stdin
 
 
 def _inputs(
@@ -289,28 +309,36 @@ def _inputs(
   source: str,
   executions: Sequence[api.Execution],
 ) -> list[tuple[str, str, str | None]]:
-  """Each usable test as (program, stdin, what is known to be printed)."""
+  """Returns (program, stdin, stdout) for each test that is usable.
+
+  stdout is the text printed at verification; None if the test was not run, or
+  is a call, whose value verification does not print.
+  """
   inputs = []
   for i, test in enumerate(problem.tests):
     run = runnable(problem, source, test)
-    ran = executions[i] if i < len(executions) else None
-    if run is None or (ran is not None and ran.status not in _RAN):
+    execution = executions[i] if i < len(executions) else None
+    ended = execution is None or execution.status in _RAN_TO_END
+    if run is None or not ended:
       continue
-    if ran is None or test.call:
+    if execution is None or test.call:
       inputs.append((*run, None))
-    elif ran.stdout.strip():
-      inputs.append((*run, ran.stdout))
+    elif execution.stdout.strip():
+      inputs.append((*run, execution.stdout))
   return inputs
 
 
 def _targets(
   variables: Sequence[api.Variable], bounds: Bounds
 ) -> tuple[types.Target, ...]:
-  """The last variables by last definition whose values are sure plain data."""
+  """Returns the last variables assigned, if their last values are plain data.
+
+  Values that are too long or incompletely recorded are left out.
+  """
   targets = {}
   for variable in variables:
     name = variable.qualified_name
-    targets.pop(name, None)  # A later definition comes later in the order.
+    targets.pop(name, None)  # A new assignment moves the name to the end.
     if (
       variable.complete
       and len(variable.value) <= bounds.max_value_chars
@@ -322,6 +350,6 @@ def _targets(
 
 
 def _is_name(name: str) -> bool:
-  """Neither a throw-away name nor one inside a lambda."""
+  """Excludes names that start with an underscore and names inside a lambda."""
   parts = name.split('.')
   return not parts[-1].startswith('_') and all(map(str.isidentifier, parts))

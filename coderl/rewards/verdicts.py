@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import dataclasses
 
 from coderl import types
-from coderl.alignment import answers, tasks
+from coderl.alignment import answers
 from coderl.sandbox import api
 from coderl.sandbox.tracing import values
 from coderl.text import replies
@@ -119,7 +119,7 @@ def _program(
   problem: types.Problem, source: str, test: types.Test
 ) -> api.Program:
   return api.Program(
-    source=tasks.whole_program(problem, source),
+    source=replies.whole_program(problem, source),
     stdin=test.stdin,
     call=test.call,
     checker=test.checker,

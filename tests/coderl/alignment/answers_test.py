@@ -1,4 +1,4 @@
-"""Answers are read strictly and scored with their types."""
+"""Answers are parsed strictly and compared with their types."""
 
 import collections
 import decimal
@@ -9,12 +9,13 @@ import pytest
 
 from coderl import types
 from coderl.alignment import answers
-from coderl.sandbox.tracing import values as values_lib
+from coderl.sandbox.tracing import values as tracing_values
 
 
-def targets(**values):
+def targets(**variables):
   return tuple(
-    types.Target(n, values_lib.canonical(v)[0]) for n, v in values.items()
+    types.Target(name, tracing_values.canonical(value)[0])
+    for name, value in variables.items()
   )
 
 
@@ -49,13 +50,13 @@ VALUES = {
 }
 
 
-def test_the_right_answer_scores_all():
-  asked = targets(**VALUES)
-  line = answers.answer_json('3\n', asked)
+def test_the_right_answer_scores_everything():
+  variables = targets(**VALUES)
+  line = answers.answer_json('3\n', variables)
   assert '\n' not in line
   expected = answers.Scores(True, True, len(VALUES), len(VALUES))
   for text in (line, f'It prints 3.\n{line}\n', f'```json\n{line}\n```'):
-    assert answers.score_answer(text, '3\n', asked) == expected
+    assert answers.score_answer(text, '3\n', variables) == expected
 
 
 def test_the_right_answer_is_natural_json():
@@ -68,7 +69,7 @@ def test_the_right_answer_is_natural_json():
 
 
 @pytest.mark.parametrize(
-  ('value', 'given', 'right'),
+  ('value', 'answer', 'right'),
   [
     (1, 1, True),
     (1, True, False),
@@ -98,8 +99,8 @@ def test_the_right_answer_is_natural_json():
     (fractions.Fraction(1, 3), 'Fraction("1e999999999")', False),
   ],
 )
-def test_values_compare_with_their_types(value, given, right):
-  scores = answers.score_answer(reply('', {'v': given}), '', targets(v=value))
+def test_values_compare_with_their_types(value, answer, right):
+  scores = answers.score_answer(reply('', {'v': answer}), '', targets(v=value))
   assert scores == answers.Scores(True, True, int(right), 1)
 
 
@@ -122,34 +123,34 @@ def test_values_compare_with_their_types(value, given, right):
     '1' * 100000,
   ],
 )
-def test_what_is_not_strict_is_no_answer(text):
+def test_an_answer_that_is_not_strict_is_invalid(text):
   assert answers.parse_answer(text) is None
   scores = answers.score_answer(text, '3', targets(a=1))
   assert scores == answers.Scores(False, False, 0, 1)
 
 
-def test_form_needs_every_variable():
-  asked = targets(a=1, b=2)
-  empty = reply('3', {})
-  assert not answers.score_answer(empty, '3', asked).form
-  assert not answers.score_answer(reply('3', {'a': 1}), '3', asked).form
+def test_a_valid_form_has_every_variable():
+  variables = targets(a=1, b=2)
+  for incomplete in ({}, {'a': 1}):
+    text = reply('3', incomplete)
+    assert not answers.score_answer(text, '3', variables).form
   more = reply('3', {'a': 1, 'b': 0, 'c': 1})
-  assert answers.score_answer(more, '3', asked) == (True, True, 1, 2)
+  assert answers.score_answer(more, '3', variables) == (True, True, 1, 2)
 
 
 def test_outputs_compare_without_trailing_space():
-  asked = targets(a=1)
+  variables = targets(a=1)
 
-  def right(given, expected):
-    text = reply(given, {'a': 1})
-    return answers.score_answer(text, expected, asked).output_right
+  def right(output, expected):
+    text = reply(output, {'a': 1})
+    return answers.score_answer(text, expected, variables).output_right
 
   assert right('3\n6', '3 \n6\n\n')
   assert not right('3 6', '3\n6')
   assert not right(' 3', '3')
 
 
-def test_an_answer_as_python_prints_it_is_read_as_json():
+def test_an_answer_in_pythons_notation_is_converted_to_json():
   answer = {'final_output': "it's\n", 'variables': {'a': [1, None, True]}}
   target = types.Target('a', '[1, None, True]')
   reply = f'a = [1]\n{answer!r}\n'

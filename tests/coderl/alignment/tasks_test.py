@@ -1,4 +1,4 @@
-"""Failed programs become questions on what running them gives."""
+"""Failed programs become questions on the results of running them."""
 
 import dataclasses
 
@@ -36,7 +36,7 @@ def rollout(source, problem=PROBLEM, **fields):
   return types.Rollout(prompt, (), (), (), text, True, **fields)
 
 
-def ran(status, stdout=''):
+def execution(status, stdout=''):
   return sandbox.Execution(status, stdout=stdout)
 
 
@@ -45,7 +45,7 @@ def candidate(stdout=None):
 
 
 def traced(*variables, stdout='2\n', status=FINISHED):
-  """An execution with variables given as (scope, name, value)."""
+  """Returns an execution with variables from (scope, name, value)."""
   return sandbox.Execution(
     status,
     stdout=stdout,
@@ -76,7 +76,7 @@ def test_complexity(source, expected):
 def test_candidates_are_failed_parsable_programs_once_each():
   rollouts = [
     rollout('print(1)'),
-    rollout('print(2)', reward=1.0),
+    rollout('print(2)', passed=True),
     rollout('print(3)', masked=True),
     rollout('print(4'),
     rollout('print(1)'),
@@ -93,19 +93,24 @@ def test_candidates_are_failed_parsable_programs_once_each():
     )
     for r in rollouts
   ]
-  found = tasks.candidates(rollouts, np.random.default_rng(0))
-  assert [c.program for c in found] == ['print(1)', 'print(5)']
+  selected = tasks.candidates(rollouts, np.random.default_rng(0))
+  assert [c.program for c in selected] == ['print(1)', 'print(5)']
 
 
-def test_candidates_keep_to_the_complexity_asked_for():
+def test_partial_credit_does_not_make_a_failed_program_pass():
+  rollouts = [rollout('print(1)', reward=1.0)]
+  assert len(tasks.candidates(rollouts, np.random.default_rng(0))) == 1
+
+
+def test_candidates_are_within_the_complexity_bounds():
   rollouts = [rollout('x = 1'), rollout('if x:\n  y = 1')]
   bounds = tasks.Bounds(min_complexity=2, max_complexity=2)
-  found = tasks.candidates(rollouts, np.random.default_rng(0), bounds)
-  assert [c.complexity for c in found] == [2]
+  selected = tasks.candidates(rollouts, np.random.default_rng(0), bounds)
+  assert [c.complexity for c in selected] == [2]
 
 
 @pytest.mark.parametrize(
-  ('fields', 'said'),
+  ('fields', 'message'),
   [
     ({'min_complexity': -1}, 'min_complexity=-1: must be 0 or more'),
     (
@@ -117,12 +122,12 @@ def test_candidates_keep_to_the_complexity_asked_for():
     ({'max_value_chars': -9}, 'max_value_chars=-9: must be 1 or more'),
   ],
 )
-def test_bounds_that_let_nothing_through_are_refused(fields, said):
-  with pytest.raises(errors.UserError, match=rf'alignment\.bounds\.{said}'):
+def test_bounds_that_exclude_everything_are_refused(fields, message):
+  with pytest.raises(errors.UserError, match=rf'alignment\.bounds\.{message}'):
     tasks.Bounds(**fields)
 
 
-def test_inputs_leave_out_known_crashes_and_silence_and_vary():
+def test_inputs_exclude_known_crashes_and_silence_and_vary():
   wrong, crash = sandbox.Status.WRONG_ANSWER, sandbox.Status.RUNTIME_ERROR
 
   def inputs(*executions):
@@ -134,29 +139,29 @@ def test_inputs_leave_out_known_crashes_and_silence_and_vary():
     }
 
   assert inputs() == {('1 2\n', None), ('2 2\n', None)}
-  assert inputs(ran(wrong, '5\n')) == {('1 2\n', '5\n'), ('2 2\n', None)}
-  assert inputs(ran(crash, '5\n')) == {('2 2\n', None)}
-  assert inputs(ran(wrong, ' \n')) == {('2 2\n', None)}
-  assert inputs(ran(crash), ran(crash)) == set()
+  assert inputs(execution(wrong, '5\n')) == {('1 2\n', '5\n'), ('2 2\n', None)}
+  assert inputs(execution(crash, '5\n')) == {('2 2\n', None)}
+  assert inputs(execution(wrong, ' \n')) == {('2 2\n', None)}
+  assert inputs(execution(crash), execution(crash)) == set()
 
 
 def test_a_call_is_printed_by_the_program():
-  found = tasks.candidates(
+  (candidate,) = tasks.candidates(
     [rollout('def add(a, b):\n  return a', CALLS)], np.random.default_rng(0)
   )
-  assert found[0].program == (
+  assert candidate.program == (
     'import math\ndef add(a, b):\n  return a\nprint(add(1, 2))'
   )
 
 
-def test_a_checker_alone_is_no_input():
+def test_a_checker_gives_no_input():
   checked = types.Problem('c', 'Add.', (types.Test(checker='assert f()'),))
   rollouts = [rollout('print(1)', checked)]
   assert tasks.candidates(rollouts, np.random.default_rng(0)) == []
 
 
-def test_targets_are_the_last_definitions_of_plain_values():
-  execution = traced(
+def test_targets_are_the_last_assignments_of_plain_values():
+  run = traced(
     ('', 'a', 1),
     ('', 'first', 0),
     ('solve', 'total', {1: (2, 3)}),
@@ -167,7 +172,7 @@ def test_targets_are_the_last_definitions_of_plain_values():
     ('', 'long', 'x' * 50),
   )
   bounds = tasks.Bounds(max_variables=2, max_value_chars=20)
-  task = tasks.make_task(candidate(), execution, step=7, bounds=bounds)
+  task = tasks.make_task(candidate(), run, step=7, bounds=bounds)
   assert task.targets == (
     types.Target('solve.total', '{1: (2, 3)}'),
     types.Target('a', '[1]'),
@@ -175,16 +180,17 @@ def test_targets_are_the_last_definitions_of_plain_values():
   assert (task.expected, task.step, task.stdin) == ('2\n', 7, '1 2\n')
 
 
-def test_an_incomplete_value_is_not_asked_for():
-  whole = traced(('', 'a', 1), ('', 'b', 2))
-  cut = dataclasses.replace(whole.variables[1], complete=False)
-  execution = dataclasses.replace(whole, variables=(whole.variables[0], cut))
-  task = tasks.make_task(candidate(), execution, step=0)
+def test_an_incomplete_value_is_no_target():
+  complete = traced(('', 'a', 1), ('', 'b', 2))
+  first, second = complete.variables
+  truncated = dataclasses.replace(second, complete=False)
+  run = dataclasses.replace(complete, variables=(first, truncated))
+  task = tasks.make_task(candidate(), run, step=0)
   assert [t.name for t in task.targets] == ['a']
 
 
 @pytest.mark.parametrize(
-  ('known', 'execution'),
+  ('verified_stdout', 'run'),
   [
     (None, traced(('', 'a', 1), stdout=' \n')),
     (None, traced(('', 'a', 1), status=sandbox.Status.WALL_LIMIT)),
@@ -195,11 +201,11 @@ def test_an_incomplete_value_is_not_asked_for():
     ('3\n', traced(('', 'a', 1), stdout='2\n')),
   ],
 )
-def test_a_run_that_teaches_nothing_sure_gives_no_task(known, execution):
-  assert tasks.make_task(candidate(known), execution, step=0) is None
+def test_a_run_with_unsuitable_results_gives_no_task(verified_stdout, run):
+  assert tasks.make_task(candidate(verified_stdout), run, step=0) is None
 
 
-def test_the_key_tells_program_and_input_apart():
+def test_the_key_identifies_the_program_and_the_input():
   task = tasks.make_task(candidate(), traced(('', 'a', 1)), step=0)
   later = dataclasses.replace(task, step=9, targets=())
   moved = dataclasses.replace(
@@ -210,14 +216,14 @@ def test_the_key_tells_program_and_input_apart():
 
 @pytest.mark.parametrize('style', ['compact', 'paper'])
 def test_queries_are_the_last_tokens_of_the_names(style):
-  execution = traced(('', 'a', 1), ('solve', 'total', 2), ('', 'xyz', 2))
-  task = tasks.make_task(candidate(), execution, step=0)
+  run = traced(('', 'a', 1), ('solve', 'total', 2), ('', 'xyz', 2))
+  task = tasks.make_task(candidate(), run, step=0)
   tokenizer = tokenization.train_bpe([SOURCE] * 3, 300)
   prompt = tasks.to_prompt(
     task, PROBLEM, tokenizer, style=style, max_prompt_len_tokens=4096
   )
   assert list(prompt.tokens) == tokenizer.encode_chat(prompt.text)[0]
-  # Text up to and including each query token ends with the name so far.
+  # The text up to a query token ends with the name of its variable.
   heads = [tokenizer.decode(prompt.tokens[: q + 1]) for q in prompt.queries]
   assert [head.rsplit('Variables: ')[-1] for head in heads] == [
     'a',
@@ -230,16 +236,16 @@ def test_queries_are_the_last_tokens_of_the_names(style):
   )
 
 
-def test_queries_of_a_completion_are_followed_by_more():
-  execution = traced(('', 'a', 1), ('solve', 'total', 2))
-  task = tasks.make_task(candidate(), execution, step=0)
+def test_in_a_completion_the_answer_begins_after_the_queries():
+  run = traced(('', 'a', 1), ('solve', 'total', 2))
+  task = tasks.make_task(candidate(), run, step=0)
   tokenizer = tokenization.train_bpe([SOURCE] * 3, 300)
   prompt = tasks.to_prompt(
     task, PROBLEM, tokenizer, style='completion', max_prompt_len_tokens=4096
   )
   assert tokenizer.decode(prompt.tokens) == prompt.text
   heads = [tokenizer.decode(prompt.tokens[: q + 1]) for q in prompt.queries]
-  # The worked example has a list of its own.
+  # The worked example has a list of variables as well.
   assert [head.rsplit('Variables: ')[-1] for head in heads] == [
     'a',
     'a, solve.total',
@@ -261,10 +267,10 @@ def test_a_completed_program_is_a_candidate():
         completion=True,
       ),
     )
-    for fields in ({}, {'reward': 1.0})
+    for fields in ({}, {'passed': True})
   ]
-  (found,) = tasks.candidates(rollouts, np.random.default_rng(0))
-  assert found.program == (
+  (candidate,) = tasks.candidates(rollouts, np.random.default_rng(0))
+  assert candidate.program == (
     'import math\ndef add(a, b):\n    return a - b\nprint(add(1, 2))'
   )
 
@@ -276,9 +282,9 @@ def test_collect_traces_failed_programs_of_both_forms():
     rollout('raise ValueError(1)'),
     rollout('x = 1'),
   ]
-  with sandbox.Sandbox(workers=1) as box:
+  with sandbox.Sandbox(workers=1) as runner:
     first, second = tasks.collect(
-      rollouts, box, np.random.default_rng(1), step=4
+      rollouts, runner, np.random.default_rng(1), step=4
     )
   a, b = map(int, first.stdin.split())
   assert first.expected == f'{a * b}\n'
