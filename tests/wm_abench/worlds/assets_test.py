@@ -15,14 +15,14 @@ _WHEEL = 'Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n'
 
 @pytest.fixture
 def wheel(tmp_path, monkeypatch):
-  """A wheel that pip finds, and a cache of the test's own."""
-  picture = tmp_path / 'picture.png'
-  Image.fromarray(np.full((2100, 300, 3), 7, np.uint8)).save(picture)
+  """A wheel that pip finds, and an empty cache."""
+  image = tmp_path / 'image.png'
+  Image.fromarray(np.full((2100, 300, 3), 7, np.uint8)).save(image)
   path = tmp_path / 'shelf-1.0-py3-none-any.whl'
   with zipfile.ZipFile(path, 'w') as archive:
     archive.writestr('shelf/files/meshes/cup.obj', 'v 0 0 0')
-    archive.writestr('shelf/files/other/big.obj', 'not wanted')
-    archive.write(picture, 'shelf/files/meshes/cup.png')
+    archive.writestr('shelf/files/other/big.obj', 'not used')
+    archive.write(image, 'shelf/files/meshes/cup.png')
     archive.writestr('shelf/__init__.py', 'raise SystemExit')
     archive.writestr('shelf-1.0.dist-info/METADATA', _METADATA)
     archive.writestr('shelf-1.0.dist-info/WHEEL', _WHEEL)
@@ -40,21 +40,21 @@ def _source(wheel, name='shelf==1.0'):
   return assets.Source({name: digest}, 'shelf/files/', ('meshes/',), 'MIT')
 
 
-def test_what_is_used_is_unpacked_and_large_pictures_are_halved(
+def test_the_used_files_are_unpacked_and_large_images_are_halved(
   wheel, monkeypatch
 ):
   monkeypatch.setitem(assets.SOURCES, 'shelf', _source(wheel))
   folder = assets.folder('shelf')
   files = {str(p.relative_to(folder)) for p in folder.rglob('*.*')}
   assert files == {'meshes/cup.obj', 'meshes/cup.png'}
-  with Image.open(folder / 'meshes/cup.png') as picture:
-    assert picture.size == (75, 525) and picture.getpixel((9, 9)) == (7, 7, 7)
+  with Image.open(folder / 'meshes/cup.png') as image:
+    assert image.size == (75, 525) and image.getpixel((9, 9)) == (7, 7, 7)
   wheel.unlink()
   assets.folder.cache_clear()
   assert assets.folder('shelf') == folder  # Nothing is fetched twice.
 
 
-def test_a_wheel_that_is_not_the_one_is_refused(wheel, monkeypatch):
+def test_a_wheel_with_another_digest_is_refused(wheel, monkeypatch):
   monkeypatch.setitem(assets.SOURCES, 'shelf', _source(wheel))
   with zipfile.ZipFile(wheel, 'a') as archive:
     archive.writestr('shelf/files/meshes/more.obj', '')
@@ -62,7 +62,7 @@ def test_a_wheel_that_is_not_the_one_is_refused(wheel, monkeypatch):
     assets.folder('shelf')
 
 
-def test_a_package_that_pip_cannot_find_is_named(wheel, monkeypatch):
+def test_a_package_that_pip_cannot_find_is_reported(wheel, monkeypatch):
   source = _source(wheel, 'shelf==2.0')
   monkeypatch.setitem(assets.SOURCES, 'shelf', source)
   with pytest.raises(errors.UserError, match=r'download shelf==2.0'):
@@ -74,7 +74,7 @@ def _fetch(source):
   return str(assets.folder('shelf'))
 
 
-def test_processes_that_ask_at_once_get_one_whole_folder(wheel):
+def test_concurrent_processes_get_one_complete_folder(wheel):
   spawn = multiprocessing.get_context('spawn')
   with spawn.Pool(3) as pool:
     folders = pool.map(_fetch, [_source(wheel)] * 3, chunksize=1)
@@ -82,7 +82,7 @@ def test_processes_that_ask_at_once_get_one_whole_folder(wheel):
 
 
 @pytest.mark.parametrize('name', assets.SOURCES)
-def test_every_source_says_whose_it_is_and_has_a_digest_a_wheel(name):
+def test_every_source_has_a_licence_and_a_digest_for_each_wheel(name):
   source = assets.SOURCES[name]
   assert source.licence and source.root.endswith('/')
   for wheel, digest in source.wheels.items():

@@ -97,13 +97,13 @@ def _spec() -> mujoco.MjSpec:
 
 def _paint(spec, name, picture_HW3, shine=0.0, emission=0.0) -> None:
   pixels = (np.clip(picture_HW3, 0, 1) * 255).round().astype(np.uint8)
-  meshes.paint(
+  meshes.add_material(
     spec, name, pixels, specular=shine, shininess=shine, emission=emission
   )
 
 
 def _add(spec, name: str, mesh: meshes.Mesh, material: str) -> None:
-  meshes.add(spec, name, mesh)
+  meshes.add_mesh(spec, name, mesh)
   spec.worldbody.add_geom(
     name=name,
     type=mujoco.mjtGeom.mjGEOM_MESH,

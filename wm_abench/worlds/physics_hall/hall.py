@@ -115,7 +115,7 @@ def _add_blocks(spec: mujoco.MjSpec) -> None:
   for name, (*_, tile_m, shine) in _LOOKS.items():
     material = {'specular': shine, 'shininess': shine, 'texuniform': True}
     repeat = (1 / tile_m, 1 / tile_m)
-    meshes.paint(
+    meshes.add_material(
       spec, _material(name), _picture(name), texrepeat=repeat, **material
     )
   for i in range(BLOCKS):

@@ -69,7 +69,7 @@ def specify(plan: plans.Plan) -> mujoco.MjSpec:
     mesh = meshes.join(parts)
     scaled = dataclasses.replace(mesh, uvs_V2=mesh.uvs_V2 / finish.tile_m)
     pixels = (np.clip(finish.picture_HW3, 0, 1) * 255).round().astype(np.uint8)
-    meshes.paint(
+    meshes.add_material(
       spec,
       name,
       pixels,
@@ -77,8 +77,8 @@ def specify(plan: plans.Plan) -> mujoco.MjSpec:
       shininess=finish.shine,
       emission=finish.emission,
     )
-    meshes.add(spec, name, scaled)
-    meshes.show(body, name, name)
+    meshes.add_mesh(spec, name, scaled)
+    meshes.add_geom(body, name, name)
   prop_pool.add(spec)
   return spec
 

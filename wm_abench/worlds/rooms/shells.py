@@ -304,11 +304,11 @@ def _sunny(shell: Shell, points_HW3, normal) -> np.ndarray:
 def _show(spec, body, name: str, mesh, picture_HW3, emission=0.0) -> None:
   pixels = (np.clip(picture_HW3, 0, 1) * 255).round().astype(np.uint8)
   # Row 0 is a picture's top, and of a surface the texel where v = 0.
-  meshes.paint(
+  meshes.add_material(
     spec, name, pixels[::-1], specular=0.0, shininess=0.0, emission=emission
   )
-  meshes.add(spec, name, mesh)
-  meshes.show(body, name, name)
+  meshes.add_mesh(spec, name, mesh)
+  meshes.add_geom(body, name, name)
 
 
 def _outside(spec, body) -> None:

@@ -60,11 +60,17 @@ def _building(parts: Parts, district, which, floors, edges, rng) -> None:
   wide_m = facades.BAYS * style.bay_m
   mid_m = _FLOOR_M + ground_m
   parts[f'ground_{which}'].append(
-    meshes.walls(*edges, _FLOOR_M, mid_m, (wide_m, ground_m), whole=True)
+    meshes.walls(
+      *edges, _FLOOR_M, mid_m, (wide_m, ground_m), whole_repeats=True
+    )
   )
   parts[f'upper_{which}'].append(
     meshes.walls(
-      *edges, mid_m, top_m, (wide_m, facades.FLOORS * style.floor_m), whole=True
+      *edges,
+      mid_m,
+      top_m,
+      (wide_m, facades.FLOORS * style.floor_m),
+      whole_repeats=True,
     )
   )
   if district.pitched:

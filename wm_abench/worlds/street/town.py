@@ -87,8 +87,8 @@ def build(name: str) -> Town:
       parts[material] += pieces
   _materials(spec, district, rng)
   for material, pieces in sorted(parts.items()):
-    meshes.add(spec, f'town/{material}', meshes.join(pieces))
-    meshes.show(spec.worldbody, f'town/{material}', material)
+    meshes.add_mesh(spec, f'town/{material}', meshes.join(pieces))
+    meshes.add_geom(spec.worldbody, f'town/{material}', material)
   _pool(spec)
   model = spec.compile()
   # Pictures with clear parts: MuJoCo blends only what is a little clear itself.
@@ -134,8 +134,8 @@ def _materials(spec, district: districts.District, rng) -> None:
   dry_HW3 = facades.speckled(rng, (100, 100, 102), 256, -0.5, 6.0)
   wet_HW3 = facades.speckled(rng, (40, 42, 46), 256, -1.4, 7.0)
   tiling = {'texrepeat': (30, 30), 'specular': 0.1}
-  meshes.paint(spec, 'asphalt', dry_HW3, **tiling)
-  meshes.paint(spec, 'asphalt/wet', wet_HW3, reflectance=0.28, **tiling)
+  meshes.add_material(spec, 'asphalt', dry_HW3, **tiling)
+  meshes.add_material(spec, 'asphalt/wet', wet_HW3, reflectance=0.28, **tiling)
   spec.worldbody.add_geom(
     name='road',
     type=mujoco.mjtGeom.mjGEOM_PLANE,
@@ -145,7 +145,7 @@ def _materials(spec, district: districts.District, rng) -> None:
     conaffinity=0,
   )
   paving_HW3 = facades.paving(rng, (166, 163, 156))
-  meshes.paint(spec, 'pavement', paving_HW3, specular=0.05)
+  meshes.add_material(spec, 'pavement', paving_HW3, specular=0.05)
   plain = {
     'kerb': (188, 186, 180),
     'white': (196, 196, 191),
@@ -155,13 +155,15 @@ def _materials(spec, district: districts.District, rng) -> None:
     'metal': (150, 154, 158),
   }
   for name, rgb in plain.items():
-    meshes.paint(spec, name, facades.speckled(rng, rgb, 64, -0.4, 5.0))
+    meshes.add_material(spec, name, facades.speckled(rng, rgb, 64, -0.4, 5.0))
   lawn_HW3 = facades.speckled(rng, (86, 122, 54), 256, -0.35, 16.0)
-  meshes.paint(spec, 'lawn', lawn_HW3, specular=0.0)
+  meshes.add_material(spec, 'lawn', lawn_HW3, specular=0.0)
   for i, rgb in enumerate(roadside.LEAVES):
     leaves_HW3 = facades.speckled(rng, rgb, 128, -0.3, 24.0)
-    meshes.paint(spec, f'leaves_{i}', leaves_HW3, specular=0.0)
-  meshes.paint(spec, 'roof', facades.tiles(rng, district.roof), specular=0.05)
+    meshes.add_material(spec, f'leaves_{i}', leaves_HW3, specular=0.0)
+  meshes.add_material(
+    spec, 'roof', facades.tiles(rng, district.roof), specular=0.05
+  )
   for i, style in enumerate(district.styles):
     for where, draw in (
       ('upper', facades.facade),
@@ -169,21 +171,21 @@ def _materials(spec, district: districts.District, rng) -> None:
     ):
       day_HW3, night_HW3 = draw(style, rng)
       shine = 0.35 if style.pattern == 'glass' else 0.05
-      meshes.paint(spec, f'{where}_{i}', day_HW3, specular=shine)
+      meshes.add_material(spec, f'{where}_{i}', day_HW3, specular=shine)
       night = f'{where}_{i}/night'
-      meshes.paint(spec, night, night_HW3, emission=0.75, specular=0.0)
+      meshes.add_material(spec, night, night_HW3, emission=0.75, specular=0.0)
   for name, picture_HW3 in roadside.signs().items():
-    meshes.paint(spec, name, picture_HW3, specular=0.05, emission=0.1)
+    meshes.add_material(spec, name, picture_HW3, specular=0.05, emission=0.1)
   glow_HW3 = np.full((4, 4, 3), (255, 232, 180), np.uint8)
-  meshes.paint(
+  meshes.add_material(
     spec,
     'glow',
     facades.blot((255, 214, 150), 110, 0.0),
     emission=1.0,
     specular=0.0,
   )
-  meshes.paint(spec, 'lamp', glow_HW3 // 2 + 90)
-  meshes.paint(spec, 'lamp/night', glow_HW3, emission=1.0)
+  meshes.add_material(spec, 'lamp', glow_HW3 // 2 + 90)
+  meshes.add_material(spec, 'lamp/night', glow_HW3, emission=1.0)
 
 
 def lane_slots() -> list[tuple[float, float, float]]:
@@ -211,23 +213,27 @@ def kerb_slots() -> list[tuple[float, float, float]]:
 
 
 def _pool(spec: mujoco.MjSpec) -> None:
-  meshes.paint(spec, 'shade', facades.blot((8, 8, 10), 200, 0.6), specular=0.0)
+  meshes.add_material(
+    spec, 'shade', facades.blot((8, 8, 10), 200, 0.6), specular=0.0
+  )
   for kind in cars.KINDS:
     car = cars.load(kind)
     x_m, y_m = car.length_m / 2 + 0.25, car.width_m / 2 + 0.3
     shade = meshes.decal(-x_m, -y_m, x_m, y_m, _SHADE_M)
-    meshes.add(spec, f'shade/{kind}', shade)
-    meshes.paint(spec, f'trim/{kind}', car.palette_PP3, specular=0.4)
+    meshes.add_mesh(spec, f'shade/{kind}', shade)
+    meshes.add_material(spec, f'trim/{kind}', car.palette_PP3, specular=0.4)
     spec.add_material(name=f'paint/{kind}', specular=0.6, shininess=0.7)
-    meshes.add(spec, f'trim/{kind}', car.trim)
+    meshes.add_mesh(spec, f'trim/{kind}', car.trim)
     if len(car.paint.triangles_T3):
-      meshes.add(spec, f'paint/{kind}', car.paint)
+      meshes.add_mesh(spec, f'paint/{kind}', car.paint)
     for i in range(CARS_A_KIND):
       body = spec.worldbody.add_body(name=f'{kind}/{i}', mocap=True)
-      meshes.show(body, f'trim/{kind}', f'trim/{kind}', f'{kind}/{i}/trim')
-      meshes.show(body, f'shade/{kind}', 'shade', f'{kind}/{i}/shade')
+      meshes.add_geom(body, f'trim/{kind}', f'trim/{kind}', f'{kind}/{i}/trim')
+      meshes.add_geom(body, f'shade/{kind}', 'shade', f'{kind}/{i}/shade')
       if len(car.paint.triangles_T3):
-        meshes.show(body, f'paint/{kind}', f'paint/{kind}', f'{kind}/{i}/paint')
+        meshes.add_geom(
+          body, f'paint/{kind}', f'paint/{kind}', f'{kind}/{i}/paint'
+        )
 
 
 def stand(town: Town, placed: tuple[Standing, ...], eye_3, look_3) -> None:

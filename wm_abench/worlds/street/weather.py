@@ -129,19 +129,25 @@ def furnish(spec: mujoco.MjSpec) -> None:
   dome = meshes.inside_out(meshes.ball(rows=12, columns=24))
   for weather, light in itertools.product(WEATHERS, LIGHTS):
     seen, name = look(weather, light), f'{weather}/{light}'
-    meshes.paint(spec, f'sky/{name}', _sky(seen), emission=1.0, specular=0.0)
+    meshes.add_material(
+      spec, f'sky/{name}', _sky(seen), emission=1.0, specular=0.0
+    )
     haze_HW4 = np.full((64, 4, 4), (*_rgb(seen.horizon), 255), np.uint8)
     haze_HW4[..., 3] = np.linspace(255, 0, 64)[:, None]
-    meshes.paint(spec, f'haze/{name}', haze_HW4, emission=1.0, specular=0.0)
+    meshes.add_material(
+      spec, f'haze/{name}', haze_HW4, emission=1.0, specular=0.0
+    )
   air = spec.worldbody.add_body(name='air', mocap=True)
-  meshes.add(spec, 'sky', dome.moved((0, 0, 0), scale=_SKY_M))
-  meshes.show(air, 'sky', 'sky/clear/noon')
+  meshes.add_mesh(spec, 'sky', dome.moved((0, 0, 0), scale=_SKY_M))
+  meshes.add_geom(air, 'sky', 'sky/clear/noon')
   for i, radius_m in enumerate(SHELLS_M, start=1):
-    meshes.add(spec, f'shell_{i}', _shell(radius_m))
-    meshes.show(air, f'shell_{i}', 'haze/clear/noon')
-  meshes.add(spec, 'streaks', _streaks())
-  meshes.paint(spec, 'streaks', np.full((4, 4, 3), 205, np.uint8), emission=0.6)
-  meshes.show(air, 'streaks', 'streaks')
+    meshes.add_mesh(spec, f'shell_{i}', _shell(radius_m))
+    meshes.add_geom(air, f'shell_{i}', 'haze/clear/noon')
+  meshes.add_mesh(spec, 'streaks', _streaks())
+  meshes.add_material(
+    spec, 'streaks', np.full((4, 4, 3), 205, np.uint8), emission=0.6
+  )
+  meshes.add_geom(air, 'streaks', 'streaks')
 
 
 def _rgb(color) -> tuple[int, ...]:

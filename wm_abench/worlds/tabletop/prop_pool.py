@@ -51,8 +51,8 @@ def add(spec: mujoco.MjSpec) -> None:
   for slot in range(SLOTS):
     body = spec.worldbody.add_body(name=f'slot{slot}', mocap=True)
     for shape, mesh in _shapes().items():
-      meshes.add(spec, _geom(slot, shape), mesh)
-      meshes.show(body, _geom(slot, shape), _material('plastic'))
+      meshes.add_mesh(spec, _geom(slot, shape), mesh)
+      meshes.add_geom(body, _geom(slot, shape), _material('plastic'))
 
 
 class Pool:
@@ -168,7 +168,7 @@ def _add_material(spec: mujoco.MjSpec, name: str) -> None:
     spec.add_material(name=_material(name), **shine)
     return
   pixels = (np.clip(picture_HW3, 0, 1) * 255).round().astype(np.uint8)
-  meshes.paint(spec, _material(name), pixels, **shine)
+  meshes.add_material(spec, _material(name), pixels, **shine)
 
 
 @functools.cache

@@ -1,7 +1,7 @@
-"""What questions must know of the two environments of props on a surface.
+"""The surfaces of the two environments of props, as questions need them.
 
-In both the surface's free area is centred at the origin, its top at z = 0;
-x is to the right and y is away for one who looks from the front.
+In both environments the free area of the surface is centred at the origin and
+its top is z = 0. Seen by the camera 'front', x points right and y away.
 """
 
 import dataclasses
@@ -11,14 +11,14 @@ from wm_abench.worlds import protocol
 
 @dataclasses.dataclass(frozen=True)
 class Surface:
-  """An environment's free area and its cameras.
+  """The free area of an environment and its cameras.
 
   Attributes:
-    backgrounds: names of its rooms.
-    half_m: half the free area's width (x) and depth (y).
-    unit_m: a middling prop's size; sizes are best given as multiples.
-    cameras: 'front', 'back', 'left', 'right' and 'top', the same in every room;
-      each sees the whole area, and props up to two units high.
+    backgrounds: names of the rooms.
+    half_m: half the width (x) and half the depth (y) of the free area.
+    unit_m: size of a medium prop; other sizes are multiples of it.
+    cameras: 'front', 'back', 'left', 'right' and 'top', the same in every room.
+      Each sees the whole free area, with props up to two units high.
   """
 
   backgrounds: tuple[str, ...]
@@ -30,9 +30,10 @@ class Surface:
 _FOVY_DEG = 50.0
 
 
-def _around(distance_m: float, height_m: float) -> dict[str, protocol.Camera]:
+def _cameras(distance_m: float, height_m: float) -> dict[str, protocol.Camera]:
+  """Returns four cameras around the origin and one above it."""
   sides = {'front': (0, -1), 'back': (0, 1), 'left': (-1, 0), 'right': (1, 0)}
-  # A little above the middle, for more of the room; the area stays in view.
+  # Slightly above the centre, to show more of the room with the area in view.
   target_m = (0.0, 0.0, 0.1 * distance_m)
   cameras = {
     name: protocol.Camera(
@@ -40,9 +41,12 @@ def _around(distance_m: float, height_m: float) -> dict[str, protocol.Camera]:
     )
     for name, (x, y) in sides.items()
   }
-  above = (0.0, 0.0, 1.2 * distance_m)
   top = protocol.Camera(
-    'top', above, (0.0, 0.0, 0.0), _FOVY_DEG, up=(0.0, 1.0, 0.0)
+    'top',
+    (0.0, 0.0, 1.2 * distance_m),
+    (0.0, 0.0, 0.0),
+    _FOVY_DEG,
+    up=(0.0, 1.0, 0.0),
   )
   return cameras | {'top': top}
 
@@ -52,12 +56,12 @@ SURFACES: dict[str, Surface] = {
     backgrounds=('living_room', 'study', 'kitchen', 'loft'),
     half_m=(0.9, 0.9),
     unit_m=0.25,
-    cameras=_around(2.6, 1.3),
+    cameras=_cameras(2.6, 1.3),
   ),
   'apartment_table': Surface(
     backgrounds=('dining', 'lounge', 'office', 'sunroom'),
     half_m=(0.32, 0.32),
     unit_m=0.07,
-    cameras=_around(0.9, 0.5),
+    cameras=_cameras(0.9, 0.5),
   ),
 }
