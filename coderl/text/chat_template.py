@@ -1,8 +1,8 @@
-"""Chat templates: the text of a conversation, as `transformers` renders it.
+"""Renders chat templates to the text that `transformers` renders.
 
-A template is a jinja text that comes with a model, thus from strangers: it runs
-in jinja's sandbox. Besides jinja's own it may use what
-`transformers.utils.chat_template_utils` offers: `tojson` without HTML escapes,
+A template is jinja source that comes with a model, so it is not trusted and
+runs in jinja's sandbox. Besides jinja's own names it sees those of
+`transformers.utils.chat_template_utils`: `tojson` without HTML escapes,
 `raise_exception`, `strftime_now`, `{% break %}` and `{% continue %}`,
 `{% generation %}` blocks, and the special tokens by name (`bos_token`).
 """
@@ -16,16 +16,17 @@ from typing import Any
 import jinja2
 from jinja2 import ext, nodes, sandbox
 
+from coderl.text import codec
 from commons import errors
 
-# Where a folder keeps templates besides tokenizer_config.json.
+# Template files beside tokenizer_config.json.
 _DEFAULT = 'chat_template.jinja'
 _NAMED = 'additional_chat_templates'
 
-# The names that a message's reasoning goes by.
+# The names under which a message may hold its reasoning.
 _REASONING = ('reasoning_content', 'thinking', 'reasoning')
 
-# All that expressions of a template can raise in the sandbox.
+# Everything that the expressions of a template can raise in the sandbox.
 _FAULTS = (
   jinja2.TemplateError,
   ArithmeticError,
@@ -38,42 +39,42 @@ _FAULTS = (
 
 
 class Template:
-  """A chat template, compiled.
+  """A compiled chat template.
 
   Attributes:
     literals: every text that the template itself can write, separated by NUL.
   """
 
-  def __init__(self, source: str, variables: Mapping[str, str], place: str):
-    """Compiles `source`.
+  def __init__(self, text: str, variables: Mapping[str, str], source: str):
+    """Compiles a template.
 
     Args:
-      source: the jinja text.
-      variables: what it finds by name: 'bos_token' and its like.
-      place: where it is from, for error messages.
+      text: the jinja source.
+      variables: the values that it may read, such as 'bos_token'.
+      source: where the template comes from, for error messages.
 
     Raises:
-      UserError: it does not parse.
+      UserError: the text does not parse.
     """
     self._variables = dict(variables)
-    self._place = place
+    self._source = source
     environment = sandbox.ImmutableSandboxedEnvironment(
       trim_blocks=True,
       lstrip_blocks=True,
       extensions=[_Generation, ext.loopcontrols],
     )
     environment.filters['tojson'] = _to_json
-    environment.globals['raise_exception'] = _refuse
+    environment.globals['raise_exception'] = _raise
     environment.globals['strftime_now'] = _now
     try:
-      self._template = environment.from_string(source)
-      tree = environment.parse(source)
+      self._template = environment.from_string(text)
+      tree = environment.parse(text)
     except jinja2.TemplateSyntaxError as error:
       raise errors.UserError(
-        f'{place}: chat template, line {error.lineno}: {_line(error)}'
+        f'{source}: chat template, line {error.lineno}: {_one_line(error)}'
       ) from error
-    except SyntaxError as error:  # A break outside a loop is Python's to find.
-      raise errors.UserError(f'{place}: chat template: {error.msg}') from error
+    except SyntaxError as error:  # Python finds a break outside a loop.
+      raise errors.UserError(f'{source}: chat template: {error.msg}') from error
     texts = [node.data for node in tree.find_all(nodes.TemplateData)]
     values = [node.value for node in tree.find_all(nodes.Const)]
     texts += [value for value in values if isinstance(value, str)]
@@ -85,12 +86,13 @@ class Template:
     *,
     add_generation_prompt: bool,
   ) -> str:
-    """The text of a conversation.
+    """Returns the text of a conversation.
 
     Args:
-      messages: the turns, oldest first: JSON values by 'role', 'content' and
-        what else the template reads. None is as good as absent.
-      add_generation_prompt: open the assistant's turn at the end.
+      messages: the messages, oldest first. Each holds JSON values under 'role',
+        'content' and the other keys that the template reads. A value of None
+        counts as absent.
+      add_generation_prompt: whether to open the assistant's turn at the end.
 
     Raises:
       UserError: the template refuses the messages or fails on them.
@@ -105,27 +107,30 @@ class Template:
       )
     except _FAULTS as error:
       raise errors.UserError(
-        f'{self._place}: chat template: {_line(error)}'
+        f'{self._source}: chat template: {_one_line(error)}'
       ) from error
 
 
 def files(folder: pathlib.Path) -> dict[str, pathlib.Path]:
-  """The templates that a folder has in files of their own, by name."""
-  found = {path.stem: path for path in (folder / _NAMED).glob('*.jinja')}
+  """Returns the template files of a tokenizer folder, by template name."""
+  paths = {path.stem: path for path in (folder / _NAMED).glob('*.jinja')}
   if (folder / _DEFAULT).is_file():
-    found['default'] = folder / _DEFAULT
-  return dict(sorted(found.items()))
+    paths['default'] = folder / _DEFAULT
+  return dict(sorted(paths.items()))
 
 
 def read(folder: pathlib.Path, value: Any) -> Any:
-  """`chat_template` of a config as the folder's files override it.
+  """Returns the `chat_template` value of a tokenizer folder.
 
   Args:
-    folder: the tokenizer's; its files replace all of `value`, as they do in
-      transformers.
-    value: what tokenizer_config.json has.
+    folder: the tokenizer's folder. As in transformers, template files in it
+      replace all of `value`.
+    value: `chat_template` of tokenizer_config.json.
   """
-  texts = {name: _text(path) for name, path in files(folder).items()}
+  texts = {
+    name: codec.read_text(path.parent, path.name)
+    for name, path in files(folder).items()
+  }
   if not texts:
     return value
   if texts.keys() == {'default'}:
@@ -133,16 +138,16 @@ def read(folder: pathlib.Path, value: Any) -> Any:
   return [{'name': name, 'template': text} for name, text in texts.items()]
 
 
-def named(value: Any, place: str) -> dict[str, str]:
-  """The templates by name that `chat_template` of a config holds.
+def named(value: Any, source: str) -> dict[str, str]:
+  """Returns the templates of a `chat_template` value, by name.
 
   Args:
     value: a template, which is named 'default', or a list of mappings with
       'name' and 'template', or a mapping of names to templates, or None.
-    place: where it is from, for error messages.
+    source: where the value comes from, for error messages.
 
   Raises:
-    UserError: it is nothing of the kind.
+    UserError: the value has another form.
   """
   match value:
     case None:
@@ -154,24 +159,24 @@ def named(value: Any, place: str) -> dict[str, str]:
     case {**texts} if all(isinstance(text, str) for text in texts.values()):
       return texts
   raise errors.UserError(
-    f'{place}: chat_template is neither a text nor a list of '
+    f'{source}: chat_template is neither a text nor a list of '
     "{'name': ..., 'template': ...}"
   )
 
 
 class _Generation(ext.Extension):
-  """`{% generation %}`: around what the assistant writes; its text alone."""
+  """`{% generation %}`: marks the assistant's text and renders as its body."""
 
   tags = frozenset({'generation'})
 
   def parse(self, parser):
     line = next(parser.stream).lineno
     body = parser.parse_statements(('name:endgeneration',), drop_needle=True)
-    # A call block as in transformers: what is set inside stays inside.
-    call = nodes.CallBlock(self.call_method('_written'), [], [], body)
+    # A call block, as in transformers: names set in the body stay local to it.
+    call = nodes.CallBlock(self.call_method('_render'), [], [], body)
     return call.set_lineno(line)
 
-  def _written(self, caller):
+  def _render(self, caller):
     return caller()
 
 
@@ -187,7 +192,7 @@ def _to_json(
   )
 
 
-def _refuse(message: str) -> None:
+def _raise(message: str) -> None:
   raise jinja2.TemplateError(message)
 
 
@@ -196,7 +201,7 @@ def _now(form: str) -> str:
 
 
 def _message(message: Mapping[str, Any]) -> dict[str, Any]:
-  """A message as templates see it: no None, reasoning under its two names."""
+  """Returns a message without None, its reasoning under both usual names."""
   kept = {key: value for key, value in message.items() if value is not None}
   reasoning = next((kept[key] for key in _REASONING if key in kept), None)
   if reasoning is None:
@@ -210,15 +215,8 @@ def _is_entry(entry: Any) -> bool:
   )
 
 
-def _text(path: pathlib.Path) -> str:
-  try:
-    return path.read_text('utf-8')
-  except UnicodeDecodeError as error:
-    raise errors.UserError(f'{path}: not UTF-8 text') from error
-
-
-def _line(error: Exception) -> str:
-  """An error's message in one line."""
-  # A syntax error's own text goes on with the lines around.
+def _one_line(error: Exception) -> str:
+  """Returns an error's message on one line."""
+  # The text of a syntax error includes the lines around it.
   text = error.message if isinstance(error, jinja2.TemplateError) else error
   return ' '.join(str(text).split()) or type(error).__name__

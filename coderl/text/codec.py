@@ -1,12 +1,14 @@
-"""Tokenizer folders: their files, the tokens these name, and the codec.
+"""Encodes text to token ids and decodes them, over the package `tokenizers`.
 
-A `Codec` makes of tokenizer.json and tokenizer_config.json what `transformers`
-makes of them, and reads ordinary text besides: text that is to hold none of the
-tokens that have a meaning, whatever is written in it.
+A `Codec` is built from tokenizer.json and tokenizer_config.json and gives the
+ids that `transformers` gives. Two things are here that `tokenizers` lacks: the
+encoding of ordinary text, from which no control token can arise whatever the
+text spells, and the bytes of each token.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 import functools
+import itertools
 import json
 import pathlib
 import re
@@ -14,23 +16,23 @@ from typing import Any
 
 import tokenizers
 
-from commons import errors
+from commons import errors, files
 
-# How byte-level tokens write a byte: the printable ones of Latin-1 as they are,
-# the others, in order, from U+0100 on.
+# Byte-level tokens write printable Latin-1 bytes as themselves and the other
+# bytes, in order, as the characters from U+0100 on.
 _PRINTABLE = (*range(33, 127), *range(161, 173), *range(174, 256))
 _OTHERS = [byte for byte in range(256) if byte not in _PRINTABLE]
 _BYTES = {chr(byte): byte for byte in _PRINTABLE} | {
   chr(256 + rank): byte for rank, byte in enumerate(_OTHERS)
 }
-# How tokens of a byte-fallback tokenizer do.
+# The token of a single byte in a tokenizer with byte fallback.
 _BYTE_TOKEN = re.compile('<0x([0-9A-Fa-f]{2})>')
 
 Offsets = list[tuple[int, int]]
 
 
 def read_text(folder: pathlib.Path, name: str) -> str:
-  """A file of a tokenizer folder; UserError if it lacks it."""
+  """Returns the text of a file; raises UserError if the folder lacks it."""
   path = folder / name
   if not path.is_file():
     raise errors.UserError(
@@ -43,7 +45,7 @@ def read_text(folder: pathlib.Path, name: str) -> str:
 
 
 def read_json(folder: pathlib.Path, name: str) -> dict[str, Any]:
-  """The object in a file of a tokenizer folder; UserError if there is none."""
+  """Returns the JSON object in a file; raises UserError if there is none."""
   try:
     value = json.loads(read_text(folder, name))
   except json.JSONDecodeError as error:
@@ -54,16 +56,16 @@ def read_json(folder: pathlib.Path, name: str) -> dict[str, Any]:
 
 
 def write_json(path: pathlib.Path, value: Mapping[str, Any]) -> None:
-  """Writes an object as `read_json` reads it; same object, same bytes."""
+  """Writes an object as JSON; equal objects give equal bytes."""
   text = json.dumps(value, indent=2, ensure_ascii=False)
-  path.write_text(text + '\n', 'utf-8')
+  files.write_text(path, text + '\n')
 
 
 def named_tokens(config: Mapping[str, Any]) -> dict[str, str]:
-  """The special tokens that tokenizer_config.json names: 'eos_token' and so on.
+  """Returns the special tokens of tokenizer_config.json by name: 'eos_token'.
 
-  A token is a text, or a mapping with it as 'content'. `extra_special_tokens`
-  has more of them where it is a mapping.
+  A token is a string, or a mapping with the string as 'content'. If
+  `extra_special_tokens` is a mapping, its tokens are included.
   """
   extra = config.get('extra_special_tokens')
   entries = {k: v for k, v in config.items() if k.endswith('_token')}
@@ -77,39 +79,38 @@ def named_tokens(config: Mapping[str, Any]) -> dict[str, str]:
 
 
 class Codec:
-  """Text to token ids and back.
+  """Encoder and decoder of one tokenizer.
 
   Attributes:
-    control: the tokens that ordinary text must not make, id to text: the
-      special ones, and what else the chat template writes. (But for blanks:
-      Gemma has a token of two line breaks.)
+    control: the control tokens, id to text. Ordinary text must not encode to
+      them. They are the special tokens and those that the chat template writes,
+      except for whitespace (Gemma has a token of two line breaks).
     ids: every token id.
   """
 
   def __init__(
-    self, model: str, config: Mapping[str, Any], written: str, place: str
+    self, model: str, config: Mapping[str, Any], template: str, source: str
   ):
-    """Makes a codec of what a folder's files hold.
+    """Builds a codec.
 
     Args:
       model: the text of tokenizer.json.
       config: the content of tokenizer_config.json.
-      written: all that the chat template itself writes.
-      place: where these are from, for error messages.
+      template: all text that the chat template itself writes.
+      source: where these come from, for error messages.
 
     Raises:
-      UserError: they hold no tokenizer.
+      UserError: the files hold no valid tokenizer.
     """
-    self._place = place
-    self._tokenizer = _open(model, config, place)
-    # It neither truncates nor pads; its offsets keep the space before a word.
+    self._source = source
+    self._tokenizer = _open(model, config, source)
     self._tokenizer.no_truncation()
     self._tokenizer.no_padding()
-    self._steps = _steps_around(self._tokenizer)
-    post_processor = _untrimmed(self._steps['post_processor'])
-    shell = json.dumps(self._steps | {'post_processor': post_processor})
-    shell = tokenizers.Tokenizer.from_str(shell)
-    self._tokenizer.post_processor = shell.post_processor
+    # Post-processors add tokens around a text and trim the spaces off the
+    # offsets. Here the tokens are added by hand, since offsets must be exact.
+    self._prefix, self._suffix = _tokens_around(self._tokenizer)
+    self._post_processor = _as_json(self._tokenizer.post_processor)
+    self._tokenizer.post_processor = None
     split = bool(config.get('split_special_tokens'))
     self._tokenizer.encode_special_tokens = split
     self.ids = frozenset(self._tokenizer.get_vocab().values())
@@ -117,62 +118,63 @@ class Codec:
       id_: token.content
       for id_, token in self._tokenizer.get_added_tokens_decoder().items()
       if token.special
-      or (token.content in written and not token.content.isspace())
+      or (token.content in template and not token.content.isspace())
     }
 
   def content(self) -> dict[str, Any]:
-    """What tokenizer.json holds for this codec."""
+    """Returns the content of a tokenizer.json of this codec."""
     model = json.loads(self._tokenizer.to_str())
-    return model | {'post_processor': self._steps['post_processor']}
+    return model | {'post_processor': self._post_processor}
 
   def id_of(self, text: str) -> int | None:
-    """The id of the token `text`, None if there is no such token."""
+    """Returns the id of the token `text`, None if there is no such token."""
     return self._tokenizer.token_to_id(text)
 
   def encode(self, text: str) -> tuple[list[int], Offsets]:
-    """Ids and the [start, end) characters of each; control tokens as such.
+    """Encodes text in which control tokens are read as such.
 
-    A character that normalisation joins to the one before is in no span.
+    Returns:
+      The ids, and the [start, end) characters of each. A character that
+      normalisation joins to the one before it lies in no span.
     """
     encoding = self._tokenizer.encode(text, add_special_tokens=False)
     return encoding.ids, encoding.offsets
 
-  def encode_ordinary(
-    self, text: str, *, add_special_tokens: bool = False
-  ) -> tuple[list[int], Offsets]:
-    """Ids and offsets of `text`, in which control tokens are spelt out.
-
-    Args:
-      text: what to encode.
-      add_special_tokens: with what the post-processor puts around any text;
-        these cover empty spans at the beginning or at the end.
+  def encode_ordinary(self, text: str) -> tuple[list[int], Offsets]:
+    """Encodes text in which control tokens are ordinary characters.
 
     Raises:
-      UserError: the ordinary tokens themselves merge into a control token.
+      UserError: ordinary tokens merge into a control token.
     """
-    kwargs = {'add_special_tokens': add_special_tokens}
-    encoding = self._tokenizer.encode(text, **kwargs)
-    if self._controls(encoding):
-      encoding = self._plain.encode(text, **kwargs)
-    if made := self._controls(encoding):
-      raise errors.UserError(
-        f'{self._place}: its ordinary tokens merge into the special token '
-        f'{self.control[made[0]]!r}'
-      )
-    offsets, end = [], 0
-    marks = encoding.special_tokens_mask
-    for span, put in zip(encoding.offsets, marks, strict=True):
-      offsets.append((end, end) if put else span)
-      end = offsets[-1][1]
-    return encoding.ids, offsets
+    ids, offsets = self.encode(text)
+    if not self.control.keys().isdisjoint(ids):
+      encoding = self._plain.encode(text, add_special_tokens=False)
+      ids, offsets = encoding.ids, encoding.offsets
+    for id_ in ids:
+      if id_ in self.control:
+        raise errors.UserError(
+          f'{self._source}: its ordinary tokens merge into the special token '
+          f'{self.control[id_]!r}'
+        )
+    return ids, offsets
+
+  def encode_whole(self, text: str) -> tuple[list[int], Offsets]:
+    """Encodes ordinary text with the tokens that belong around every text.
+
+    The spans of the added tokens are empty and lie at the ends of the text.
+    """
+    ids, offsets = self.encode_ordinary(text)
+    before = [(0, 0)] * len(self._prefix)
+    after = [(len(text),) * 2] * len(self._suffix)
+    return self._prefix + ids + self._suffix, before + offsets + after
 
   def encode_around(
     self, text: str, start: int, stop: int
   ) -> tuple[list[int], Offsets]:
-    """Like `encode`, but the characters [start, stop) are ordinary text.
+    """Encodes like `encode`, with the characters [start, stop) as ordinary.
 
-    Text next to them is encoded along with them, as tokens may cross their
-    ends; the control tokens around cannot.
+    A token may cross `start` or `stop`, so the ordinary text is encoded
+    together with its surroundings up to the next control tokens.
     """
     ids, spans = self.encode(text)
     if not any(
@@ -195,71 +197,76 @@ class Codec:
     spans += [(first + stop, last + stop) for first, last in tail_spans[n:]]
     return head[:m] + body + tail[n:], spans
 
-  @functools.cached_property
-  def _plain(self) -> tokenizers.Tokenizer:
-    """The same tokenizer, but to it control tokens are ordinary text."""
-    plain = tokenizers.Tokenizer.from_str(self._tokenizer.to_str())
-    plain.add_special_tokens(list(self.control.values()))
-    plain.encode_special_tokens = True
-    return plain
-
-  def _controls(self, encoding: tokenizers.Encoding) -> list[int]:
-    """The control tokens of an encoding but for those put around the text."""
-    marks = encoding.special_tokens_mask
-    rows = zip(encoding.ids, marks, strict=True)
-    return [id_ for id_, put in rows if id_ in self.control and not put]
-
   def decode(self, ids: Sequence[int]) -> str:
-    """The text of `ids`, control tokens written out."""
+    """Returns the text of `ids`, with control tokens written out."""
     return self._tokenizer.decode(list(ids), skip_special_tokens=False)
 
   def token_bytes(self) -> tuple[bytes, ...]:
-    """The bytes that each id adds to the decoded text; b'' without a token.
+    """Returns the bytes that each id adds to the decoded text.
+
+    An id without a token has b''.
 
     Raises:
       UserError: the decoder is neither byte-level nor made of replacements and
         byte fallback.
     """
-    as_bytes = _bytes_of(self._steps['decoder'], self._place)
+    as_bytes = _bytes_of(_as_json(self._tokenizer.decoder), self._source)
     texts = map(self._tokenizer.id_to_token, range(max(self.ids) + 1))
     return tuple(b'' if text is None else as_bytes(text) for text in texts)
 
+  @functools.cached_property
+  def _plain(self) -> tokenizers.Tokenizer:
+    """The same tokenizer, except that it reads no control token in a text."""
+    plain = tokenizers.Tokenizer.from_str(self._tokenizer.to_str())
+    plain.add_special_tokens(list(self.control.values()))
+    plain.encode_special_tokens = True
+    return plain
+
 
 def _open(
-  model: str, config: Mapping[str, Any], place: str
+  model: str, config: Mapping[str, Any], source: str
 ) -> tokenizers.Tokenizer:
-  """The tokenizer of tokenizer.json with the tokens that the config adds."""
+  """Opens tokenizer.json and adds the tokens of tokenizer_config.json."""
   try:
     tokenizer = tokenizers.Tokenizer.from_str(model)
   except Exception as error:  # tokenizers raises nothing narrower.
     raise errors.UserError(
-      f'{place}: tokenizer.json holds no tokenizer: {error}'
+      f'{source}: tokenizer.json holds no tokenizer: {error}'
     ) from error
   try:
     tokenizer.add_tokens(_added_tokens(tokenizer, config))
   except (LookupError, TypeError, ValueError) as error:
     raise errors.UserError(
-      f'{place}: tokenizer_config.json: its added tokens: {error}'
+      f'{source}: tokenizer_config.json: its added tokens: {error}'
     ) from error
   return tokenizer
 
 
-def _steps_around(tokenizer: tokenizers.Tokenizer) -> dict[str, Any]:
-  """What tokenizer.json holds but for the model and the added tokens."""
-  shell = tokenizers.Tokenizer(tokenizers.models.BPE())
-  shell.post_processor = tokenizer.post_processor
-  shell.decoder = tokenizer.decoder
-  return json.loads(shell.to_str())
+def _as_json(step: Any) -> dict[str, Any] | None:
+  """Returns the entry of tokenizer.json for a step of a tokenizer."""
+  return None if step is None else json.loads(step.__getstate__())
+
+
+def _tokens_around(
+  tokenizer: tokenizers.Tokenizer,
+) -> tuple[list[int], list[int]]:
+  """Returns the ids that the post-processor puts before and after a text."""
+  encoding = tokenizer.encode('a')
+  pairs = list(zip(encoding.ids, encoding.special_tokens_mask, strict=True))
+  before = itertools.takewhile(lambda pair: pair[1], pairs)
+  prefix = [id_ for id_, _ in before]
+  suffix = [id_ for id_, added in pairs[len(prefix) :] if added]
+  return prefix, suffix
 
 
 def _added_tokens(
   tokenizer: tokenizers.Tokenizer, config: Mapping[str, Any]
 ) -> list[tokenizers.AddedToken]:
-  """What transformers adds to the tokenizer of tokenizer.json.
+  """Returns the tokens that transformers adds to those of tokenizer.json.
 
   These are the tokens of `added_tokens_decoder`, and the special tokens that
-  the vocabulary has as ordinary ones. Named tokens that it has not at all are
-  left out: a model has no embedding for them.
+  are ordinary ones in the vocabulary. Special tokens that the vocabulary lacks
+  are left out, since a model has no embedding for them.
   """
   present = tokenizer.get_added_tokens_decoder()
   listed = config.get('added_tokens_decoder')
@@ -282,60 +289,53 @@ def _added_tokens(
   ]
 
 
-def _untrimmed(step: Any) -> Any:
-  """A post-processor that leaves the offsets as they are."""
-  if not isinstance(step, Mapping):
-    return step
-  if 'processors' in step:
-    return {**step, 'processors': [_untrimmed(s) for s in step['processors']]}
-  return {**step, 'trim_offsets': False} if 'trim_offsets' in step else step
-
-
-def _steps(decoder: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
+def _flattened(decoder: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
+  """Returns the steps of a decoder, without nesting."""
   if decoder is None:
     return [{'type': None}]
   if decoder.get('type') != 'Sequence':
     return [decoder]
-  return [step for part in decoder['decoders'] for step in _steps(part)]
+  return [step for part in decoder['decoders'] for step in _flattened(part)]
 
 
 def _bytes_of(
-  decoder: Mapping[str, Any] | None, place: str
+  decoder: Mapping[str, Any] | None, source: str
 ) -> Callable[[str], bytes]:
-  """What turns a token into the bytes that it adds to the decoded text."""
-  steps = _steps(decoder)
+  """Returns the function from a token to its bytes in the decoded text."""
+  steps = _flattened(decoder)
   kinds = [step.get('type') for step in steps]
   if kinds == ['ByteLevel']:
-    return _of_byte_level
-  replaced = []
+    return _byte_level
+  replacements = []
   for step in steps:
     match step:
       case {'type': 'Replace', 'pattern': {'String': old}, 'content': new}:
-        replaced.append((old, new))
+        replacements.append((old, new))
       case {'type': 'Metaspace', 'replacement': old}:
-        replaced.append((old, ' '))
+        replacements.append((old, ' '))
       case {'type': 'ByteFallback' | 'Fuse' | 'Strip'}:
         pass
       case _:
         raise errors.UserError(
-          f'{place}: decoder {step.get("type")!r}: its bytes are not known; '
+          f'{source}: decoder {step.get("type")!r}: its bytes are not known; '
           'choices: ByteLevel, or Replace, Metaspace, ByteFallback, Fuse, Strip'
         )
-  fallback = 'ByteFallback' in kinds
+  has_fallback = 'ByteFallback' in kinds
 
-  def _of_fallback(token: str) -> bytes:
-    byte = _BYTE_TOKEN.fullmatch(token) if fallback else None
+  def replaced(token: str) -> bytes:
+    byte = _BYTE_TOKEN.fullmatch(token) if has_fallback else None
     if byte:
       return bytes.fromhex(byte[1])
-    for old, new in replaced:
+    for old, new in replacements:
       token = token.replace(old, new)
     return token.encode()
 
-  return _of_fallback
+  return replaced
 
 
-def _of_byte_level(token: str) -> bytes:
-  # An added token may have characters that stand for no byte.
+def _byte_level(token: str) -> bytes:
+  """Returns the bytes of a byte-level token."""
+  # An added token may hold characters that stand for no byte.
   if all(character in _BYTES for character in token):
     return bytes(_BYTES[character] for character in token)
   return token.encode()

@@ -1,18 +1,18 @@
-"""Tokenisers: text to token ids, and chats to prompts.
+"""Tokenizers: encode text and chats, decode responses, train a small BPE.
 
-A tokenizer is a local folder in the Hugging Face layout: `tokenizer.json`, and
-`tokenizer_config.json` with the chat template (jinja) and the names of the
-special tokens. `Tokenizer.from_dir` opens one; `train_bpe` makes a small one.
+A tokenizer is a local folder in Hugging Face's layout: tokenizer.json, and
+tokenizer_config.json with the chat template (jinja) and the names of the
+special tokens. `Tokenizer.from_dir` opens one, `train_bpe` trains a small one.
 Ids and texts are those of `transformers` on the same folder.
 
-Special tokens are read as such in `encode`, `encode_with_offsets` and
-`encode_messages` alone. `encode_chat`, `encode_completion` and `encode_plain`
-read what they are given as ordinary text, so that no message can end its turn.
+The package transformers is not used: it does not encode a message as ordinary
+text, so a message that spells a special token could end its turn. `encode`
+reads special tokens; `encode_chat`, `encode_completion` and `encode_plain` do
+not.
 """
 
 import bisect
 from collections.abc import Iterable, Mapping, Sequence
-import functools
 import os
 import pathlib
 from typing import Any
@@ -29,17 +29,17 @@ TURN_END = '<|im_end|>'
 _CONFIG = 'tokenizer_config.json'
 _MODEL = 'tokenizer.json'
 _GENERATION = 'generation_config.json'
-# Where old folders name the special tokens.
+# Old folders name the special tokens here.
 _SPECIAL = 'special_tokens_map.json'
 
-# A stand-in for the message while its surroundings are rendered: private-use
-# characters, which no template holds.
-_MARK = '\ue000\ue001\ue000'
+# Stands for the message when only its surroundings are rendered. The characters
+# are for private use, so no template holds them.
+_PLACEHOLDER = '\ue000\ue001\ue000'
 
-# After Qwen2's, for small vocabularies of code: an identifier is one word, a
-# line's indent goes with the newline before it, and a number is read two digits
-# at a time with its sign and the space before it, so that a small integer is
-# one token wherever it stands.
+# The pre-tokenizer of `train_bpe`, after Qwen2's, for small vocabularies of
+# code. An identifier is one word. A newline takes the indent of the next line.
+# A number is split into pairs of digits, the first with its sign and the space
+# before it, so that a small integer is one token in every context.
 _WORDS = (
   r' ?[\p{L}_]+'
   r'| ?-?\p{N}{1,2}'
@@ -57,58 +57,59 @@ _CHAT_TEMPLATE = (
   "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
 
-# Weights are padded by a few hundred tokens at most: 399 in Qwen2.5-Coder 7B.
+# Models pad their vocabulary by a few hundred: Qwen2.5-Coder 7B by 399.
 _MAX_PADDING_TOKENS = 1023
 
 Offsets = codec.Offsets
 
 
 class Tokenizer:
-  """A tokenizer with its chat template, if it has one.
+  """A tokenizer, with its chat template if it has one.
 
   Attributes:
     vocab_size: one more than the largest token id.
-    least_vocab_size: the least that a model's vocabulary must be. It is less
-      than `vocab_size` where the last tokens are special and nothing here
-      writes them: the text models of Gemma 3 have no row for the image token.
-    pad_id: the padding token; the end-of-turn token where none is named.
-    eos_id: the token that ends the assistant's turn, as the template has it;
+    least_vocab_size: the smallest vocabulary that a model may have. It is less
+      than `vocab_size` if the last tokens are special and nothing here writes
+      them: the text models of Gemma 3 have no embedding of the image token.
+    pad_id: the padding token, or `eos_id` if none is named.
+    eos_id: the token with which the chat template ends the assistant's turn;
       without a template, the named eos_token.
-    stop_ids: every token that ends a response, `eos_id` first: also the named
-      eos_token, the padding, and what generation_config.json has.
+    stop_ids: every token that ends a response, `eos_id` first. The others are
+      the named eos_token, the padding and those of generation_config.json.
   """
 
   def __init__(
     self,
     model: str,
     config: Mapping[str, Any],
-    place: str,
+    source: str,
     generation: Mapping[str, Any] | None = None,
   ):
-    """Makes a tokenizer of what its files hold.
+    """Builds a tokenizer from the content of its files.
 
     Args:
       model: the text of tokenizer.json.
       config: the content of tokenizer_config.json, with 'chat_template'.
-      place: where these are from, for error messages.
-      generation: the content of generation_config.json; None if there is none.
+      source: where these come from, for error messages.
+      generation: the content of generation_config.json, None if there is none.
 
     Raises:
-      UserError: one of them is broken, or a token it names does not exist.
+      UserError: a file is broken, or names a token that does not exist.
     """
-    self._place = place
+    self._source = source
     self._named = codec.named_tokens(config)
-    # Named by their texts, a form that every version of transformers opens.
+    # Every version of transformers opens tokens that are plain strings.
     texts = {name: self._named[name] for name in config if name in self._named}
     self._config = {**config, **texts}
     self._generation = generation or {}
-    self._templates = chat_template.named(config.get('chat_template'), place)
-    self._template, written = None, ''
+    self._templates = chat_template.named(config.get('chat_template'), source)
+    self._template, literals = None, ''
     if 'default' in self._templates:
-      source = self._templates['default']
-      self._template = chat_template.Template(source, self._named, place)
-      written = self._template.literals
-    self._codec = codec.Codec(model, config, written, place)
+      self._template = chat_template.Template(
+        self._templates['default'], self._named, source
+      )
+      literals = self._template.literals
+    self._codec = codec.Codec(model, config, literals, source)
     self.vocab_size = 1 + max(self._codec.ids)
     self.eos_id = self._end_of_turn()
     pad = self._id('pad_token')
@@ -117,13 +118,13 @@ class Tokenizer:
     stops = [id_ for id_ in stops if id_ is not None]
     self.stop_ids = tuple(dict.fromkeys([self.eos_id, *stops]))
     control = self._codec.control.items()
-    spare = {id_ for id_, text in control if text not in written}
+    spare = {id_ for id_, text in control if text not in literals}
     used = {*self.stop_ids, self._id('bos_token')}
     self.least_vocab_size = 1 + max(self._codec.ids - (spare - used))
 
   @classmethod
   def from_dir(cls, path: str | os.PathLike[str]) -> 'Tokenizer':
-    """Opens a folder; errors.UserError names the file it lacks."""
+    """Opens a folder; raises UserError if it lacks a file."""
     folder = pathlib.Path(path)
     config = codec.read_json(folder, _CONFIG)
     if 'added_tokens_decoder' not in config and (folder / _SPECIAL).is_file():
@@ -138,10 +139,10 @@ class Tokenizer:
     return cls(model, config, str(folder), generation)
 
   def save(self, path: str | os.PathLike[str]) -> None:
-    """Writes the folder that `from_dir` opens; same tokenizer, same bytes.
+    """Writes a folder that `from_dir` opens; the same tokenizer, same bytes.
 
-    The chat templates go into the config. Template files that lie there, which
-    would come before it, are removed.
+    The chat templates are written into the config. Template files in the folder
+    are removed, because they would override it.
     """
     folder = pathlib.Path(path)
     folder.mkdir(parents=True, exist_ok=True)
@@ -153,51 +154,47 @@ class Tokenizer:
       codec.write_json(folder / _GENERATION, self._generation)
 
   def encode(self, text: str) -> list[int]:
-    """Token ids of `text`; special tokens in it are read as such."""
+    """Returns the ids of `text`, with special tokens in it read as such."""
     return self._codec.encode(text)[0]
 
   def encode_plain(self, text: str) -> list[int]:
-    """Token ids of `text`, all of it ordinary text."""
+    """Returns the ids of `text`, all of it ordinary text."""
     return self._codec.encode_ordinary(text)[0]
 
-  def encode_with_offsets(self, text: str) -> tuple[list[int], Offsets]:
-    """Like `encode`, with the [start, end) characters of each token."""
-    return self._codec.encode(text)
-
   def encode_completion(self, text: str) -> tuple[list[int], Offsets]:
-    """The prompt for a text to be gone on with.
+    """Encodes a prompt that the policy is to continue.
 
     Args:
-      text: ordinary text throughout, as in `encode_chat`.
+      text: the prompt, all of it ordinary text.
 
     Returns:
-      The token ids, with those that the tokenizer puts around any text (Llama's
-      and Gemma's BOS), and for each the [start, end) characters it covers:
-      empty spans, at 0 or at its length, for the tokens put around.
+      The ids, including those that the tokenizer puts around every text (the
+      BOS token of Llama and Gemma), and the [start, end) characters of each.
+      The spans of the tokens around are empty, at 0 or at the text's length.
     """
-    return self._codec.encode_ordinary(text, add_special_tokens=True)
+    return self._codec.encode_whole(text)
 
   def decode(self, ids: Sequence[int]) -> str:
-    """The text of `ids`, special tokens written out: undoes `encode`."""
+    """Returns the text of `ids` with special tokens; undoes `encode`."""
     return self._codec.decode(ids)
 
   def token_bytes(self) -> tuple[bytes, ...]:
-    """The bytes that each id adds to the decoded text, by id.
+    """Returns the bytes that each id adds to the decoded text.
 
-    Of the ids of any text, the bytes joined are `decode(ids)` in UTF-8. (Of
-    other ids they need be no UTF-8; `decode` then writes U+FFFD.) Tokenizers
-    that put a space before a text drop spaces at its beginning when they
-    decode; there the joined bytes have these spaces more.
+    The bytes of the ids of a text, joined, are `decode(ids)` in UTF-8. Those of
+    other ids may be invalid UTF-8, for which `decode` writes U+FFFD. Tokenizers
+    that put a space before a text drop leading spaces when they decode; the
+    joined bytes keep those spaces.
 
     Returns:
-      `vocab_size` entries: special tokens as they are written, b'' for ids
+      `vocab_size` entries: a special token as it is written, b'' for an id
       without a token.
 
     Raises:
       UserError: the decoder is neither byte-level nor made of replacements and
         byte fallback.
     """
-    return self._bytes
+    return self._codec.token_bytes()
 
   def render_chat(
     self,
@@ -205,58 +202,45 @@ class Tokenizer:
     *,
     add_generation_prompt: bool = True,
   ) -> str:
-    """The chat template's text for `messages` of 'role' and 'content'.
+    """Returns a conversation as the chat template renders it.
 
     Args:
-      messages: the turns, oldest first, with what else the template reads.
-      add_generation_prompt: open the assistant's turn at the end.
+      messages: the messages, oldest first: 'role', 'content' and the other keys
+        that the template reads.
+      add_generation_prompt: whether to open the assistant's turn at the end.
 
     Raises:
-      UserError: there is no template, or it does not take the messages.
+      UserError: there is no template, or it refuses the messages.
     """
     if self._template is None:
-      among = f' named default among {", ".join(sorted(self._templates))}'
+      names = f' named default among {", ".join(sorted(self._templates))}'
       raise errors.UserError(
-        f'{self._place}: the tokenizer has no chat template'
-        f'{among if self._templates else ""}; use data.prompt_style=completion'
+        f'{self._source}: the tokenizer has no chat template'
+        f'{names if self._templates else ""}; use data.prompt_style=completion'
       )
     return self._template.render(
       messages, add_generation_prompt=add_generation_prompt
     )
 
-  def encode_messages(
-    self,
-    messages: Sequence[Mapping[str, Any]],
-    *,
-    add_generation_prompt: bool = True,
-  ) -> list[int]:
-    """Token ids of a conversation: transformers' `apply_chat_template`.
-
-    Special tokens written in a message are read as such, so that it can end its
-    turn: use it for messages you trust. Arguments and errors: `render_chat`.
-    """
-    return self.encode(
-      self.render_chat(messages, add_generation_prompt=add_generation_prompt)
-    )
-
   def encode_chat(self, message: str) -> tuple[list[int], Offsets]:
-    """The prompt for one user message, up to the open assistant's turn.
+    """Encodes one user message, up to the opened assistant's turn.
 
-    The message is ordinary text throughout: a special token written in it is
-    spelt out in ordinary tokens. For a message without one, the ids are those
-    of `encode_messages`.
+    The message is ordinary text: ordinary tokens spell any special token in it.
+    For a message without one, the ids are those of transformers'
+    `apply_chat_template`.
 
     Args:
       message: the user's message.
 
     Returns:
-      The token ids, and for each token the [start, end) characters of the
-      message it covers: empty spans, at 0 or at its length, for the template's.
-      Spaces that the template strips off the message are in no span.
+      The ids, and for each the [start, end) characters of the message that it
+      covers. The spans of the template's tokens are empty, at 0 or at the
+      message's length. Spaces that the template strips off the message lie in
+      no span.
 
     Raises:
-      UserError: there is no template, or it does more to a message than to
-        strip it.
+      UserError: there is no template, or it changes the message otherwise than
+        by stripping it.
     """
     rendered, start, stop = self._turn(message)
     lead = message.find(rendered[start:stop])
@@ -271,77 +255,77 @@ class Tokenizer:
     return ids, offsets
 
   def _turn(self, message: str) -> tuple[str, int, int]:
-    """One user message rendered, and where in that text it lies."""
-    mark, rendered = (
+    """Returns a rendered user message, and its start and stop in that text."""
+    pattern, rendered = (
       self.render_chat([{'role': 'user', 'content': content}])
-      for content in (_MARK, message)
+      for content in (_PLACEHOLDER, message)
     )
-    before, found, after = mark.partition(_MARK)
+    before, placeholder, after = pattern.partition(_PLACEHOLDER)
     start, stop = len(before), len(rendered) - len(after)
     body = rendered[start:stop]
-    if not found or before + body + after != rendered or body not in message:
+    if (
+      not placeholder
+      or before + body + after != rendered
+      or body not in message
+    ):
       raise errors.UserError(
-        f'{self._place}: the chat template drops or rewrites the content'
+        f'{self._source}: the chat template drops or rewrites the content'
       )
     return rendered, start, stop
 
-  @functools.cached_property
-  def _bytes(self) -> tuple[bytes, ...]:
-    return self._codec.token_bytes()
-
   def _id(self, name: str) -> int | None:
-    """The id of the special token `name`, None where the config has none."""
+    """Returns the id of the special token `name`, None if it is not named."""
     text = self._named.get(name)
     if text is None:
       return None
     id_ = self._codec.id_of(text)
     if id_ is None:
       raise errors.UserError(
-        f'{self._place}: {name} {text!r} is not in its vocabulary'
+        f'{self._source}: {name} {text!r} is not in its vocabulary'
       )
     return id_
 
   def _generation_stops(self) -> list[int]:
-    """The ids that end a text by generation_config.json."""
+    """Returns the stop ids of generation_config.json."""
     value = self._generation.get('eos_token_id')
     ids = value if isinstance(value, list) else [value]
     ids = [id_ for id_ in ids if id_ is not None]
     if not all(type(i) is int and 0 <= i < self.vocab_size for i in ids):
       raise errors.UserError(
-        f'{self._place}: generation_config.json: eos_token_id {value!r}: not '
+        f'{self._source}: generation_config.json: eos_token_id {value!r}: not '
         f'among the token ids 0 to {self.vocab_size - 1}'
       )
     return ids
 
   def _end_of_turn(self) -> int:
-    """The first special token after an assistant's message."""
+    """Returns the first special token after an assistant's message."""
     if self._template is None:
       ends = [self._id('eos_token'), *self._generation_stops()]
       ends = [id_ for id_ in ends if id_ is not None]
-      what = 'it has no chat template and names no eos_token'
+      fault = 'it has no chat template and names no eos_token'
     else:
-      turns = [
+      messages = [
         {'role': 'user', 'content': ''},
-        {'role': 'assistant', 'content': _MARK},
+        {'role': 'assistant', 'content': _PLACEHOLDER},
       ]
-      text = self.render_chat(turns, add_generation_prompt=False)
-      ids, _ = self._codec.encode(text.partition(_MARK)[2])
+      text = self.render_chat(messages, add_generation_prompt=False)
+      ids, _ = self._codec.encode(text.partition(_PLACEHOLDER)[2])
       ends = [id_ for id_ in ids if id_ in self._codec.control]
-      what = 'the chat template ends no turn with a special token'
+      fault = 'the chat template ends no turn with a special token'
     if not ends:
-      raise errors.UserError(f'{self._place}: {what}')
+      raise errors.UserError(f'{self._source}: {fault}')
     return ends[0]
 
 
 def token_at(offsets: Offsets, end: int) -> int:
-  """The index of the last token of the characters [..., end).
+  """Returns the index of the last token that covers character `end - 1`.
 
   Args:
-    offsets: of `encode_chat` or `encode_with_offsets`.
-    end: index just past a character, from 1 up.
+    offsets: the spans of `encode_chat` or `encode_completion`.
+    end: the index just past a character, at least 1.
 
-  Returns:
-    The index of the last token that covers character `end - 1`.
+  Raises:
+    ValueError: the encoded text has no such character.
   """
   if not offsets or not 1 <= end <= offsets[-1][1]:
     raise ValueError(f'no character ends at {end} in the encoded text')
@@ -349,10 +333,10 @@ def token_at(offsets: Offsets, end: int) -> int:
 
 
 def check_vocab(tokenizer: Tokenizer, model_vocab_size: int) -> None:
-  """UserError where a model's vocabulary is not the tokenizer's.
+  """Raises UserError if a model's vocabulary does not fit the tokenizer.
 
-  It lacks none of its tokens that anything here writes, and is little larger:
-  weights are often padded to a round size.
+  The model must have every token that anything here writes. It may have a few
+  more tokens, since models often pad their vocabulary to a round size.
   """
   padding = model_vocab_size - tokenizer.vocab_size
   if (
@@ -368,15 +352,15 @@ def check_vocab(tokenizer: Tokenizer, model_vocab_size: int) -> None:
 def train_bpe(
   texts: Iterable[str], vocab_size: int, *, min_frequency: int = 2
 ) -> Tokenizer:
-  """Trains a byte-level BPE tokenizer; same texts, same tokenizer.
+  """Trains a byte-level BPE tokenizer; equal texts give equal tokenizers.
 
   Args:
-    texts: what to learn the merges from; no chat template.
+    texts: the training texts, without chat template.
     vocab_size: upper bound on the tokens: 3 special ones, 256 bytes, merges.
-    min_frequency: the least count of a pair that is merged.
+    min_frequency: smallest count of a pair that is merged.
 
   Returns:
-    A tokenizer with a ChatML template; token 0 pads.
+    A tokenizer with a ChatML template. Token 0 is the padding.
   """
   special = [PAD, TURN_START, TURN_END]
   if vocab_size < 256 + len(special):
@@ -409,4 +393,4 @@ def train_bpe(
     'pad_token': PAD,
     'tokenizer_class': 'PreTrainedTokenizerFast',
   }
-  return Tokenizer(model.to_str(), config, place='trained tokenizer')
+  return Tokenizer(model.to_str(), config, source='trained tokenizer')

@@ -80,7 +80,7 @@ def test_a_template_cannot_change_the_messages():
     '{% set _ = messages.pop() %}',
     '{{ "".__class__.__base__.__subclasses__() }}',
     '{{ self.__init__.__globals__ }}',
-    '{{ strftime_now.__globals__.chat }}',
+    '{{ strftime_now.__globals__.chat_template }}',
   ):
     with pytest.raises(errors.UserError, match='chat template'):
       _render(source, messages)

@@ -75,7 +75,7 @@ def test_offsets_give_the_token_of_a_character():
   for end in (0, len(message) + 1):
     with pytest.raises(ValueError, match=f'no character ends at {end}'):
       tokenization.token_at(offsets, end)
-  assert TOKENIZER.encode_with_offsets('x = x')[1] == [(0, 1), (1, 3), (3, 5)]
+  assert TOKENIZER.encode_completion('x = x')[1] == [(0, 1), (1, 3), (3, 5)]
 
 
 def _pieces(tokenizer, text):
@@ -100,7 +100,7 @@ def test_a_small_integer_is_one_token_with_its_sign_and_space():
 
 def test_training_is_deterministic_across_processes(tmp_path):
   code = (
-    'import json, sys; from coderl import tokenization as t;'
+    'import json, sys; from coderl.text import tokenization as t;'
     't.train_bpe(json.loads(sys.argv[1]), 400).save(sys.argv[2])'
   )
   argv = [sys.executable, '-c', code, json.dumps(TEXTS), str(tmp_path / 'a')]
@@ -148,8 +148,9 @@ def test_a_saved_folder_keeps_its_templates_and_stops(name, tmp_path):
     source = json.loads((FIXTURES / name / 'tokenizer.json').read_text())
     assert json.loads(files['tokenizer.json'])[key] == source[key]
   turns = [{'role': 'user', 'content': ' a '}]
-  for method in ('render_chat', 'encode_messages'):
-    assert getattr(again, method)(turns) == getattr(opened, method)(turns)
+  text = opened.render_chat(turns)
+  assert again.render_chat(turns) == text
+  assert again.encode(text) == opened.encode(text)
   for attribute in ('vocab_size', 'least_vocab_size', 'pad_id', 'stop_ids'):
     assert getattr(again, attribute) == getattr(opened, attribute)
 
@@ -229,7 +230,6 @@ def test_without_a_template_only_chats_are_refused(tmp_path):
   turns = [{'role': 'user', 'content': 'a'}]
   for call in (
     lambda: tokenizer.encode_chat('a'),
-    lambda: tokenizer.encode_messages(turns),
     lambda: tokenizer.render_chat(turns),
   ):
     with pytest.raises(
