@@ -2,11 +2,11 @@
 
   python benchmarks/memory.py --json memory.json
 
-The embedded policy's real step on one CPU device: state and update are planned
-as for a pod (coderl/plan.py: XLA's analysis of the compiled step; and the
-arithmetic of coderl/planning/estimates.py), then run, and the process' peak of resident
-memory above what it held before is read off the kernel. Asserted: the plan is
-within 15%.
+Runs the real training step of the embedded policy on one CPU device. Its memory
+is planned as for a pod: by XLA's analysis of the compiled step (coderl/plan.py)
+and by the arithmetic of coderl/planning/estimates.py. Then the step runs, and
+the growth of the resident memory of the process is read from the kernel. The
+plan must be within 15% of it.
 """
 
 import argparse
@@ -23,9 +23,9 @@ import jax.numpy as jnp
 from coderl import plan
 from coderl.distributed import sharding
 from coderl.models import presets
-from coderl.planning import estimates, hardware
+from coderl.planning import estimates, hardware, workload
 from coderl.rl import train_step
-from coderl.training import setup
+from coderl.training import update
 from configs import coderl_plan
 
 _STATUS = pathlib.Path('/proc/self/status')
@@ -52,18 +52,18 @@ def peak_of(run) -> int:
   return resident('VmHWM') - before
 
 
-def work_here(prompts: int) -> estimates.Work:
+def work_here(prompts: int) -> workload.Workload:
   """The embedded policy's update, as the shipped config has it."""
   config = coderl_plan.get_config('model=tiny')
   config.train.prompts_per_step = prompts
   config.train.microbatches = 1
   mesh = sharding.make_mesh((1, -1, 1))
   chip = hardware.Chip('cpu', 16e9, 1e11, 1e10, 1e10)
-  objective = setup.make_objective(config, presets.PRESETS['tiny'])
-  return estimates.Work(
+  objective = update.make_objective(config, presets.PRESETS['tiny'])
+  return workload.Workload(
     config,
     objective,
-    setup.make_optimizer(config),
+    update.make_optimizer(**config.optimizer),
     mesh,
     hardware.Pod('cpu:1', chip, 1, tuple(jax.devices())),
   )
@@ -77,7 +77,7 @@ def main(argv: Sequence[str]) -> None:
   parser.add_argument('--json')
   args = parser.parse_args(argv)
   work = work_here(args.prompts)
-  shapes = estimates.batch_shapes(work)
+  shapes = workload.batch_shapes(work)
   _, layout = train_step.state_shapes(work.objective, work.optimizer, work.mesh)
   step = train_step.compile_step(
     work.objective, work.optimizer, layout, work.mesh
@@ -98,11 +98,11 @@ def main(argv: Sequence[str]) -> None:
     compiled = plan.train_phase(work).temporaries
     run()  # Compiles.
     measured = peak_of(run)
-  state = sum(estimates.resident(work).values())
+  state = sum(estimates.resident_bytes(work).values())
   batch = sum(s.size * s.dtype.itemsize for s in jax.tree.leaves(shapes))
   rest = {
     'compiled': compiled,
-    'by_arithmetic': estimates.train_temporaries(work),
+    'by_arithmetic': estimates.train_temporary_bytes(work),
   }
   planned = {name: state + batch + size for name, size in rest.items()}
   print(f'{"measured":<16}{measured / 1e6:9.1f} MB')

@@ -1,13 +1,14 @@
-"""Will a run fit a pod, and how fast is it: its own steps, compiled for it.
+"""Plans a run for a pod: does it fit in memory, and how fast is a step.
 
-Nothing is trained and no weights are read. For TPUs the real training step and
-the real sampler are compiled on this machine for chips that are not here
-(jax.experimental.topologies), and memory and collectives are what XLA says. For
-GPUs, whose compiler wants one, memory and collectives come from arithmetic,
-which stands beside XLA's figures for TPUs too, so that it can be judged.
+Nothing is trained and no weights are read. For TPUs, the real training step and
+the real sampler are compiled on this machine for chips that are not present
+(jax.experimental.topologies), and memory and collectives are those of XLA. XLA
+compiles for a GPU only where one is present, so memory and collectives of GPUs
+are estimated by arithmetic. For TPUs the estimates are printed beside XLA's
+figures, to show how close they are.
 
-Times are those of a roofline: matrix products at a share of the peak, memory
-and links at their full rate, overlapped wholly or not at all.
+Times follow the roofline model: matrix products at a share of the peak, memory
+and links at their full rate, from full overlap to none.
 """
 
 from collections.abc import Mapping
@@ -27,52 +28,52 @@ import numpy as np
 from coderl.distributed import sharding
 from coderl.models import load, presets
 from coderl.planning import estimates, hardware, hlo_collectives
+from coderl.planning import workload as workload_lib
 from coderl.rl import train_step
 from coderl.sampling import sampler, sharded_sampler
-from coderl.training import setup
-from commons import errors
+from coderl.training import checks, update
+from commons import errors, files
 
 _GB = 1e9
 
 
-def make(config: ml_collections.ConfigDict) -> estimates.Work:
-  """Checks the config and opens the pod.
+def make_workload(config: ml_collections.ConfigDict) -> workload_lib.Workload:
+  """Checks the config and describes the run on the pod.
 
   Args:
-    config: of coderl_plan; train.microbatches=0 is as many as leave each device
-      one row at a time.
+    config: the config of coderl_plan. train.microbatches=0 means as many as
+      leave one sequence per device and microbatch.
 
   Raises:
-    UserError: no such preset, chip or shape; a mesh that does not divide the
-      devices, the rows or the heads.
+    UserError: the preset, the chip or its shape is unknown, or the mesh does
+      not divide the devices, the sequences or the heads.
   """
   if config.model.preset not in presets.PRESETS:
     raise errors.unknown('model', config.model.preset, presets.PRESETS)
   pod = hardware.pod(config.plan.topology)
   mesh = _mesh(config, pod)
-  t = config.train
-  rows = t.prompts_per_step * config.sampling.group_size
-  if not t.microbatches:
+  shards = mesh.shape['data'] * mesh.shape['fsdp']
+  sequences = config.train.prompts_per_step * config.sampling.group_size
+  if not config.train.microbatches:
     config = config.copy_and_resolve_references()
-    t = config.train
-    parts = mesh.shape['data'] * mesh.shape['fsdp']
-    t.microbatches = max(1, rows // (t.minibatches * parts))
-  setup.check_values(config)
+    config.train.microbatches = max(
+      1, sequences // (config.train.minibatches * shards)
+    )
+  checks.check_training(config)
   model = dataclasses.replace(
     presets.PRESETS[config.model.preset],
     **load.numerics(config.model, 'tpu' if pod.devices else 'gpu'),
   )
   sharding.check_heads(model.num_heads, mesh)
   name = 'train.prompts_per_step x sampling.group_size'
-  sharding.check_batch(rows, name, mesh, t.minibatches * t.microbatches)
-  objective = setup.make_objective(config, model)
-  each = rows // (t.minibatches * t.microbatches)
-  parts = mesh.shape['data'] * mesh.shape['fsdp']
-  chunk = max(1, train_step.CHUNK_TOKENS * parts // each)
-  return estimates.Work(
+  pieces = config.train.minibatches * config.train.microbatches
+  sharding.check_batch(sequences, name, mesh, pieces)
+  chunk = max(1, train_step.CHUNK_TOKENS * shards // (sequences // pieces))
+  objective = update.make_objective(config, model)
+  return workload_lib.Workload(
     config,
     dataclasses.replace(objective, chunk_len_tokens=chunk),
-    setup.make_optimizer(config),
+    update.make_optimizer(**config.optimizer),
     mesh,
     pod,
   )
@@ -90,218 +91,268 @@ def _mesh(config: ml_collections.ConfigDict, pod: hardware.Pod):
   return jax.sharding.Mesh(devices, sharding.AXES, axis_types=sharding.KINDS)
 
 
-def train_phase(work: estimates.Work) -> estimates.Phase:
-  """One update: the training step on a minibatch."""
-  state, layout = train_step.state_shapes(
-    work.objective, work.optimizer, work.mesh
-  )
-  batch = estimates.batch_shapes(work)
-  step = train_step.compile_step(
-    work.objective, work.optimizer, layout, work.mesh
-  )
-  total = estimates.step_flops(work, work.objective)
-  each = total / work.pod.count
-  if not work.pod.devices:
-    return estimates.Phase(
-      estimates.train_temporaries(work), each, estimates.train_sent(work)
+def train_phase(workload: workload_lib.Workload) -> workload_lib.Phase:
+  """Compiles or estimates one update: the training step on a minibatch."""
+  total = estimates.step_flops(workload, workload.objective)
+  flops = total / workload.pod.count
+  if not workload.pod.devices:
+    return workload_lib.Phase(
+      estimates.train_temporary_bytes(workload),
+      flops,
+      estimates.train_sent_bytes(workload),
     )
+  state, layout = train_step.state_shapes(
+    workload.objective, workload.optimizer, workload.mesh
+  )
+  step = train_step.compile_step(
+    workload.objective, workload.optimizer, layout, workload.mesh
+  )
   began = time.monotonic()
-  with jax.set_mesh(work.mesh):
-    compiled = step.lower(state, batch).compile()
+  with jax.set_mesh(workload.mesh):
+    compiled = step.lower(state, workload_lib.batch_shapes(workload)).compile()
   memory = compiled.memory_analysis()
-  return estimates.Phase(
+  return workload_lib.Phase(
     memory.temp_size_in_bytes + memory.generated_code_size_in_bytes,
-    each,
-    _sent(compiled.as_text()),
+    flops,
+    _sent_bytes(compiled.as_text()),
     compile_s=time.monotonic() - began,
   )
 
 
-def _sent(text: str) -> dict[str, float]:
+def _sent_bytes(hlo: str) -> dict[str, float]:
+  """Returns the bytes that a device sends, by kind of collective."""
   sent: dict[str, float] = {}
-  for one in hlo_collectives.collectives(text):
-    sent[one.kind] = sent.get(one.kind, 0.0) + one.sent
+  for collective in hlo_collectives.collectives(hlo):
+    sent[collective.kind] = sent.get(collective.kind, 0.0) + collective.sent
   return sent
 
 
-def decode_phase(work: estimates.Work) -> estimates.Phase:
-  """Sampling a step's responses; its memory is XLA's where that compiles."""
-  found = estimates.decode(work)
-  if not work.pod.devices or not work.config.plan.compile_decode:
-    return found
+def decode_phase(workload: workload_lib.Workload) -> workload_lib.Phase:
+  """Estimates the sampling of one step's responses.
+
+  The memory is XLA's where the sampler can be compiled and
+  `plan.compile_decode` is set.
+  """
+  phase = estimates.decode(workload)
+  if not workload.pod.devices or not workload.config.plan.compile_decode:
+    return phase
   began = time.monotonic()
-  memory = _compile_decode(work).memory_analysis()
+  memory = _compile_decode(workload).memory_analysis()
   return dataclasses.replace(
-    found,
+    phase,
     temporaries=memory.temp_size_in_bytes + memory.generated_code_size_in_bytes,
     compile_s=time.monotonic() - began,
   )
 
 
-def _compile_decode(work: estimates.Work):
-  c = work.config
+def _compile_decode(workload: workload_lib.Workload):
+  """Returns the compiled sampler, for one step's prompts at full length."""
+  c = workload.config
   state, layout = train_step.state_shapes(
-    work.objective, work.optimizer, work.mesh
+    workload.objective, workload.optimizer, workload.mesh
   )
-  place = lambda shape, to: jax.ShapeDtypeStruct(
-    shape.shape, shape.dtype, sharding=to
+  sharded = lambda array, to: jax.ShapeDtypeStruct(
+    array.shape, array.dtype, sharding=to
   )
-  params = jax.tree.map(place, state.params['policy'], layout.params['policy'])
-  rows = jax.sharding.NamedSharding(work.mesh, sharding.BATCH)
-  count = -(-c.train.prompts_per_step // work.parts) * work.parts
-  p, _ = work.lengths
-  array = lambda shape, kind: jax.ShapeDtypeStruct(shape, kind, sharding=rows)
+  params = jax.tree.map(
+    sharded, state.params['policy'], layout.params['policy']
+  )
+  over_data = jax.sharding.NamedSharding(workload.mesh, sharding.BATCH)
+  prompt = lambda shape, dtype: jax.ShapeDtypeStruct(
+    shape, dtype, sharding=over_data
+  )
+  shards = workload.data_shards
+  count = -(-c.train.prompts_per_step // shards) * shards
+  p, _ = workload.lengths
   key = jax.eval_shape(lambda: jax.random.key(0))
-  with jax.set_mesh(work.mesh):
+  with jax.set_mesh(workload.mesh):
     return sharded_sampler.generate.lower(
       params,
-      array((count, p), jnp.int32),
-      array((count, p), bool),
-      array((count,), jnp.int32),
-      place(key, sharding.replicated(work.mesh)),
-      model=work.model,
+      prompt((count, p), jnp.int32),
+      prompt((count, p), bool),
+      prompt((count,), jnp.int32),
+      sharded(key, sharding.replicated(workload.mesh)),
+      model=workload.model,
       config=sampler.SamplingConfig(**c.sampling),
       stop_ids=(0,),
     ).compile()
 
 
-def plan(work: estimates.Work) -> dict[str, Any]:
-  """The plan, as JSON's types; sizes in bytes, of each device.
+def make_plan(workload: workload_lib.Workload) -> dict[str, Any]:
+  """Computes the plan, as JSON types; sizes in bytes per device.
 
   Returns:
-    'model', 'pod', 'devices', 'mesh', 'rows' of an 'updates'-th part of a step,
-    'microbatches', 'lengths' and 'slots'; 'resident' (parameters, optimizer,
-    reference); 'train' and 'decode', a Phase each with its 'seconds', the
-    'activations' and the 'cache' of its temporaries (by arithmetic), and of
-    training its 'mfu' and what arithmetic says; 'most' bytes at once, 'memory'
-    of a chip, 'fits', 'step_seconds', and 'advice' where it does not fit.
-    Seconds and MFU are from all overlapped to nothing.
+    'model', 'pod', 'devices', 'mesh', 'lengths' and 'slots'; 'updates' per
+    step, and 'rows' (sequences) and 'microbatches' of each update; 'resident':
+    parameters, optimizer, reference; 'train' and 'decode': a Phase with its
+    'seconds', in training also the 'activations', the 'mfu' and the estimates
+    'by_arithmetic', in decoding the 'cache'; 'most': the peak memory, 'memory'
+    of a chip, and whether it 'fits'; 'step_seconds'; and 'advice' where it does
+    not fit. Seconds and MFU are pairs: with full overlap, and with none.
   """
-  c = work.config
-  resident = estimates.resident(work)
-  train, decode = train_phase(work), decode_phase(work)
-  most = sum(resident.values()) + max(train.temporaries, decode.temporaries)
-  fits = bool(most <= work.pod.chip.memory_bytes)
-  stored = dataclasses.replace(
-    work.objective, model=dataclasses.replace(work.model, remat='off')
+  c, pod = workload.config, workload.pod
+  resident = estimates.resident_bytes(workload)
+  train, decode = train_phase(workload), decode_phase(workload)
+  peak_bytes = sum(resident.values())
+  peak_bytes += max(train.temporaries, decode.temporaries)
+  fits = bool(peak_bytes <= pod.chip.memory_bytes)
+  # MFU counts no operation twice, so nothing is recomputed here.
+  without_remat = dataclasses.replace(
+    workload.objective, model=dataclasses.replace(workload.model, remat='off')
   )
-  model_flops = estimates.step_flops(work, stored)
-  updates = c.train.minibatches
-  seconds = np.array(decode.seconds(work.pod))
-  seconds += updates * np.array(train.seconds(work.pod))
-  if work.objective.algorithm.kl_weight:
-    forward = model_flops / 3 / work.pod.count
-    seconds += (
-      updates * forward / (estimates.MATMUL_SHARE * work.pod.chip.flops)
-    )
-  peak = work.pod.chip.flops * work.pod.count
+  model_flops = estimates.step_flops(workload, without_remat)
   return {
     'model': c.model.preset,
-    'pod': work.pod.name,
-    'devices': work.pod.count,
-    'mesh': dict(work.mesh.shape),
-    'rows': work.rows,
-    'updates': updates,
+    'pod': pod.name,
+    'devices': pod.count,
+    'mesh': dict(workload.mesh.shape),
+    'rows': workload.sequences_per_update,
+    'updates': c.train.minibatches,
     'microbatches': c.train.microbatches,
-    'lengths': work.lengths,
-    'slots': estimates.slots_of(work),
+    'lengths': workload.lengths,
+    'slots': estimates.slots_per_device(workload),
     'resident': resident,
-    'train': _told(work, train)
-    | {
-      'by_arithmetic': {
-        'temporaries': estimates.train_temporaries(work),
-        'sent': estimates.train_sent(work),
-      },
-      'activations': estimates.activations(work),
-      'mfu': [model_flops / (s * peak) for s in train.seconds(work.pod)],
-    },
-    'decode': _told(work, decode) | {'cache': estimates.cache(work)},
-    'most': most,
-    'memory': work.pod.chip.memory_bytes,
+    'train': _train_as_json(workload, train, model_flops),
+    'decode': _as_json(workload, decode)
+    | {'cache': estimates.cache_bytes(workload)},
+    'most': peak_bytes,
+    'memory': pod.chip.memory_bytes,
     'fits': fits,
-    'step_seconds': seconds.tolist(),
-    'advice': [] if fits else _advice(work),
+    'step_seconds': _step_seconds(workload, train, decode, model_flops),
+    'advice': [] if fits else _advice(workload),
   }
 
 
-def _told(work: estimates.Work, phase: estimates.Phase) -> dict[str, Any]:
-  return dataclasses.asdict(phase) | {'seconds': phase.seconds(work.pod)}
+def _as_json(
+  workload: workload_lib.Workload, phase: workload_lib.Phase
+) -> dict[str, Any]:
+  return dataclasses.asdict(phase) | {'seconds': phase.seconds(workload.pod)}
 
 
-def _advice(work: estimates.Work) -> list[str]:
-  """What would fit."""
-  if found := estimates.fitting(work):
-    return [f'--config.{name}={value!r}' for name, value in found.items()]
-  needed = work.pod.count * sum(estimates.resident(work).values())
-  needed = math.ceil(needed / work.pod.chip.memory_bytes)
+def _train_as_json(
+  workload: workload_lib.Workload,
+  phase: workload_lib.Phase,
+  model_flops: float,
+) -> dict[str, Any]:
+  peak_flops = workload.pod.chip.flops * workload.pod.count
+  return _as_json(workload, phase) | {
+    'by_arithmetic': {
+      'temporaries': estimates.train_temporary_bytes(workload),
+      'sent': estimates.train_sent_bytes(workload),
+    },
+    'activations': estimates.activation_bytes(workload),
+    'mfu': [
+      model_flops / (s * peak_flops) for s in phase.seconds(workload.pod)
+    ],
+  }
+
+
+def _step_seconds(
+  workload: workload_lib.Workload,
+  train: workload_lib.Phase,
+  decode: workload_lib.Phase,
+  model_flops: float,
+) -> list[float]:
+  """Returns the seconds of sampling and of all updates of one step."""
+  pod, updates = workload.pod, workload.config.train.minibatches
+  seconds = np.array(decode.seconds(pod))
+  seconds += updates * np.array(train.seconds(pod))
+  if workload.objective.algorithm.kl_weight:
+    # The reference policy runs a forward pass, a third of the operations.
+    forward = model_flops / 3 / pod.count
+    seconds += updates * forward / (workload_lib.MATMUL_SHARE * pod.chip.flops)
+  return seconds.tolist()
+
+
+def _advice(workload: workload_lib.Workload) -> list[str]:
+  """Returns overrides with which the run fits, or what else would help."""
+  if fields := estimates.fields_that_fit(workload):
+    return [f'--config.{name}={value!r}' for name, value in fields.items()]
+  state = sum(estimates.resident_bytes(workload).values())
+  devices = math.ceil(
+    workload.pod.count * state / workload.pod.chip.memory_bytes
+  )
   return [
-    'a smaller model, lora.rank=32 (the optimizer then holds adapters alone) or'
-    f' more devices, of which the state alone fills {needed}: no mesh,'
-    ' microbatches and slots do'
+    'a smaller model, lora.rank=32 (the optimizer then holds only adapters) or'
+    f' more devices (the train state alone fills {devices}): no choice of'
+    ' mesh.shape, train.microbatches and sampling.slots fits'
   ]
 
 
-def table(found: Mapping[str, Any]) -> str:
-  """What `plan` gave, as plain text."""
-  p, r = found['lengths']
-  mesh = ' '.join(f'{axis}={size}' for axis, size in found['mesh'].items())
-  train, decode = found['train'], found['decode']
-  by = 'compiled' if train['compile_s'] is not None else 'by arithmetic'
-  lines = [
-    f'{found["model"]} on {found["pod"]}: {found["devices"]} devices, {mesh}',
-    f'{found["updates"]} updates a step of {found["rows"]:,} rows of {p:,} +'
-    f' {r:,} tokens, {found["microbatches"]} microbatches each;'
-    f' {found["slots"]} rows decoded at once on a device',
-    f'GB of each device (training {by}):',
-  ]
-  rows = {
-    **found['resident'],
+def table(plan: Mapping[str, Any]) -> str:
+  """Returns a plan as plain text."""
+  p, r = plan['lengths']
+  mesh = ' '.join(f'{axis}={size}' for axis, size in plan['mesh'].items())
+  train, decode = plan['train'], plan['decode']
+  high, low = train['mfu']
+  return '\n'.join(
+    [
+      f'{plan["model"]} on {plan["pod"]}: {plan["devices"]} devices, {mesh}',
+      f'{plan["updates"]} updates per step; {plan["rows"]:,} sequences of {p:,}'
+      f' + {r:,} tokens and {plan["microbatches"]} microbatches per update;'
+      f' {plan["slots"]} sequences decoded at once per device',
+      *_size_lines(plan),
+      _traffic_line('update', train),
+      _traffic_line('sampling', decode),
+      _seconds_line('sampling', decode['seconds']),
+      _seconds_line('update', train['seconds']),
+      _seconds_line('step', plan['step_seconds']),
+      f'MFU of an update: {low:.2f} to {high:.2f}. All responses have full'
+      f' length; matrix products reach {workload_lib.MATMUL_SHARE} of the peak,'
+      ' memory and links their full rate, with no overlap or full overlap.',
+      'fits' if plan['fits'] else 'DOES NOT FIT',
+    ]
+  )
+
+
+def _size_lines(plan: Mapping[str, Any]) -> list[str]:
+  train, decode = plan['train'], plan['decode']
+  source = 'compiled' if train['compile_s'] is not None else 'estimated'
+  sizes = {
+    **plan['resident'],
     'training': train['temporaries'],
-    '  by arithmetic': train['by_arithmetic']['temporaries'],
+    '  estimated': train['by_arithmetic']['temporaries'],
     '  activations': train['activations'],
     'sampling': decode['temporaries'],
     '  cache': decode['cache'],
-    'most at once': found['most'],
-    'a chip has': found['memory'],
+    'peak': plan['most'],
+    'device memory': plan['memory'],
   }
-  lines += [f'  {name:<16}{size / _GB:8.2f}' for name, size in rows.items()]
-  for name, phase in (('an update', train), ('sampling', decode)):
-    read = f', {phase["memory"] / _GB:,.0f} GB read' if phase['memory'] else ''
-    sent = [f'{k} {v / _GB:,.2f} GB' for k, v in phase['sent'].items() if v]
-    lines.append(
-      f'{name}, each device: {phase["flops"] / 1e12:,.1f} TFLOP{read}; sent'
-      f' {", ".join(sent) or "nothing"}'
-    )
-  spans = {
-    'sampling': decode['seconds'],
-    'an update': train['seconds'],
-    'a step': found['step_seconds'],
-  }
-  for name, (low, high) in spans.items():
-    lines.append(f'{name}: {low:,.1f} to {high:,.1f} s')
-  high, low = train['mfu']
-  lines.append(
-    f'MFU of an update: {low:.2f} to {high:.2f}; all responses at their limit,'
-    f' products at {estimates.MATMUL_SHARE} of the peak, memory and links at'
-    ' full rate, overlapped or not'
+  return [
+    f'GB per device (training {source}):',
+    *(f'  {name:<16}{size / _GB:8.2f}' for name, size in sizes.items()),
+  ]
+
+
+def _traffic_line(name: str, phase: Mapping[str, Any]) -> str:
+  read = f', {phase["memory"] / _GB:,.0f} GB read' if phase['memory'] else ''
+  sent = [f'{k} {v / _GB:,.2f} GB' for k, v in phase['sent'].items() if v]
+  return (
+    f'{name}, per device: {phase["flops"] / 1e12:,.1f} TFLOP{read}; sent:'
+    f' {", ".join(sent) or "nothing"}'
   )
-  lines.append('fits' if found['fits'] else 'DOES NOT FIT')
-  return '\n'.join(lines)
+
+
+def _seconds_line(name: str, seconds: tuple[float, float]) -> str:
+  low, high = seconds
+  return f'{name}: {low:,.1f} to {high:,.1f} s'
 
 
 def run(config: ml_collections.ConfigDict, workdir: str) -> None:
   """Prints the plan and writes `workdir/results.json`.
 
   Raises:
-    UserError: as `make` does; and where it does not fit, with what would.
+    UserError: a value of the config is wrong (see `make_workload`), or the run
+      does not fit; the error says what would.
   """
-  found = plan(make(config))
-  path = pathlib.Path(workdir) / 'results.json'
-  path.write_text(json.dumps(found, indent=2) + '\n', encoding='utf-8')
-  print(table(found))
-  if not found['fits']:
+  plan = make_plan(make_workload(config))
+  files.write_text(
+    pathlib.Path(workdir) / 'results.json', json.dumps(plan, indent=2) + '\n'
+  )
+  print(table(plan))
+  if not plan['fits']:
     raise errors.UserError(
-      f'{found["model"]} does not fit {found["pod"]}:'
-      f' {found["most"] / _GB:.1f} GB of {found["memory"] / _GB:.1f} a device;'
-      f' try {" ".join(found["advice"])}'
+      f'{plan["model"]} does not fit on {plan["pod"]}: {plan["most"] / _GB:.1f}'
+      f' of {plan["memory"] / _GB:.1f} GB per device;'
+      f' try {" ".join(plan["advice"])}'
     )

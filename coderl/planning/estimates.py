@@ -1,6 +1,6 @@
-"""What a step needs, by arithmetic: bytes, operations, what devices send.
+"""Memory, operations and communication of a training step, by arithmetic.
 
-Of each device. A Work says what is planned; a Phase is one of its programs.
+All sizes are in bytes and for one device, unless stated otherwise.
 """
 
 from collections.abc import Mapping
@@ -11,334 +11,268 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import ml_collections
-import optax
 
 from coderl import types
 from coderl.distributed import sharding
 from coderl.models import attention, transformer
-from coderl.planning import hardware, matmul_flops
+from coderl.planning import matmul_flops
+from coderl.planning import workload as workload_lib
 from coderl.rl import train_step
 
-MATMUL_SHARE = 0.6  # Of the peak, that large matrix products reach.
-_MARGIN = 0.9  # Of the memory, that arithmetic may fill.
-_SLOTS = (64, 32, 16, 8, 4, 2, 1)  # Rows decoded at once on a device.
+_MEMORY_SHARE = 0.9  # Share of the memory that an estimate may fill.
+_SLOTS = (64, 32, 16, 8, 4, 2, 1)  # Sequences decoded at once on a device.
 
 
-@dataclasses.dataclass(frozen=True)
-class Work:
-  """What is planned.
+def step_flops(
+  workload: workload_lib.Workload, objective: train_step.Objective
+) -> int:
+  """Returns the operations of one update on all devices together.
 
-  Attributes:
-    config: of coderl_plan.
-    objective: its loss, chunks as on accelerators.
-    optimizer: its optimizer.
-    mesh: over the pod's devices, or over as many that nothing is compiled for.
-    pod: the chips.
+  Attention counts every pair of tokens, as the plain implementation does.
   """
-
-  config: ml_collections.ConfigDict
-  objective: train_step.Objective
-  optimizer: optax.GradientTransformation
-  mesh: Any
-  pod: hardware.Pod
-
-  @property
-  def model(self) -> transformer.ModelConfig:
-    return self.objective.model
-
-  @property
-  def parts(self) -> int:
-    """Of the rows."""
-    return self.mesh.shape['data'] * self.mesh.shape['fsdp']
-
-  @property
-  def rows(self) -> int:
-    """Of an update."""
-    c = self.config
-    rows = c.train.prompts_per_step * c.sampling.group_size
-    return rows // c.train.minibatches
-
-  @property
-  def lengths(self) -> tuple[int, int]:
-    """Tokens of a prompt and of a response, at most."""
-    c = self.config
-    return c.data.max_prompt_len_tokens, c.sampling.max_len_tokens
-
-
-@dataclasses.dataclass(frozen=True)
-class Phase:
-  """One program, by device.
-
-  Attributes:
-    temporaries: bytes, beside its arguments.
-    flops: of one run.
-    sent: bytes by kind of collective, of one run.
-    memory: bytes read and written in one run, where that is what limits it.
-    compile_s: how long the compilation took; None where none was.
-  """
-
-  temporaries: float
-  flops: float
-  sent: Mapping[str, float]
-  memory: float = 0.0
-  compile_s: float | None = None
-
-  def seconds(self, pod: hardware.Pod) -> tuple[float, float]:
-    """Of one run: all overlapped, and nothing."""
-    each = (
-      self.flops / (MATMUL_SHARE * pod.chip.flops),
-      self.memory / pod.chip.memory_rate,
-      sum(self.sent.values()) / pod.link_rate,
-    )
-    return max(each), sum(each)
-
-
-def batch_shapes(work: Work) -> types.PackedBatch:
-  """Of one update, every row as long as may be."""
-  p, r = work.lengths
-  n = work.config.train.microbatches
-  b, m = work.rows // n, work.config.alignment.bounds.max_variables
-  c = work.config.trajectory.max_value_tokens
-  ints = lambda *shape: jax.ShapeDtypeStruct((n, b, *shape), jnp.int32)
-  floats = lambda *shape: jax.ShapeDtypeStruct((n, b, *shape), jnp.float32)
-  return types.PackedBatch(
-    tokens_BT=ints(p + r),
-    segments_BT=ints(p + r),
-    before_BR=ints(r),
-    targets_BR=ints(r),
-    logprobs_BR=floats(r),
-    advantages_BR=floats(r),
-    returns_BR=floats(r),
-    values_BR=floats(r),
-    ref_logprobs_BR=floats(r),
-    policy_weights_BR=floats(r),
-    token_weights_BR=floats(r),
-    queries_BM=ints(m),
-    values_BMC=ints(m, c),
-    value_weights_BMC=floats(m, c),
-  )
-
-
-def bytes_of(shapes: Any, layout: Any) -> int:
-  """Of a tree of arrays, on each device."""
-  leaves = jax.tree.leaves(shapes)
-  places = jax.tree.leaves(
-    layout, is_leaf=lambda x: isinstance(x, jax.sharding.Sharding)
-  )
-  return sum(
-    math.prod(place.shard_shape(x.shape)) * x.dtype.itemsize
-    for x, place in zip(leaves, places, strict=True)
-  )
-
-
-def step_flops(work: Work, objective: train_step.Objective) -> int:
-  """Of one update on all devices; attention counts every pair of tokens."""
   model = dataclasses.replace(objective.model, attention=attention.PLAIN)
   objective = dataclasses.replace(objective, model=model)
-  state, _ = train_step.state_shapes(objective, work.optimizer, work.mesh)
-  return matmul_flops.of(
+  state, _ = train_step.state_shapes(
+    objective, workload.optimizer, workload.mesh
+  )
+  return matmul_flops.count(
     lambda state, batch: train_step.train_step(
       state,
       batch,
       objective=objective,
-      optimizer=work.optimizer,
+      optimizer=workload.optimizer,
     ),
     state,
-    batch_shapes(work),
+    workload_lib.batch_shapes(workload),
   )
 
 
-def resident(work: Work) -> dict[str, int]:
-  """Bytes on a device that stay: parameters, optimizer, reference."""
-  state, layout = _state(work)
-  policy = bytes_of(state.params['policy'], layout.params['policy'])
+def resident_bytes(workload: workload_lib.Workload) -> dict[str, int]:
+  """Returns what stays in memory between programs, by name."""
+  state, layout = _state(workload)
+  policy = workload_lib.bytes_per_device(
+    state.params['policy'], layout.params['policy']
+  )
   return {
-    'parameters': bytes_of(state.params, layout.params),
-    'optimizer': bytes_of(state.opt_state, layout.opt_state),
-    'reference': policy if work.objective.algorithm.kl_weight else 0,
+    'parameters': workload_lib.bytes_per_device(state.params, layout.params),
+    'optimizer': workload_lib.bytes_per_device(
+      state.opt_state, layout.opt_state
+    ),
+    'reference': policy if workload.objective.algorithm.kl_weight else 0,
   }
 
 
-def _state(work: Work) -> tuple[types.TrainState, types.TrainState]:
-  """Shapes and layout."""
-  return train_step.state_shapes(work.objective, work.optimizer, work.mesh)
+def _state(
+  workload: workload_lib.Workload,
+) -> tuple[types.TrainState, types.TrainState]:
+  """Returns the shapes and the shardings of the train state."""
+  return train_step.state_shapes(
+    workload.objective, workload.optimizer, workload.mesh
+  )
 
 
-def _width(work: Work) -> int:
-  """Bytes of an activation."""
-  return jnp.dtype(work.model.dtype).itemsize
+def _activation_itemsize(workload: workload_lib.Workload) -> int:
+  """Returns the bytes of one element of an activation."""
+  return jnp.dtype(workload.model.dtype).itemsize
 
 
-def train_temporaries(work: Work) -> float:
-  """Bytes on a device beside the state, by arithmetic.
+def train_temporary_bytes(workload: workload_lib.Workload) -> float:
+  """Returns the memory of the training step beside the train state.
 
-  Activations, the weights of a layer, both tables of the vocabulary and their
-  gradients gathered, logits of a chunk and their gradient, and gradients three
-  times: summed, of a microbatch and as the optimizer changes them.
+  It is the sum of: activations; the gathered weights of a layer and of both
+  vocabulary matrices, with their gradients; a chunk of logits and its gradient;
+  and three copies of the gradients (accumulated, of one microbatch, and as the
+  optimizer transforms them).
   """
-  m, tensor = work.model, work.mesh.shape['tensor']
+  m, tensor = workload.model, workload.mesh.shape['tensor']
   vocab = m.vocab_size / tensor
   gathered = 2 * _layer_size(m) / tensor + 4 * vocab * m.d_model
   logits = train_step.CHUNK_TOKENS * vocab * (4 + 4)
-  gradients = 3 * bytes_of(
-    *(train_step.trained(x.params) for x in _state(work))
+  gradients = 3 * workload_lib.bytes_per_device(
+    *(train_step.trained(x.params) for x in _state(workload))
   )
-  return activations(work) + gathered * _width(work) + logits + gradients
+  return (
+    activation_bytes(workload)
+    + gathered * _activation_itemsize(workload)
+    + logits
+    + gradients
+  )
 
 
-def activations(work: Work) -> float:
-  """Bytes on a device: what is stored of every layer, and one in the making."""
-  m, wide = work.model, _width(work)
-  tensor = work.mesh.shape['tensor']
-  rows = max(1, work.rows // work.config.train.microbatches // work.parts)
-  tokens = rows * sum(work.lengths)
+def activation_bytes(workload: workload_lib.Workload) -> float:
+  """Returns the activations stored of all layers, and all those of one."""
+  m, itemsize = workload.model, _activation_itemsize(workload)
+  tensor = workload.mesh.shape['tensor']
+  per_microbatch = (
+    workload.sequences_per_update // workload.config.train.microbatches
+  )
+  sequences = max(1, per_microbatch // workload.data_shards)
+  tokens = sequences * sum(workload.lengths)
   heads = m.num_heads * m.head_dim / tensor
   projected = heads + 2 * m.num_kv_heads * m.head_dim / tensor
   mlp = m.mlp_dim / tensor
-  # Of a token, in elements: before and after rotation; gate, its activation's
-  # two factors, up and their product; two norms.
-  inside = 2 * (projected + heads) + 5 * mlp + 6 * m.d_model
-  inside = tokens * inside * wide + _pairs(work, rows)
+  # Elements per token: queries, keys, values and heads before and after the
+  # rotation; gate, two factors of its activation, up, and their product; two
+  # norms.
+  elements = 2 * (projected + heads) + 5 * mlp + 6 * m.d_model
+  layer = tokens * elements * itemsize + _attention_bytes(workload, sequences)
   stored = {
-    'off': inside,
+    'off': layer,
     'full': 0,
-    'dots': tokens * (projected + 2 * mlp + 2 * m.d_model) * wide,
-    'attention': tokens * heads * wide,
+    'dots': tokens * (projected + 2 * mlp + 2 * m.d_model) * itemsize,
+    'attention': tokens * heads * itemsize,
   }[m.remat]
-  return m.num_layers * (tokens * m.d_model * wide + stored) + inside
+  return m.num_layers * (tokens * m.d_model * itemsize + stored) + layer
 
 
-def _pairs(work: Work, rows: int) -> float:
-  """Bytes of what a layer's attention holds for each pair of tokens."""
-  wide, pairs = _width(work), rows * sum(work.lengths) ** 2
-  each = {
-    # Scores and their gradient in float32, probabilities as activations are.
-    attention.PLAIN: work.model.num_heads
-    / work.mesh.shape['tensor']
-    * (4 + 4 + wide),
-    attention.CUDNN: 1 + wide,  # Its mask, and that as what is added.
+def _attention_bytes(workload: workload_lib.Workload, sequences: int) -> float:
+  """Returns what the attention of a layer holds for all pairs of tokens."""
+  itemsize = _activation_itemsize(workload)
+  pairs = sequences * sum(workload.lengths) ** 2
+  bytes_per_pair = {
+    # Scores and their gradients in float32, probabilities as activations.
+    attention.PLAIN: workload.model.num_heads
+    / workload.mesh.shape['tensor']
+    * (4 + 4 + itemsize),
+    # The mask, as booleans and as a bias.
+    attention.CUDNN: 1 + itemsize,
     attention.SPLASH: 0,
-  }[work.model.attention]
-  return pairs * each
+  }[workload.model.attention]
+  return pairs * bytes_per_pair
 
 
 def _layer_size(m: transformer.ModelConfig) -> int:
-  """Weights of one layer."""
+  """Returns the number of weights of one layer."""
   heads = m.num_heads + m.num_kv_heads
   return m.d_model * (2 * heads * m.head_dim + 3 * m.mlp_dim)
 
 
-def train_sent(work: Work) -> dict[str, float]:
-  """Bytes that a device sends in one update, by arithmetic.
+def train_sent_bytes(workload: workload_lib.Workload) -> dict[str, float]:
+  """Returns what a device sends in one update, by kind of collective.
 
-  Weights are gathered for each microbatch forward and again backward, and
-  gradients are scattered, in the activations' type; over `tensor`, activations
-  are summed twice a layer either way.
+  For each microbatch, weights are gathered in the forward pass and again in the
+  backward pass, and gradients are scattered, in the dtype of activations. Over
+  the `tensor` axis, activations are summed twice per layer in each pass.
   """
-  m, mesh = work.model, work.mesh
+  m, mesh = workload.model, workload.mesh
   others = lambda axis: (mesh.shape[axis] - 1) / mesh.shape[axis]
-  turns = work.config.train.microbatches
+  microbatches = workload.config.train.microbatches
   size = (m.num_layers * _layer_size(m) + 2 * m.vocab_size * m.d_model) / (
     mesh.shape['tensor']
   )
-  whole = size * _width(work)
-  tokens = work.rows // turns // work.parts * sum(work.lengths)
-  summed = 2 * others('tensor') * tokens * m.d_model * _width(work)
+  weights = size * _activation_itemsize(workload)
+  sequences = (
+    workload.sequences_per_update // microbatches // workload.data_shards
+  )
+  tokens = sequences * sum(workload.lengths)
+  summed = (
+    2 * others('tensor') * tokens * m.d_model * _activation_itemsize(workload)
+  )
   return {
-    'all-gather': 2 * turns * others('fsdp') * whole,
-    'reduce-scatter': turns * others('fsdp') * whole,
-    'all-reduce': turns * 6 * m.num_layers * summed
+    'all-gather': 2 * microbatches * others('fsdp') * weights,
+    'reduce-scatter': microbatches * others('fsdp') * weights,
+    'all-reduce': microbatches * 6 * m.num_layers * summed
     + 2 * others('data') * size / mesh.shape['fsdp'] * 4,
   }
 
 
-def decode(work: Work) -> Phase:
-  """Sampling a step's responses, every one as long as may be.
+def decode(workload: workload_lib.Workload) -> workload_lib.Phase:
+  """Estimates the sampling of one step's responses, all at full length.
 
-  The weights are held twice, stacked and layer by layer. A step reads them all
-  and, on average, what half of each response fills of the cache.
+  The weights are held twice, stacked and layer by layer. A decoding step reads
+  all of them and, on average, the part of the cache that half of each response
+  fills.
   """
-  m = work.model
-  p, r = work.lengths
-  slots, tensor = slots_of(work), work.mesh.shape['tensor']
-  steps = -(-_rows_to_decode(work) // slots) * r
+  m = workload.model
+  p, r = workload.lengths
+  slots, tensor = slots_per_device(workload), workload.mesh.shape['tensor']
+  steps = -(-_responses_per_device(workload) // slots) * r
+  itemsize = _activation_itemsize(workload)
   weights = m.num_layers * _layer_size(m) + m.vocab_size * m.d_model
-  weights, held = weights / tensor, cache(work)
+  weights, cache = weights / tensor, cache_bytes(workload)
   filled = (p + r / 2) / (p + r)
   context = 4 * m.num_layers * m.num_heads * m.head_dim * (p + r / 2) / tensor
-  summed = 2 * (tensor - 1) / tensor * slots * m.d_model * _width(work)
-  return Phase(
-    temporaries=2 * weights * _width(work) + held,
+  summed = 2 * (tensor - 1) / tensor * slots * m.d_model * itemsize
+  return workload_lib.Phase(
+    temporaries=2 * weights * itemsize + cache,
     flops=steps * slots * (2 * weights + context),
     sent={'all-reduce': steps * 2 * m.num_layers * summed},
-    memory=steps * (weights * _width(work) + held * filled),
+    memory=steps * (weights * itemsize + cache * filled),
   )
 
 
-def slots_of(work: Work) -> int:
-  """Rows that a device's part decodes at once."""
-  slots = -(-work.config.sampling.slots // work.parts)
-  return min(_rows_to_decode(work), slots or _rows_to_decode(work))
+def slots_per_device(workload: workload_lib.Workload) -> int:
+  """Returns the sequences that a device decodes at once."""
+  slots = -(-workload.config.sampling.slots // workload.data_shards)
+  responses = _responses_per_device(workload)
+  return min(responses, slots or responses)
 
 
-def _rows_to_decode(work: Work) -> int:
-  """Of a device's part, in a step."""
-  c = work.config
-  return -(-c.train.prompts_per_step // work.parts) * c.sampling.group_size
+def _responses_per_device(workload: workload_lib.Workload) -> int:
+  """Returns the responses that a device samples in one step."""
+  c = workload.config
+  prompts = -(-c.train.prompts_per_step // workload.data_shards)
+  return prompts * c.sampling.group_size
 
 
-def cache(work: Work) -> float:
-  """Bytes on a device of keys and values of the rows that are decoded."""
-  m = work.model
-  kind = work.config.sampling.cache_dtype or m.dtype
-  tensor = work.mesh.shape['tensor']
+def cache_bytes(workload: workload_lib.Workload) -> float:
+  """Returns the size of the keys and values of all slots."""
+  m = workload.model
+  dtype = workload.config.sampling.cache_dtype or m.dtype
+  tensor = workload.mesh.shape['tensor']
   heads = m.num_kv_heads / (tensor if m.num_kv_heads % tensor == 0 else 1)
-  token = 2 * m.num_layers * heads * m.head_dim * jnp.dtype(kind).itemsize
-  return slots_of(work) * sum(work.lengths) * token
+  per_token = 2 * m.num_layers * heads * m.head_dim * jnp.dtype(dtype).itemsize
+  return slots_per_device(workload) * sum(workload.lengths) * per_token
 
 
-def fitting(work: Work) -> dict[str, Any]:
-  """Fields of the config with which it fits, by arithmetic; {} where none do.
+def fields_that_fit(workload: workload_lib.Workload) -> dict[str, Any]:
+  """Returns fields of the config with which the run fits, by estimate.
 
-  The first of: one row at a time, fewer slots, a smaller cache, and only then
-  layers split over more devices.
+  Microbatches of one sequence per device come first, then fewer slots, then a
+  smaller cache, and only then layers split over more devices.
+
+  Returns:
+    Changed fields by dotted name; {} where no choice fits.
   """
-  c, count = work.config, work.pod.count
-  given = {
-    'mesh.shape': tuple(work.mesh.shape.values()),
+  c, devices = workload.config, workload.pod.count
+  current = {
+    'mesh.shape': tuple(workload.mesh.shape.values()),
     'train.microbatches': c.train.microbatches,
     'sampling.slots': c.sampling.slots,
     'sampling.cache_dtype': c.sampling.cache_dtype,
   }
-
-  def tried(**fields):
-    config = c.copy_and_resolve_references()
-    config.update_from_flattened_dict(fields)
-    shape = fields['mesh.shape']
-    mesh = jax.sharding.AbstractMesh(
-      shape, sharding.AXES, axis_types=sharding.KINDS
-    )
-    return dataclasses.replace(work, config=config, mesh=mesh)
-
-  together = math.gcd(work.model.num_heads, count)
-  for tensor in range(work.mesh.shape['tensor'], together + 1):
-    parts = count // tensor
-    if together % tensor or work.rows % parts:
+  largest = math.gcd(workload.model.num_heads, devices)
+  for tensor in range(workload.mesh.shape['tensor'], largest + 1):
+    shards = devices // tensor
+    if largest % tensor or workload.sequences_per_update % shards:
       continue
-    fields = given | {
-      'mesh.shape': (1, parts, tensor),
-      'train.microbatches': work.rows // parts,
+    fields = current | {
+      'mesh.shape': (1, shards, tensor),
+      'train.microbatches': workload.sequences_per_update // shards,
     }
-    one = tried(**fields)
-    room = _MARGIN * work.pod.chip.memory_bytes - sum(resident(one).values())
-    if train_temporaries(one) > room:
+    candidate = _with_fields(workload, fields)
+    free = _MEMORY_SHARE * workload.pod.chip.memory_bytes
+    free -= sum(resident_bytes(candidate).values())
+    if train_temporary_bytes(candidate) > free:
       continue
-    fewer = [n * parts for n in _SLOTS if n < slots_of(one)]
-    for slots, kind in itertools.product(
-      (given['sampling.slots'], *fewer), (given['sampling.cache_dtype'], 'int8')
+    fewer = [n * shards for n in _SLOTS if n < slots_per_device(candidate)]
+    for slots, dtype in itertools.product(
+      (current['sampling.slots'], *fewer),
+      (current['sampling.cache_dtype'], 'int8'),
     ):
-      fields |= {'sampling.slots': slots, 'sampling.cache_dtype': kind}
-      if decode(tried(**fields)).temporaries <= room:
-        return {n: v for n, v in fields.items() if v != given[n]}
+      fields |= {'sampling.slots': slots, 'sampling.cache_dtype': dtype}
+      if decode(_with_fields(workload, fields)).temporaries <= free:
+        return {n: v for n, v in fields.items() if v != current[n]}
   return {}
+
+
+def _with_fields(
+  workload: workload_lib.Workload, fields: Mapping[str, Any]
+) -> workload_lib.Workload:
+  """Returns the workload with other fields, on an abstract mesh."""
+  config = workload.config.copy_and_resolve_references()
+  config.update_from_flattened_dict(fields)
+  mesh = jax.sharding.AbstractMesh(
+    fields['mesh.shape'], sharding.AXES, axis_types=sharding.KINDS
+  )
+  return dataclasses.replace(workload, config=config, mesh=mesh)

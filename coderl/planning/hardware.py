@@ -1,7 +1,7 @@
-"""Accelerators by name, and pods of them that need not be here.
+"""Accelerators by name, and pods of them that need not be present.
 
-Figures are those of the makers' data sheets: dense bfloat16, and all of a
-chip's links in one direction.
+The figures are those of the vendors' data sheets: dense bfloat16 products, and
+all links of a chip together in one direction.
 """
 
 from collections.abc import Mapping
@@ -16,27 +16,29 @@ from jax.experimental import topologies
 from commons import errors
 
 TPU, GPU = 'tpu', 'gpu'
-_NODE = 8  # GPUs that NVLink joins.
-# Else libtpu looks for the host of a TPU, for minutes, and then complains.
-_NO_TPU_HERE = {
+_GPUS_PER_NODE = 8  # GPUs that NVLink connects.
+# Without these, libtpu looks for a TPU host for minutes and then fails.
+_NO_TPU_HOST = {
   'TPU_SKIP_MDS_QUERY': '1',
   'TPU_WORKER_HOSTNAMES': 'localhost',
   'TPU_ACCELERATOR_TYPE': 'v5e-4',
-  'ALLOW_MULTIPLE_LIBTPU_LOAD': '1',  # Else one process plans at a time.
+  # Without it, only one process at a time can plan.
+  'ALLOW_MULTIPLE_LIBTPU_LOAD': '1',
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class Chip:
-  """What one device can do.
+  """The capacity and the peak rates of one device.
 
   Attributes:
     kind: TPU or GPU.
-    memory_bytes: of its own.
-    flops: a second, bfloat16.
-    memory_rate: bytes a second.
-    link_rate: bytes a second that it sends to others nearby.
-    network_rate: likewise beyond its node; 0 where there is no beyond.
+    memory_bytes: high-bandwidth memory of the device.
+    flops: bfloat16 operations per second.
+    memory_rate: bytes per second read from or written to memory.
+    link_rate: bytes per second sent to other devices of the node or pod.
+    network_rate: bytes per second sent beyond the node; 0 for TPUs, whose
+      links reach the whole pod.
   """
 
   kind: str
@@ -48,7 +50,7 @@ class Chip:
 
 
 CHIPS: Mapping[str, Chip] = {
-  # A chip of two cores, each a device of its own.
+  # A v4 chip has two cores; each is a device.
   'v4': Chip(TPU, 16 * 2**30, 137.5e12, 614e9, 75e9),
   'v5e': Chip(TPU, 16 * 2**30, 197e12, 819e9, 100e9),
   'v5p': Chip(TPU, 95 * 2**30, 459e12, 2765e9, 300e9),
@@ -62,13 +64,14 @@ CHIPS: Mapping[str, Chip] = {
 
 @dataclasses.dataclass(frozen=True)
 class Pod:
-  """Chips of one kind.
+  """A number of connected chips of one kind.
 
   Attributes:
-    name: 'v5p:4x4x4'.
-    chip: each of them.
-    count: how many devices.
-    devices: what XLA compiles for; none for GPUs, which need theirs for that.
+    name: chip and shape, such as 'v5p:4x4x4'.
+    chip: the kind of chip.
+    count: number of devices.
+    devices: abstract devices for which XLA compiles; empty for GPUs, since
+      XLA compiles for a GPU only where one is present.
   """
 
   name: str
@@ -78,17 +81,17 @@ class Pod:
 
   @property
   def link_rate(self) -> float:
-    """Bytes a second that a device sends where all of them talk."""
-    beyond = self.chip.kind == GPU and self.count > _NODE
-    return self.chip.network_rate if beyond else self.chip.link_rate
+    """Bytes per second that a device sends when all devices communicate."""
+    crosses_nodes = self.chip.kind == GPU and self.count > _GPUS_PER_NODE
+    return self.chip.network_rate if crosses_nodes else self.chip.link_rate
 
 
 def pod(topology: str) -> Pod:
-  """The pod of a name and a shape: 'v5p:4x4x4', 'h100-80gb:8'.
+  """Returns the pod of a chip and a shape: 'v5p:4x4x4', 'h100-80gb:8'.
 
   Raises:
-    UserError: no such chip, no such shape of it, or what compiles for TPUs is
-      not installed.
+    UserError: the chip is unknown, it has no such shape, or the compiler for
+      TPUs is not installed.
   """
   name, _, shape = topology.partition(':')
   if name not in CHIPS:
@@ -96,20 +99,21 @@ def pod(topology: str) -> Pod:
   chip = CHIPS[name]
   if not re.fullmatch(r'[1-9]\d*(x[1-9]\d*){0,2}', shape):
     raise errors.UserError(
-      f'topology={topology!r}: want a chip and how many, as v5e:4x4,'
+      f'topology={topology!r}: expected a chip and a shape, such as v5e:4x4,'
       ' v5p:4x4x4 or h100-80gb:8'
     )
   sizes = [int(size) for size in shape.split('x')]
   if chip.kind == GPU:
     return Pod(topology, chip, math.prod(sizes))
-  for variable, value in _NO_TPU_HERE.items():
+  for variable, value in _NO_TPU_HOST.items():
     os.environ.setdefault(variable, value)
   try:
-    described = topologies.get_topology_desc(topology, platform=TPU)
-  except Exception as e:  # XLA has a class of its own for each version.
+    description = topologies.get_topology_desc(topology, platform=TPU)
+  except Exception as e:  # The class differs between versions of XLA.
     raise errors.UserError(
-      f'topology={topology!r} is none that XLA knows, or its compiler is not'
-      f" here (pip install -e '.[plan]'): {str(e).splitlines()[0][:200]}"
+      f'topology={topology!r} is unknown to XLA, or its compiler for TPUs is'
+      " not installed (pip install -c constraints.txt -e '.[plan]'):"
+      f' {str(e).splitlines()[0][:200]}'
     ) from e
-  devices = tuple(described.devices)
+  devices = tuple(description.devices)
   return Pod(topology, chip, len(devices), devices)

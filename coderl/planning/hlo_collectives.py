@@ -1,7 +1,7 @@
-"""What devices say to each other, read off a compiled program.
+"""The collectives of a program that XLA compiled, read from its HLO text.
 
-XLA's own cost analysis counts the body of a loop once; here it counts as often
-as the loop turns. A loop whose turns depend on data counts once.
+XLA's cost analysis counts the body of a loop once. Here it counts once per
+iteration; a loop whose number of iterations depends on data counts once.
 """
 
 from collections.abc import Sequence
@@ -35,13 +35,13 @@ _BRANCHES = re.compile(r'branch_computations=\{([^}]*)\}')
 
 @dataclasses.dataclass(frozen=True)
 class Collective:
-  """One that a program runs, as seen by a device.
+  """One collective operation, from the view of one device.
 
   Attributes:
-    kind: such as 'all-gather'.
-    bytes: of its result.
-    group: devices that take part together.
-    times: that a device runs it in one run of the program.
+    kind: its HLO name, such as 'all-gather'.
+    bytes: size of its result.
+    group: number of devices that communicate with each other.
+    times: number of executions in one run of the program.
   """
 
   kind: str
@@ -51,28 +51,28 @@ class Collective:
 
   @property
   def sent(self) -> float:
-    """Bytes that a device sends in all its runs, by ring algorithms."""
+    """Bytes that a device sends in all executions, by ring algorithms."""
     others = (self.group - 1) / self.group
-    each = {
+    sent_once = {
       'all-reduce': 2 * others * self.bytes,
       'reduce-scatter': (self.group - 1) * self.bytes,
       'collective-permute': self.bytes,
     }.get(self.kind, others * self.bytes)
-    return each * self.times
+    return sent_once * self.times
 
 
 def collectives(text: str) -> list[Collective]:
-  """All of a program's, those in loops multiplied.
+  """Returns the collectives of a program, loops multiplied out.
 
   Args:
-    text: of the optimised program, as `compiled.as_text()` gives it.
+    text: the optimised HLO of the program, from `compiled.as_text()`.
   """
-  bodies, entry = _computations(text)
+  computations, entry = _computations(text)
 
   @functools.cache
-  def within(name: str) -> tuple[Collective, ...]:
-    found: list[Collective] = []
-    for line in bodies[name]:
+  def collectives_in(name: str) -> tuple[Collective, ...]:
+    result: list[Collective] = []
+    for line in computations[name]:
       match = _INSTRUCTION.match(line)
       if not match:
         continue
@@ -81,50 +81,52 @@ def collectives(text: str) -> list[Collective]:
       if kind in _KINDS:
         group = _group(line)
         if group > 1:
-          found.append(Collective(kind, _size(shape, operation), group, 1))
-      turns = _turns(line, bodies) if operation == 'while' else 1
+          result.append(Collective(kind, _size(shape, operation), group, 1))
+      trips = _trip_count(line, computations) if operation == 'while' else 1
       for called in _called(line):
-        found += [
-          dataclasses.replace(c, times=c.times * turns) for c in within(called)
+        result += [
+          dataclasses.replace(c, times=c.times * trips)
+          for c in collectives_in(called)
         ]
-    return tuple(found)
+    return tuple(result)
 
-  return list(within(entry))
+  return list(collectives_in(entry))
 
 
 def _computations(text: str) -> tuple[dict[str, list[str]], str]:
-  """Lines of each computation, and the entry's name."""
-  bodies: dict[str, list[str]] = {}
-  entry, own = '', []
+  """Returns the lines of each computation, and the name of the entry."""
+  computations: dict[str, list[str]] = {}
+  entry, lines = '', []
   for line in text.splitlines():
     if match := _COMPUTATION.match(line):
-      own = bodies.setdefault(match[2], [])
+      lines = computations.setdefault(match[2], [])
       entry = match[2] if match[1] else entry
     elif line.startswith('  '):
-      own.append(line.strip())
-  return bodies, entry
+      lines.append(line.strip())
+  return computations, entry
 
 
 def _called(line: str) -> list[str]:
+  """Returns the names of the computations that an instruction calls."""
   names = _CALLED.findall(line)
   for listed in _BRANCHES.findall(line):
     names += [name.strip().lstrip('%') for name in listed.split(',')]
   return names
 
 
-def _turns(line: str, bodies: dict[str, list[str]]) -> int:
-  """Of a while loop; 1 where they depend on data."""
+def _trip_count(line: str, computations: dict[str, list[str]]) -> int:
+  """Returns the iterations of a while loop; 1 where they depend on data."""
   if match := re.search(r'known_trip_count":\{"n":"(\d+)"', line):
     return int(match[1])
-  condition = bodies[re.search(r'condition=%?([\w.-]+)', line)[1]]
-  root = next(each for each in condition if each.startswith('ROOT'))
+  condition = computations[re.search(r'condition=%?([\w.-]+)', line)[1]]
+  root = next(c for c in condition if c.startswith('ROOT'))
   compared = re.search(r' compare\(([^)]*)\).*direction=LT', root)
   if not compared:
     return 1
   bound = compared[1].split(',')[1].split()[-1].lstrip('%')
-  for each in condition:
+  for instruction in condition:
     match = re.match(
-      rf'%?{re.escape(bound)} = s32\[\]\S* constant\((\d+)\)', each
+      rf'%?{re.escape(bound)} = s32\[\]\S* constant\((\d+)\)', instruction
     )
     if match:
       return int(match[1])
@@ -132,7 +134,11 @@ def _turns(line: str, bodies: dict[str, list[str]]) -> int:
 
 
 def _size(shape: str, operation: str) -> int:
-  """Bytes of a result; of one that has begun, the larger of its two ends."""
+  """Returns the bytes of a result.
+
+  The result of an asynchronous start holds operand and result, of which only
+  one counts.
+  """
   sizes = [
     _BYTES.get(kind, 0) * math.prod(int(n) for n in dims.split(',') if n)
     for kind, dims in _SHAPE.findall(re.sub(r'\{[^}]*\}', '', shape))
@@ -145,7 +151,7 @@ def _size(shape: str, operation: str) -> int:
 
 
 def _group(line: str) -> int:
-  """How many devices take part together; 1 where none is named."""
+  """Returns the devices that communicate; 1 where no group is given."""
   if 'source_target_pairs=' in line:
     return 2
   if match := re.search(r'replica_groups=\{\{([\d,]*)\}', line):

@@ -1,11 +1,12 @@
 """Floating point operations of a program, counted before it is compiled.
 
-Matrix products alone, two operations a multiplication and addition: those that
-a chip's peak is quoted for. Scans count as often as they turn, recomputed
-blocks as often as they are computed; a loop whose turns depend on data, once.
+Only matrix products count, with two operations per multiplication and addition,
+since a chip's peak is quoted for these. A scan counts once per step, and a
+recomputed block once per computation. A while loop counts once, because its
+number of iterations depends on data.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 import math
 from typing import Any
 
@@ -13,43 +14,44 @@ import jax
 from jax.extend import core
 
 
-def matmuls(jaxpr: Any) -> int:
-  """Operations of all devices together.
+def count(function: Callable, *arguments: Any) -> int:
+  """Returns the operations of a function, on all devices together.
 
   Args:
-    jaxpr: of `jax.make_jaxpr` or `jax.jit(...).trace(...)`.
+    function: a function that jax.jit accepts.
+    *arguments: its arguments: arrays, or their shapes and dtypes.
   """
+  return count_jaxpr(jax.jit(function).trace(*arguments).jaxpr)
+
+
+def count_jaxpr(jaxpr: core.Jaxpr | core.ClosedJaxpr) -> int:
+  """Returns the operations of a jaxpr, on all devices together."""
   if isinstance(jaxpr, core.ClosedJaxpr):
     jaxpr = jaxpr.jaxpr
   total = 0
   for eqn in jaxpr.eqns:
     name, params = eqn.primitive.name, eqn.params
-    inner = [matmuls(each) for each in _inner(params)]
+    inner = [count_jaxpr(each) for each in _inner_jaxprs(params)]
     if name == 'dot_general':
-      total += _product(eqn)
+      total += _dot_general(eqn)
     elif name == 'scan':
       total += params['length'] * sum(inner)
-    elif name == 'cond':
+    elif name == 'cond':  # One branch runs; the most expensive is counted.
       total += max(inner, default=0)
     else:
       total += sum(inner)
   return total
 
 
-def _inner(params: dict[str, Any]) -> Iterator[Any]:
+def _inner_jaxprs(params: dict[str, Any]) -> Iterator[Any]:
   for value in params.values():
     for each in value if isinstance(value, list | tuple) else (value,):
       if isinstance(each, core.Jaxpr | core.ClosedJaxpr):
         yield each
 
 
-def _product(eqn) -> int:
+def _dot_general(eqn) -> int:
   left = eqn.invars[0].aval.shape
   (contracted, _), _ = eqn.params['dimension_numbers']
   out = eqn.outvars[0].aval.shape
   return 2 * math.prod(out) * math.prod(left[axis] for axis in contracted)
-
-
-def of(function, *arguments: Any) -> int:
-  """Of a jitted function on arrays, or on their shapes."""
-  return matmuls(jax.jit(function).trace(*arguments).jaxpr)

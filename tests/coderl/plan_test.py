@@ -1,4 +1,4 @@
-"""Plans against what they are plans of."""
+"""Plans compared with counts by hand and with compiled steps."""
 
 import ast
 import json
@@ -9,6 +9,7 @@ import pytest
 from coderl import plan
 from coderl.models import presets
 from coderl.planning import estimates
+from coderl.planning import workload as workload_lib
 from coderl.rl import train_step
 from commons import errors
 from configs import coderl_plan
@@ -24,7 +25,7 @@ def _config(arguments, **fields):
 
 
 def _small(topology, **fields):
-  """A model of 0.5B on short rows, so that tracing takes a second."""
+  """A model of 0.5B on short sequences, so that tracing takes a second."""
   fields = {
     'train__prompts_per_step': 16,
     'train__microbatches': 2,
@@ -35,49 +36,55 @@ def _small(topology, **fields):
 
 
 def test_one_device_holds_all_parameters_and_twice_as_much_optimizer():
-  found = plan.plan(plan.make(_small('h200:1')))
-  work = plan.make(_small('h200:1'))
+  result = plan.make_plan(plan.make_workload(_small('h200:1')))
+  work = plan.make_workload(_small('h200:1'))
   shapes = jax.eval_shape(
     lambda k: train_step.init_params(k, work.objective), jax.random.key(0)
   )
   size = sum(x.size for x in jax.tree.leaves(shapes))
-  assert found['resident']['parameters'] == 4 * size
+  assert result['resident']['parameters'] == 4 * size
   # AdamW's two moments, and its counts.
-  assert found['resident']['optimizer'] == pytest.approx(8 * size, abs=64)
-  assert found['resident']['reference'] == pytest.approx(4 * size, rel=0.02)
+  assert result['resident']['optimizer'] == pytest.approx(8 * size, abs=64)
+  assert result['resident']['reference'] == pytest.approx(4 * size, rel=0.02)
 
 
 def test_operations_are_those_of_a_transformer():
-  """Forward, by hand: layers, scores, unembedding of responses; times three."""
-  work = plan.make(_small('h200:2', trajectory__weight=0.0, model__remat='off'))
+  """The forward pass by hand: layers, scores, unembedding; times three."""
+  work = plan.make_workload(
+    _small('h200:2', trajectory__weight=0.0, model__remat='off')
+  )
   m = presets.PRESETS['qwen2.5-coder-0.5b']
-  rows, (p, r) = work.rows, work.lengths
+  sequences, (p, r) = work.sequences_per_update, work.lengths
   layer = m.d_model * m.head_dim * 2 * (m.num_heads + m.num_kv_heads)
   layer += 3 * m.d_model * m.mlp_dim
-  forward = 2 * rows * (p + r) * m.num_layers * layer
-  forward += 4 * rows * (p + r) ** 2 * m.num_layers * m.num_heads * m.head_dim
-  unembedding = 2 * rows * r * m.d_model * m.vocab_size
-  found = estimates.step_flops(work, work.objective)
-  assert found == pytest.approx(3 * (forward + unembedding), rel=0.01)
+  forward = 2 * sequences * (p + r) * m.num_layers * layer
+  forward += (
+    4 * sequences * (p + r) ** 2 * m.num_layers * m.num_heads * m.head_dim
+  )
+  unembedding = 2 * sequences * r * m.d_model * m.vocab_size
+  flops = estimates.step_flops(work, work.objective)
+  assert flops == pytest.approx(3 * (forward + unembedding), rel=0.01)
 
 
-def test_twice_the_devices_do_half_each():
-  two, four = (plan.plan(plan.make(_small(f'h200:{n}'))) for n in (2, 4))
-  # Chunks of logits are padded, otherwise for each number of devices.
+def test_with_twice_the_devices_each_does_half():
+  two, four = (
+    plan.make_plan(plan.make_workload(_small(f'h200:{n}'))) for n in (2, 4)
+  )
+  # The padding of chunks of logits depends on the number of devices.
   flops = [f['train']['flops'] for f in (two, four)]
   assert flops[0] == pytest.approx(2 * flops[1], rel=0.1)
   low = [f['train']['seconds'][0] for f in (two, four)]
   assert low[0] == pytest.approx(2 * low[1], rel=0.1)
   assert two['train']['mfu'][0] == pytest.approx(
-    estimates.MATMUL_SHARE, rel=0.5
+    workload_lib.MATMUL_SHARE, rel=0.5
   )
 
 
 @pytest.mark.parametrize(
-  'length, slots, changed', [(3968, 64, 1), (32000, 0, 2)]
+  ('length', 'slots', 'changed'), [(3968, 64, 1), (32000, 0, 2)]
 )
-def test_what_it_advises_fits(length, slots, changed):
-  """Of long rows the cache is too large as well."""
+def test_the_advice_fits(length, slots, changed):
+  """Long responses also need a smaller cache."""
   config = _small(
     'a100-40gb:2',
     train__prompts_per_step=64,
@@ -85,31 +92,33 @@ def test_what_it_advises_fits(length, slots, changed):
     sampling__max_len_tokens=length,
     sampling__slots=slots,
   )
-  full = plan.plan(plan.make(config))
+  full = plan.make_plan(plan.make_workload(config))
   assert not full['fits'] and len(full['advice']) == changed
-  for said in full['advice']:
-    name, _, value = said.removeprefix('--config.').partition('=')
+  for override in full['advice']:
+    name, _, value = override.removeprefix('--config.').partition('=')
     config.update_from_flattened_dict({name: ast.literal_eval(value)})
-  found = plan.plan(plan.make(config))
-  assert found['fits'] and not found['advice']
+  result = plan.make_plan(plan.make_workload(config))
+  assert result['fits'] and not result['advice']
 
 
-def test_layers_are_split_where_one_row_is_too_long_for_a_device():
+def test_layers_are_split_where_one_sequence_does_not_fit_on_a_device():
   config = _config('model=qwen2.5-coder-32b,topology=h200:8')
-  fields = estimates.fitting(plan.make(config))
+  fields = estimates.fields_that_fit(plan.make_workload(config))
   assert fields['mesh.shape'][2] > 1
   assert fields['train.microbatches'] == 512 // fields['mesh.shape'][1]
 
 
-def test_what_fits_nowhere_is_told_how_many_devices_its_state_fills():
-  work = plan.make(_config('model=qwen2.5-coder-32b,topology=a100-40gb:8'))
-  assert estimates.fitting(work) == {}
+def test_advice_without_a_fit_says_how_many_devices_the_state_fills():
+  work = plan.make_workload(
+    _config('model=qwen2.5-coder-32b,topology=a100-40gb:8')
+  )
+  assert estimates.fields_that_fit(work) == {}
   # 32.8B parameters of 4 bytes, AdamW's two moments, and the reference.
   assert 'state alone fills 14' in plan._advice(work)[0]
 
 
 @pytest.mark.parametrize(
-  'arguments, said',
+  ('arguments', 'message'),
   [
     ('model=qwen3-9b', "unknown model 'qwen3-9b'"),
     ('topology=h100-80gb:8,tensor=8', 'one of \\[1, 2, 4, 7, 14, 28\\]'),
@@ -117,35 +126,38 @@ def test_what_fits_nowhere_is_told_how_many_devices_its_state_fills():
     ('topology=h100-80gb:8,tensor=3', 'each axis must be one of'),
   ],
 )
-def test_what_cannot_be_planned_is_told(arguments, said):
-  with pytest.raises(errors.UserError, match=said):
-    plan.make(coderl_plan.get_config(arguments))
+def test_a_config_that_cannot_be_planned_is_refused(arguments, message):
+  with pytest.raises(errors.UserError, match=message):
+    plan.make_workload(coderl_plan.get_config(arguments))
 
 
-def test_a_run_leaves_what_it_prints(tmp_path, capsys):
+def test_a_run_writes_the_plan_that_it_prints(tmp_path, capsys):
   plan.run(_small('h100-80gb:4'), str(tmp_path))
-  found = json.loads((tmp_path / 'results.json').read_text())
-  said = capsys.readouterr().out
-  assert f'{found["most"] / 1e9:8.2f}' in said and said.rstrip().endswith(
-    'fits'
-  )
+  result = json.loads((tmp_path / 'results.json').read_text())
+  output = capsys.readouterr().out
+  assert f'{result["most"] / 1e9:8.2f}' in output
+  assert output.rstrip().endswith('\nfits')
 
 
-def test_what_does_not_fit_is_an_error_once_it_is_told(tmp_path, capsys):
+def test_a_run_that_does_not_fit_is_printed_and_then_an_error(tmp_path, capsys):
   config = _small('a100-40gb:1', sampling__max_len_tokens=32000)
-  with pytest.raises(errors.UserError, match=r'not fit a100-40gb:1: .* try'):
+  with pytest.raises(errors.UserError, match=r'not fit on a100-40gb:1: .* try'):
     plan.run(config, str(tmp_path))
   assert not json.loads((tmp_path / 'results.json').read_text())['fits']
   assert capsys.readouterr().out.rstrip().endswith('DOES NOT FIT')
 
 
-def test_a_tpu_step_is_compiled_and_arithmetic_is_near():
-  pytest.importorskip('libtpu', reason="needs pip install -e '.[plan]'")
-  found = plan.plan(plan.make(_small('v5p:2x2x1', train__prompts_per_step=8)))
-  train = found['train']
-  assert train['compile_s'] > 0 and found['decode']['compile_s'] > 0
+def test_estimates_are_close_to_a_step_compiled_for_tpus():
+  pytest.importorskip('libtpu', reason="needs the extra 'plan'")
+  result = plan.make_plan(
+    plan.make_workload(_small('v5p:2x2x1', train__prompts_per_step=8))
+  )
+  train = result['train']
+  assert train['compile_s'] > 0 and result['decode']['compile_s'] > 0
   assert train['sent']['all-gather'] > 0
-  by_hand = train['by_arithmetic']
-  assert by_hand['temporaries'] == pytest.approx(train['temporaries'], rel=0.3)
+  estimated = train['by_arithmetic']
+  assert estimated['temporaries'] == pytest.approx(
+    train['temporaries'], rel=0.3
+  )
   sent = sum(train['sent'].values())
-  assert sum(by_hand['sent'].values()) == pytest.approx(sent, rel=0.5)
+  assert sum(estimated['sent'].values()) == pytest.approx(sent, rel=0.5)

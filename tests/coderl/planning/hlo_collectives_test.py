@@ -1,4 +1,4 @@
-"""Collectives of programs that XLA compiled, counted against what they are."""
+"""Collectives counted from HLO text, compared with counts by hand."""
 
 import json
 import subprocess
@@ -46,7 +46,7 @@ ENTRY %main (p: (s32[], bf16[8,128])) -> (s32[], bf16[8,128]) {
 }
 """
 
-# Each way in which XLA writes who takes part.
+# The notations in which XLA writes replica groups.
 GROUPS = {
   'GROUPS': "replica_groups=mesh['axis_0'=2,'axis_1'=4] {'axis_1'}",
   'FOURS': 'replica_groups=[2,4]<=[8]',
@@ -58,18 +58,18 @@ def test_loops_multiply_and_groups_are_read_in_each_notation():
   text = LOOP
   for name, groups in GROUPS.items():
     text = text.replace(name, groups)
-  found = hlo_collectives.collectives(text)
+  collectives = hlo_collectives.collectives(text)
   gather = dict(kind='all-gather', group=4)
-  assert found == [
+  assert collectives == [
     hlo_collectives.Collective(bytes=8 * 128 * 2, times=28, **gather),
     hlo_collectives.Collective(bytes=8 * 128 * 2, times=1, **gather),
-    # Begun: of its two ends the gathered one.
+    # An asynchronous start: the gathered shape counts, not the operand.
     hlo_collectives.Collective(bytes=16 * 4, times=1, **gather),
   ]
 
 
 @pytest.mark.parametrize(
-  'kind, sent',
+  ('kind', 'sent'),
   [
     ('all-gather', 75),
     ('all-to-all', 75),
@@ -78,18 +78,18 @@ def test_loops_multiply_and_groups_are_read_in_each_notation():
     ('collective-permute', 100),
   ],
 )
-def test_what_a_ring_of_four_sends_of_a_result_of_100_bytes(kind, sent):
+def test_a_ring_of_four_sends_the_known_share_of_100_bytes(kind, sent):
   assert hlo_collectives.Collective(kind, 100, 4, 2).sent == 2 * sent
 
 
-def test_of_what_xla_compiled_for_four_devices():
-  """A scan of five turns, each an all-reduce of [8, 16] float32 over all."""
-  done = subprocess.run(
+def test_collectives_of_a_program_compiled_for_four_devices():
+  """A scan of five steps, each with an all-reduce of float32 [8, 16]."""
+  process = subprocess.run(
     [sys.executable, '-m', 'tests.coderl.planning.hlo_mesh_script'],
     capture_output=True,
     text=True,
     check=True,
   )
-  assert json.loads(done.stdout) == [
+  assert json.loads(process.stdout) == [
     {'kind': 'all-reduce', 'bytes': 8 * 16 * 4, 'group': 4, 'times': 5}
   ]

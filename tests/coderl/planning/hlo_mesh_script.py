@@ -1,6 +1,7 @@
 """Prints the collectives of a program compiled for four devices.
 
-A process of its own, since the number of devices is fixed at the first use.
+It runs in a separate process, since JAX fixes the number of devices when it is
+first used.
 """
 
 import dataclasses
@@ -17,11 +18,11 @@ def main():
   jax.config.update('jax_num_cpu_devices', 4)
   mesh = jax.make_mesh((4,), ('data',))
 
-  def turn(x, _):
+  def step(x, _):
     return jax.lax.psum(jnp.sin(x), 'data'), None
 
   def loop(x):
-    return jax.lax.scan(turn, x, None, length=5)[0]
+    return jax.lax.scan(step, x, None, length=5)[0]
 
   split = jax.shard_map(
     loop,
