@@ -1,4 +1,4 @@
-"""Chat templates: what transformers renders, and refusals in one line."""
+"""Chat templates render as in transformers, and refuse in one line."""
 
 import datetime
 import json
@@ -11,7 +11,7 @@ from commons import errors
 
 FIXTURES = pathlib.Path(__file__).parents[2] / 'fixtures/tokenizers'
 TEMPLATES = json.loads((FIXTURES / 'templates.json').read_text())
-NOW = datetime.datetime(2025, 3, 9, 12)  # When the fixtures were rendered.
+NOW = datetime.datetime(2025, 3, 9, 12)  # The clock of the fixtures.
 CASES = [
   pytest.param(case['template'], name, text, id=f'{name}-{index}')
   for index, case in enumerate(TEMPLATES['cases'])
@@ -41,7 +41,7 @@ def test_a_template_renders_as_in_transformers(source, name, text, monkeypatch):
     assert _render(source, TEMPLATES['messages'], **named) == text
 
 
-def test_the_date_is_that_of_the_clock():
+def test_the_date_comes_from_the_clock():
   before = datetime.datetime.now().strftime('%d %b %Y')
   text = _render('{{ strftime_now("%d %b %Y") }}', [])
   assert text in (before, datetime.datetime.now().strftime('%d %b %Y'))
@@ -61,7 +61,7 @@ def test_the_date_is_that_of_the_clock():
     ('{% break %}', "here: chat template: 'break' outside loop"),
   ],
 )
-def test_what_a_template_refuses_is_one_line(source, message):
+def test_a_refusal_is_one_line(source, message):
   with pytest.raises(errors.UserError) as error:
     _render(source, [{'role': 'user'}])
   assert str(error.value).startswith(message)
@@ -126,7 +126,7 @@ def test_files_come_before_the_config(tmp_path):
     'default': 'file',
     'rag': 'more',
   }
-  # As in transformers: any file replaces all of the config.
+  # As in transformers, any file replaces all of the config.
   (tmp_path / 'chat_template.jinja').unlink()
   assert chat_template.named(chat_template.read(tmp_path, 'config'), 'x') == {
     'rag': 'more'

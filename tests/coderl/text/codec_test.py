@@ -1,7 +1,7 @@
-"""Ids, texts and bytes of tokenizers of the kinds that real models ship.
+"""Ids, texts and bytes agree with transformers for tokenizers of real models.
 
-The fixtures hold what transformers gives; where it is installed, it is also
-asked, for more texts and for folders written here.
+The fixtures hold the results of transformers. Where transformers is installed,
+more texts and more folders are compared with it.
 """
 
 import datetime
@@ -23,7 +23,7 @@ from commons import errors
 FIXTURES = pathlib.Path(__file__).parents[2] / 'fixtures/tokenizers'
 NAMES = ('qwen', 'llama', 'gemma')
 TOKENIZERS = {n: tokenization.Tokenizer.from_dir(FIXTURES / n) for n in NAMES}
-NOW = datetime.datetime(2025, 3, 9, 12)  # When the fixtures were rendered.
+NOW = datetime.datetime(2025, 3, 9, 12)  # The clock of the fixtures.
 
 
 def _load(name):
@@ -74,21 +74,21 @@ def test_ids_and_texts_are_those_of_transformers(name):
 def test_chats_are_those_of_transformers(name, monkeypatch):
   monkeypatch.setattr(chat_template, 'datetime', _Clock)
   tokenizer = TOKENIZERS[name]
-  taken = 0
+  accepted = 0
   rows = _load(f'{name}/expected.json')['chats']
   for messages, expected in zip(CHATS, rows, strict=True):
-    for opened, given in zip((False, True), expected, strict=True):
+    for opened, rendered in zip((False, True), expected, strict=True):
       kwargs = {'add_generation_prompt': opened}
-      if isinstance(given, str):
+      if isinstance(rendered, str):
         with pytest.raises(errors.UserError) as error:
           _encode_messages(tokenizer, messages, **kwargs)
-        assert str(error.value).endswith(f'{name}: chat template: {given}')
+        assert str(error.value).endswith(f'{name}: chat template: {rendered}')
         continue
-      text, ids = given
+      text, ids = rendered
       assert tokenizer.render_chat(messages, **kwargs) == text
       assert _encode_messages(tokenizer, messages, **kwargs) == ids
-      taken += 1
-  assert 20 <= taken < 2 * len(CHATS)  # Some are taken, some refused.
+      accepted += 1
+  assert 20 <= accepted < 2 * len(CHATS)  # The others are refused.
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -111,7 +111,7 @@ def test_bytes_of_any_ids_decode_with_replacements(ids):
 
 
 def _variant(name, config=None, **changes):
-  """The fixture with other keys in its config and in tokenizer.json."""
+  """Opens a fixture with other values in its config and tokenizer.json."""
   model = _load(f'{name}/tokenizer.json') | changes
   config = _load(f'{name}/tokenizer_config.json') | (config or {})
   return tokenization.Tokenizer(json.dumps(model), config, 'variant')
@@ -136,7 +136,7 @@ def _as_json(part):
   ],
 )
 def test_bytes_have_the_space_put_before_a_text(decoder):
-  """As Llama 2 has it: '▁' before the first word, dropped when decoding."""
+  """Llama 2 puts '▁' before the first word and drops it when it decodes."""
   metaspace = isinstance(decoder, tokenizers.decoders.Metaspace)
   tokenizer = _variant(
     'gemma',
@@ -151,7 +151,7 @@ def test_bytes_have_the_space_put_before_a_text(decoder):
     ids = tokenizer.encode(text)
     joined = b''.join(table[i] for i in ids).decode()
     assert joined.lstrip(' ') == tokenizer.decode(ids).lstrip(' ')
-    if not metaspace:  # It strips one space, Metaspace the first token's.
+    if not metaspace:  # Strip drops one space, Metaspace the first token's.
       assert joined == f' {tokenizer.decode(ids)}'
 
 
@@ -172,7 +172,7 @@ def test_bytes_of_another_decoder_are_refused():
 
 @functools.cache
 def _control(name):
-  """The special tokens, and the others that the template writes."""
+  """Returns the special tokens and those that the template writes, by id."""
   added = _load(f'{name}/tokenizer.json')['added_tokens']
   written = ('<think>', '</think>', '<tool_call>', '<tool_response>')
   return {
@@ -186,7 +186,7 @@ def _assert_tiled(offsets, text, start, stop):
   assert offsets == sorted(offsets)
   covered = {c for first, last in offsets for c in range(first, last)}
   assert covered <= set(range(start, stop))
-  # What NFC joins to the character before is in no span.
+  # A character that NFC joins to the one before it lies in no span.
   joined = {c for c in range(start, stop) if unicodedata.combining(text[c])}
   assert covered | joined == set(range(start, stop)) | joined
 
@@ -198,13 +198,13 @@ def test_a_message_stays_in_its_turn(name, data):
   tokenizer, control = TOKENIZERS[name], _control(name)
   message = data.draw(_texts(name))
   ids, offsets = tokenizer.encode_chat(message)
-  of_template = [i for i in tokenizer.encode_chat('')[0] if i in control]
-  assert len(of_template) >= 3
-  assert [i for i in ids if i in control] == of_template
+  in_template = [i for i in tokenizer.encode_chat('')[0] if i in control]
+  assert len(in_template) >= 3
+  assert [i for i in ids if i in control] == in_template
   if not any(text in message for text in control.values()):
     turn = {'role': 'user', 'content': message}
     assert ids == _encode_messages(tokenizer, [turn])
-  # The tokens tile the message but for what the template strips.
+  # The spans tile the message, without what the template strips.
   stripped = message if name == 'qwen' else message.strip()
   lead = message.find(stripped)
   _assert_tiled(offsets, message, lead, lead + len(stripped))
@@ -216,14 +216,14 @@ def test_a_message_stays_in_its_turn(name, data):
 def test_a_completion_is_ordinary_text(name, data):
   tokenizer, text = TOKENIZERS[name], data.draw(_texts(name))
   ids, offsets = tokenizer.encode_completion(text)
-  put = {'qwen': [], 'llama': ['<|begin_of_text|>'], 'gemma': ['<bos>']}[name]
-  assert [tokenizer.decode([i]) for i in ids if i in _control(name)] == put
-  assert ids[len(put) :] == tokenizer.encode_plain(text)
-  assert offsets[: len(put)] == [(0, 0)] * len(put)
+  added = {'qwen': [], 'llama': ['<|begin_of_text|>'], 'gemma': ['<bos>']}[name]
+  assert [tokenizer.decode([i]) for i in ids if i in _control(name)] == added
+  assert ids[len(added) :] == tokenizer.encode_plain(text)
+  assert offsets[: len(added)] == [(0, 0)] * len(added)
   _assert_tiled(offsets, text, 0, len(text))
 
 
-def test_what_is_put_after_a_text_covers_its_end():
+def test_tokens_added_after_a_text_lie_at_its_end():
   eos = ['<|eot_id|>', TOKENIZERS['llama'].eos_id]
   after = tokenizers.processors.TemplateProcessing(
     single=['$A', eos[0]], special_tokens=[tuple(eos)]
@@ -235,7 +235,7 @@ def test_what_is_put_after_a_text_covers_its_end():
 
 
 def test_tokens_that_merge_into_a_special_token_are_refused():
-  """No text may forge one, not even by the tokenizer's own doing."""
+  """No text may forge a special token, not even through merges."""
   model = _load('gemma/tokenizer.json')
   vocab, end = model['model']['vocab'], '<end_of_turn>'
   parts = [end[:i] for i in range(1, len(end) + 1)]
@@ -284,41 +284,41 @@ def _write(folder, name, value):
 
 
 def _folders(root):
-  """Folders that keep things in other places than the fixtures do."""
-  made = [shutil.copytree(FIXTURES / n, root / n) for n in TOKENIZERS]
-  # Tokens that only the config has; one of the vocabulary made special.
+  """Writes folders that keep tokens and templates in other files."""
+  folders = [shutil.copytree(FIXTURES / n, root / n) for n in TOKENIZERS]
+  # Tokens of the config alone; ordinary tokens that the config makes special.
   config = _load('llama/tokenizer_config.json')
   token = {'content': '<new>', 'special': False, 'lstrip': True}
   config['added_tokens_decoder']['587'] = token
   config['sep_token'] = '<new>'
   config['unk_token'] = 'on'
   config['additional_special_tokens'] = ['er', '<|eot_id|>']
-  _write(made[1], 'tokenizer_config.json', config)
-  # The special tokens in a file of their own; templates in more files.
+  _write(folders[1], 'tokenizer_config.json', config)
+  # Special tokens in a separate file; more template files.
   config = _load('qwen/tokenizer_config.json')
   del config['added_tokens_decoder']
   config['eos_token'] = '<|endoftext|>'
-  _write(made[0], 'tokenizer_config.json', config)
+  _write(folders[0], 'tokenizer_config.json', config)
   end = {'content': '<|im_end|>', 'lstrip': False, 'rstrip': False}
-  _write(made[0], 'special_tokens_map.json', {'eos_token': end})
+  _write(folders[0], 'special_tokens_map.json', {'eos_token': end})
   source = config['chat_template'].replace('system', 'System')
   source += '{{ eos_token }}'
-  (made[0] / 'chat_template.jinja').write_text(source)
-  more = made[0] / 'additional_chat_templates'
+  (folders[0] / 'chat_template.jinja').write_text(source)
+  more = folders[0] / 'additional_chat_templates'
   more.mkdir()
   (more / 'tool_use.jinja').write_text('{{ tools }}')
-  # No template; special tokens that are never read as such.
+  # No template; special tokens are read as ordinary text.
   config = _load('gemma/tokenizer_config.json') | {'split_special_tokens': True}
   del config['chat_template']
-  _write(made[2], 'tokenizer_config.json', config)
-  return made
+  _write(folders[2], 'tokenizer_config.json', config)
+  return folders
 
 
 def test_tokens_and_templates_of_other_files_are_read(tmp_path):
   qwen, llama, gemma = map(tokenization.Tokenizer.from_dir, _folders(tmp_path))
   assert llama.vocab_size == TOKENIZERS['llama'].vocab_size + 1
   assert llama.encode('a <new>b')[1:2] == [587]
-  assert 587 not in llama.encode_plain('a <new>b')  # It is special by its name.
+  assert 587 not in llama.encode_plain('a <new>b')  # The config names it.
   for text in (' numbers', 'ion'):
     assert llama.encode(text) != TOKENIZERS['llama'].encode(text)
   assert qwen.stop_ids == TOKENIZERS['qwen'].stop_ids
@@ -370,7 +370,7 @@ def _random_texts(count):
 
 
 def test_transformers_agrees(tmp_path):
-  """On the fixtures, on other folders, and on what `save` writes of them."""
+  """Compares the fixtures, other folders, and what `save` writes of each."""
   transformers = pytest.importorskip('transformers')
   folders = [*(FIXTURES / name for name in NAMES), *_folders(tmp_path)]
   trained = tokenization.train_bpe(STRINGS, 400)
@@ -380,8 +380,8 @@ def test_transformers_agrees(tmp_path):
     ours = tokenization.Tokenizer.from_dir(folder)
     saved = tmp_path / f'saved{index}'
     ours.save(saved)
-    for place in (folder, saved):
-      theirs = transformers.AutoTokenizer.from_pretrained(place)
+    for path in (folder, saved):
+      theirs = transformers.AutoTokenizer.from_pretrained(path)
       _agree(ours, theirs)
     if (folder / 'generation_config.json').is_file():
       config = transformers.GenerationConfig.from_pretrained(saved)
@@ -401,7 +401,7 @@ def _agree(ours, theirs):
       kwargs = {'add_generation_prompt': opened}
       try:
         ids = theirs.apply_chat_template(messages, **kwargs)['input_ids']
-      except Exception:  # Templates raise what they like.
+      except Exception:  # Templates raise any exception.
         with pytest.raises(errors.UserError):
           _encode_messages(ours, messages, **kwargs)
       else:

@@ -1,4 +1,4 @@
-"""Tokenizers: round trips, offsets, and messages that stay in their turn."""
+"""Tokenizers round-trip, give offsets and keep a message in its turn."""
 
 import json
 import os
@@ -49,11 +49,11 @@ def test_a_message_stays_in_its_turn(message):
   rendered = TOKENIZER.render_chat([{'role': 'user', 'content': message}])
   assert TOKENIZER.decode(ids) == rendered
   special = [i for i in ids if i in (*TOKENIZER.stop_ids, 1)]
-  # Of the template: the user's turn opens and ends, the assistant's opens.
+  # The template opens and ends the user's turn and opens the assistant's.
   assert special == [1, TOKENIZER.eos_id, 1]
-  if not any(mark in message for mark in ('<|im_', '<|endoftext|>')):
+  if not any(text in message for text in ('<|im_', '<|endoftext|>')):
     assert ids == TOKENIZER.encode(rendered)
-  # The tokens tile the message, and each lies where its offsets say.
+  # The spans tile the message in order.
   covered = {c for start, end in offsets for c in range(start, end)}
   assert covered == set(range(len(message)))
   assert offsets == sorted(offsets)
@@ -68,7 +68,7 @@ def test_offsets_give_the_token_of_a_character():
     assert start < end <= stop
     if message[start:stop].isascii():
       assert TOKENIZER.decode([ids[index]]) == message[start:stop]
-  # The last byte of a character of many tokens.
+  # A character of several tokens ends with the last of them.
   assert tokenization.token_at(offsets, 1) == (
     len(TOKENIZER.encode('<|im_start|>user\né')) - 1
   )
@@ -143,7 +143,7 @@ def test_a_saved_folder_keeps_its_templates_and_stops(name, tmp_path):
   assert json.loads(files['generation_config.json']) == json.loads(generation)
   config = json.loads(files['tokenizer_config.json'])
   assert isinstance(config['eos_token'], str)
-  # What the post-processor does to offsets is the folder's, not ours.
+  # The steps are saved as the folder has them.
   for key in ('post_processor', 'normalizer', 'decoder', 'pre_tokenizer'):
     source = json.loads((FIXTURES / name / 'tokenizer.json').read_text())
     assert json.loads(files['tokenizer.json'])[key] == source[key]
@@ -171,15 +171,15 @@ def test_saving_in_place_keeps_the_templates(tmp_path):
 
 
 def _folder(tmp_path, name='qwen', without=(), **files):
-  """A fixture's folder, files of it changed: keys of JSON objects."""
+  """Copies a fixture's folder and changes keys of its JSON files."""
   shutil.copytree(FIXTURES / name, tmp_path, dirs_exist_ok=True)
   for file in without:
     (tmp_path / file).unlink()
   for stem, change in files.items():
-    place = tmp_path / f'{stem}.json'
-    content = json.loads(place.read_text()) | change
+    path = tmp_path / f'{stem}.json'
+    content = json.loads(path.read_text()) | change
     content = {k: v for k, v in content.items() if v is not None}
-    place.write_text(json.dumps(content))
+    path.write_text(json.dumps(content))
   return tmp_path
 
 
@@ -246,7 +246,7 @@ def test_without_a_template_only_chats_are_refused(tmp_path):
   )
 
 
-def test_what_ends_a_text_without_a_template(tmp_path):
+def test_stop_ids_without_a_template(tmp_path):
   bare = {'chat_template': None, 'eos_token': None}
   folder = _folder(tmp_path, tokenizer_config=bare)
   ids = json.loads((folder / 'generation_config.json').read_text())
@@ -257,7 +257,7 @@ def test_what_ends_a_text_without_a_template(tmp_path):
     tokenization.Tokenizer.from_dir(folder)
 
 
-def test_templates_that_are_no_use(tmp_path):
+def test_unusable_templates_are_refused(tmp_path):
   named = [{'name': 'rag', 'template': 'a'}, {'name': 'b', 'template': ''}]
   folder = _folder(tmp_path, tokenizer_config={'chat_template': named})
   tokenizer = tokenization.Tokenizer.from_dir(folder)
@@ -300,7 +300,7 @@ def test_a_template_may_strip_a_message_but_not_rewrite_it(content, tmp_path):
     opened.encode_chat('message')
 
 
-def test_text_next_to_a_message_is_read_with_it(tmp_path):
+def test_text_next_to_a_message_is_encoded_with_it(tmp_path):
   template = (
     '{% for m in messages %}<|im_start|>pri{{ m.content }}nt it<|im_end|>'
     '{% endfor %}'
@@ -330,7 +330,7 @@ def test_offsets_point_into_a_message_that_is_stripped():
   assert ''.join(text for _, text in pieces) == message.strip()
   assert offsets[0] == (0, 0)
   assert offsets[-1] == (len(message), len(message))
-  # A stripped space belongs to the token before it.
+  # A stripped space counts to the token before it.
   last = max(i for i, (start, end) in enumerate(offsets) if start < end)
   assert tokenization.token_at(offsets, len(message)) == last
 
@@ -343,7 +343,7 @@ def test_a_model_may_lack_special_tokens_that_nothing_writes(tmp_path):
     tokenization.check_vocab(gemma, gemma.vocab_size - 2)
   qwen = tokenization.Tokenizer.from_dir(FIXTURES / 'qwen')
   assert qwen.least_vocab_size == qwen.vocab_size
-  # The last that may end a text: after it comes one that nothing writes.
+  # <|eot_id|> ends texts; nothing writes the token after it.
   (tmp_path / 'llama').mkdir()
   folder = _folder(tmp_path / 'llama', 'llama', without=['chat_template.jinja'])
   llama = tokenization.Tokenizer.from_dir(folder)
@@ -351,19 +351,19 @@ def test_a_model_may_lack_special_tokens_that_nothing_writes(tmp_path):
 
 
 def test_the_template_decides_what_ends_a_turn(tmp_path):
-  # As base models have it: the config's eos ends documents, not turns.
+  # In base models the eos_token of the config ends documents, not turns.
   TOKENIZER.save(tmp_path)
-  place = tmp_path / 'tokenizer_config.json'
-  config = json.loads(place.read_text())
+  path = tmp_path / 'tokenizer_config.json'
+  config = json.loads(path.read_text())
   config['eos_token'] = {'content': '<|endoftext|>', 'special': True}
   template = config.pop('chat_template')
-  place.write_text(json.dumps(config))
+  path.write_text(json.dumps(config))
   (tmp_path / 'chat_template.jinja').write_text(template)
   opened = tokenization.Tokenizer.from_dir(tmp_path)
   assert (opened.eos_id, opened.stop_ids) == (2, (2, 0))
 
 
-def test_what_does_not_fit_is_refused(tmp_path):
+def test_broken_folders_and_other_vocabularies_are_refused(tmp_path):
   with pytest.raises(
     errors.UserError, match=r'nowhere: .* no tokenizer_config.json'
   ):
