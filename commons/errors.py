@@ -1,9 +1,9 @@
-"""Mistakes of the user's and failures of others, told apart from our bugs.
+"""Errors of users and of services, as opposed to bugs of the project.
 
-Whatever the user wrote (a flag, a config field, a file, a directory) and that
-cannot be used is a `UserError`, raised where it enters the program. A service
-that does not do its part is a `ServiceError`. `main` prints either as one line
-and exits with 2 or 3; every other exception is a bug and keeps its traceback.
+A `UserError` is raised where an unusable flag, config field, file or directory
+enters the program. A `ServiceError` is raised where a service fails. `main`
+prints either as one line and exits with 2 or 3. Every other exception is a bug
+and keeps its traceback.
 """
 
 from collections.abc import Iterable
@@ -11,20 +11,22 @@ import difflib
 
 
 class UserError(ValueError):
-  """The user's mistake: one line naming the value, the place, the choices."""
+  """An unusable input: one line with the value, its place and the choices."""
 
 
 class ServiceError(Exception):
-  """A service that is down or refuses: one line naming it and what it said."""
+  """A service that is down or refuses: one line with its name and its answer."""
 
 
 def unknown(what: str, name: str, choices: Iterable[str]) -> UserError:
-  """An error for a name that is none of the choices, nearest ones first.
+  """Returns the error for a name that is not among the choices.
+
+  The message names the nearest choice, if one is near, and then all of them.
 
   Args:
-    what: the kind of thing named, e.g. 'algorithm'.
-    name: what the user wrote.
-    choices: every name there is.
+    what: the kind of thing that is named, e.g. 'algorithm'.
+    name: the name that the user gave.
+    choices: every valid name.
   """
   choices = sorted(choices)
   near = difflib.get_close_matches(name, choices, n=1)
