@@ -19,7 +19,7 @@ _FILES = sorted(
 _DEFAULTS = {'runlocal': False, 'algo': 'grpo', 'seed': 0, 'rho': 0.4}
 
 
-def test_nothing_given_is_the_defaults():
+def test_an_empty_argument_gives_the_defaults():
   assert common.parse_arg('', **_DEFAULTS).to_dict() == _DEFAULTS
 
 
@@ -30,13 +30,14 @@ def test_values_take_the_type_of_their_default():
 
 
 @pytest.mark.parametrize(
-  'text, value', [('true', True), ('1', True), ('False', False), ('0', False)]
+  ('text', 'value'),
+  [('true', True), ('1', True), ('False', False), ('0', False)],
 )
 def test_a_boolean_may_be_spelled_out(text, value):
   assert common.parse_arg(f'a={text}', a=not value).a is value
 
 
-def test_unknown_argument_is_answered_with_the_choices():
+def test_an_unknown_argument_is_answered_with_the_choices():
   with pytest.raises(errors.UserError) as e:
     common.parse_arg('algos=ppo', **_DEFAULTS)
   assert str(e.value) == (
