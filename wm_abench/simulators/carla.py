@@ -1,10 +1,10 @@
-"""Carla, the paper's simulator of streets: a client of its server.
+"""A client of Carla, the paper's simulator of streets.
 
-A car goes along a town's lanes: forward or backward by 8 m, or through the next
-crossing to the left or right; it is moved from pose to pose in synchronous
-mode, so that nothing but the moves decides where it is. Where the lane ends, no
-such turn is near, or another car is in the way, it stays and 'collided' is
-true. It needs
+A car moves along the lanes of a town: forward or backward by 8 m, or through
+the next crossing to the left or right. In synchronous mode it is set from pose
+to pose, so that its pose depends on the moves alone. If the lane ends, no such
+turn is near, or another car is in the way, the car stays where it is and the
+fact 'collided' is true. Requirements:
 
     pip install carla==0.9.16
     the server CARLA 0.9.16 (github.com/carla-simulator/carla, releases),
@@ -20,7 +20,7 @@ import numpy as np
 
 from commons import errors
 from wm_abench.simulators import coordinates, requirements
-from wm_abench.worlds import protocol
+from wm_abench.worlds import cameras, protocol
 
 ACTIONS = ('forward', 'backward', 'turn_left', 'turn_right')
 STEP_M = 8.0
@@ -36,20 +36,21 @@ _SERVER = (
 _TIMEOUT_S = 60.0
 _TICK_S = 0.05
 _CARS_APART_M = 5.0
-# A turn: how far ahead its crossing may be, how the path is walked, how far it
-# goes on behind the crossing, and by how much the heading may miss 90 degrees.
+# Parameters of turns: the largest distance to the crossing, the step in which
+# waypoints are followed, the distance behind the crossing, and the largest
+# deviation of the change of heading from 90 degrees.
 _AHEAD_M, _WALK_M, _BEHIND_M, _SQUARE_DEG = 30.0, 1.0, 6.0, 35.0
 
 
 @dataclasses.dataclass(frozen=True)
 class CarlaScene(protocol.Scene):
-  """A town, its weather, and where cars are.
+  """A town, its weather, and its cars.
 
   Attributes:
-    background: a town that the server has, such as 'Town01'.
-    seed: of the makes of the other cars.
-    start: index into the town's spawn points.
-    cars: the others' spawn points.
+    background: a town of the server, such as 'Town01'.
+    seed: the seed of the cars' models.
+    start: the agent's start, an index into the spawn points of the town.
+    cars: the spawn points of the other cars.
     weather: a preset of carla.WeatherParameters, such as 'ClearNoon'.
   """
 
@@ -62,8 +63,9 @@ class Carla:
   """The environment.
 
   Args:
-    size_px: of the square frames.
-    host, port: of the server.
+    size_px: width and height of the frames.
+    host: the host of the server.
+    port: its port.
 
   Raises:
     UserError: the package is missing, or no server listens.
@@ -78,12 +80,13 @@ class Carla:
     self._world = None
     self._map = None
     self._actors: list[Any] = []
-    self._eyes: dict[float, tuple[Any, queue.Queue]] = {}
+    # Camera sensors and their images, by field of view in degrees.
+    self._sensors: dict[float, tuple[Any, queue.Queue]] = {}
     self._waypoint = None
     self._collided = False
 
   def reset(self, scene: CarlaScene) -> protocol.State:
-    """Raises UserError for a town, weather or spawn point that there is not."""
+    """Raises UserError if the town, weather or a spawn point is unknown."""
     self._clear()
     self._load(scene.background)
     weather = getattr(self._carla.WeatherParameters, scene.weather, None)
@@ -108,12 +111,12 @@ class Carla:
     return self._state()
 
   def step(self, action: protocol.Action) -> protocol.State:
-    """Raises ValueError for an action that is none of ACTIONS."""
+    """Raises UserError if the action is not one of ACTIONS."""
     after = moved(self._waypoint, action.name)
     others = [a.get_transform().location for a in self._actors[1:]]
     self._collided = after is None or any(
-      after.transform.location.distance(place) < _CARS_APART_M
-      for place in others
+      after.transform.location.distance(other) < _CARS_APART_M
+      for other in others
     )
     if not self._collided:
       self._waypoint = after
@@ -121,22 +124,22 @@ class Carla:
     return self._state()
 
   def render(self, camera: protocol.Camera) -> np.ndarray:
-    """A uint8 frame; a camera mounted on 'agent' rides with the car."""
+    """Returns a uint8 frame; the camera may be mounted on 'agent'."""
     if camera.mount:
-      camera = coordinates.mounted(camera, _body(self._waypoint.transform))
-    eye, seen = self._eye(camera.fovy_deg)
+      camera = cameras.mounted(camera, _body(self._waypoint.transform))
+    sensor, images = self._sensor(camera.fovy_deg)
     carla = self._carla
-    eye.set_transform(
+    sensor.set_transform(
       carla.Transform(
         carla.Location(*coordinates.to_carla(camera.position_m)),
         carla.Rotation(**coordinates.camera_to_carla(camera)),
       )
     )
     self._world.tick()
-    wanted = self._world.tick()
+    frame = self._world.tick()
     while True:
-      image = seen.get(timeout=_TIMEOUT_S)
-      if image.frame >= wanted:
+      image = images.get(timeout=_TIMEOUT_S)
+      if image.frame >= frame:
         break
     bgra = np.frombuffer(image.raw_data, np.uint8)
     bgra = bgra.reshape(image.height, image.width, 4)
@@ -150,12 +153,12 @@ class Carla:
       self._world.apply_settings(settings)
 
   def _clear(self) -> None:
-    for eye, _ in self._eyes.values():
-      eye.stop()
-      eye.destroy()
+    for sensor, _ in self._sensors.values():
+      sensor.stop()
+      sensor.destroy()
     for actor in self._actors:
       actor.destroy()
-    self._eyes, self._actors = {}, []
+    self._sensors, self._actors = {}, []
 
   def _load(self, town: str) -> None:
     if self._map and self._map.name.rpartition('/')[2] == town:
@@ -172,11 +175,11 @@ class Carla:
 
   def _park(self, point, rng: np.random.Generator):
     library = self._world.get_blueprint_library()
-    makes = sorted(
+    models = sorted(
       (b for b in library.filter('vehicle.*') if _wheels(b) == 4),
       key=lambda b: b.id,
     )
-    car = self._world.spawn_actor(makes[rng.integers(len(makes))], point)
+    car = self._world.spawn_actor(models[rng.integers(len(models))], point)
     car.set_simulate_physics(False)
     return car
 
@@ -184,17 +187,17 @@ class Carla:
     self._actors[0].set_transform(self._waypoint.transform)
     self._world.tick()
 
-  def _eye(self, fovy_deg: float) -> tuple[Any, queue.Queue]:
-    if fovy_deg not in self._eyes:
+  def _sensor(self, fovy_deg: float) -> tuple[Any, queue.Queue]:
+    if fovy_deg not in self._sensors:
       blueprint = self._world.get_blueprint_library().find('sensor.camera.rgb')
       blueprint.set_attribute('image_size_x', str(self._size_px))
       blueprint.set_attribute('image_size_y', str(self._size_px))
       blueprint.set_attribute('fov', str(fovy_deg))  # The frames are square.
-      eye = self._world.spawn_actor(blueprint, self._carla.Transform())
-      seen: queue.Queue = queue.Queue()
-      eye.listen(seen.put)
-      self._eyes[fovy_deg] = eye, seen
-    return self._eyes[fovy_deg]
+      sensor = self._world.spawn_actor(blueprint, self._carla.Transform())
+      images: queue.Queue = queue.Queue()
+      sensor.listen(images.put)
+      self._sensors[fovy_deg] = sensor, images
+    return self._sensors[fovy_deg]
 
   def _state(self) -> protocol.State:
     bodies = {'agent': _body(self._waypoint.transform)}
@@ -209,21 +212,21 @@ def _wheels(blueprint) -> int:
 
 
 def _body(transform) -> protocol.Body:
-  place, turn = transform.location, transform.rotation
+  location = transform.location
   return protocol.Body(
-    coordinates.to_carla((place.x, place.y, place.z)),
-    coordinates.yaw(-turn.yaw),
+    coordinates.to_carla((location.x, location.y, location.z)),
+    coordinates.yaw(-transform.rotation.yaw),
   )
 
 
-# Moves along lanes, of carla.Waypoint.
+# Moves along lanes. A waypoint is a carla.Waypoint.
 
 
 def moved(waypoint, action: str):
-  """The waypoint that an action leads to, or None where it cannot be done.
+  """Returns the waypoint after an action, or None if the action is impossible.
 
   Raises:
-    UserError: an action that is none of ACTIONS.
+    UserError: the action is not one of ACTIONS.
   """
   if action not in ACTIONS:
     raise errors.unknown('action', action, ACTIONS)
@@ -234,7 +237,7 @@ def moved(waypoint, action: str):
   return _turn(waypoint, -90.0 if action == 'turn_left' else 90.0)
 
 
-def _turn(waypoint, wanted_deg: float):
+def _turn(waypoint, turn_deg: float):
   before = None
   for _ in range(round(_AHEAD_M / _WALK_M)):
     if waypoint is None or waypoint.is_junction:
@@ -242,19 +245,20 @@ def _turn(waypoint, wanted_deg: float):
     before, waypoint = waypoint, _straightest(waypoint, waypoint.next(_WALK_M))
   if before is None or waypoint is None or not waypoint.is_junction:
     return None
-  ways = [_out(first) for first in before.next(_WALK_M)]
-  misses = {
-    abs(_angle(_heading(way) - _heading(before) - wanted_deg)): way
-    for way in ways
-    if way is not None
+  exits = [_exit(first) for first in before.next(_WALK_M)]
+  deviations = {
+    abs(_angle(_heading(exit_) - _heading(before) - turn_deg)): exit_
+    for exit_ in exits
+    if exit_ is not None
   }
-  if not misses or min(misses) > _SQUARE_DEG:
+  if not deviations or min(deviations) > _SQUARE_DEG:
     return None
-  return _straightest(misses[min(misses)], misses[min(misses)].next(_BEHIND_M))
+  best = deviations[min(deviations)]
+  return _straightest(best, best.next(_BEHIND_M))
 
 
-def _out(waypoint):
-  """Where the way through a crossing that begins here has left it."""
+def _exit(waypoint):
+  """Returns the first waypoint behind the crossing, or None if none is near."""
   for _ in range(round(3 * _AHEAD_M / _WALK_M)):
     if waypoint is None or not waypoint.is_junction:
       return waypoint
@@ -275,5 +279,5 @@ def _heading(waypoint) -> float:
 
 
 def _angle(difference_deg: float) -> float:
-  """The same angle in [-180, 180)."""
+  """Returns the equivalent angle in [-180, 180)."""
   return (difference_deg + 180.0) % 360.0 - 180.0

@@ -1,8 +1,8 @@
-"""Habitat 2, the paper's simulator of homes: walks through scanned scenes.
+"""A client of Habitat 2, the paper's simulator of homes.
 
-An agent on the navigation mesh of a scene (HSSD, Replica, Gibson, ...) goes
-ahead, back, or turns on the spot; a step that the mesh does not let through is
-not made and 'collided' is true. It needs
+An agent on the navigation mesh of a scanned scene (HSSD, Replica, Gibson, ...)
+moves forward or backward, or turns on the spot. A step that the mesh blocks is
+not made, and the fact 'collided' is true. Requirements:
 
     conda install habitat-sim headless -c conda-forge -c aihabitat
     scenes, which habitat-sim downloads:
@@ -18,7 +18,7 @@ import numpy as np
 
 from commons import errors
 from wm_abench.simulators import coordinates, requirements
-from wm_abench.worlds import protocol
+from wm_abench.worlds import cameras, protocol
 
 ACTIONS = ('forward', 'backward', 'turn_left', 'turn_right')
 EYE_M = 1.5
@@ -31,19 +31,21 @@ _SCENES = (
   'python -m habitat_sim.utils.datasets_download --uids habitat_test_scenes'
 )
 _SENSOR = 'color'
-_REACHED_M = 0.01
+_TOLERANCE_M = 0.01  # A step that ends farther from its end was blocked.
 
 
 @dataclasses.dataclass(frozen=True)
 class HabitatScene(protocol.Scene):
-  """Where the agent starts.
+  """A scene and the start of the agent.
 
   Attributes:
-    background: the path of a scene's file (.glb, .scene_instance.json).
-    seed: of the start, where position_m says none.
-    position_m: of the agent's feet, in our frame; on the navigation mesh.
-    heading_deg: from x towards y, in our frame.
-    step_m, turn_deg: sizes of the moves.
+    background: the path of a scene file (.glb, .scene_instance.json).
+    seed: the seed of a random start, if position_m is None.
+    position_m: the position of the agent's feet, with z up; it must be on the
+      navigation mesh.
+    heading_deg: the heading, from x towards y.
+    step_m: the length of 'forward' and 'backward'.
+    turn_deg: the angle of 'turn_left' and 'turn_right'.
   """
 
   position_m: protocol.Vector | None = None
@@ -56,8 +58,9 @@ class Habitat:
   """The environment.
 
   Args:
-    size_px: of the square frames.
-    fovy_deg: of every camera: Habitat fixes it beforehand.
+    size_px: width and height of the frames.
+    fovy_deg: the field of view of all cameras; Habitat fixes it when a scene is
+      opened.
 
   Raises:
     UserError: habitat-sim is missing.
@@ -73,7 +76,7 @@ class Habitat:
     self._collided = False
 
   def reset(self, scene: HabitatScene) -> protocol.State:
-    """Raises UserError for a scene without a file or a navigation mesh."""
+    """Raises UserError if the scene has no file or no navigation mesh."""
     if scene.background != self._background:
       self._open(scene.background)
     finder = self._simulator.pathfinder
@@ -93,9 +96,9 @@ class Habitat:
     return self._state()
 
   def step(self, action: protocol.Action) -> protocol.State:
-    """Raises ValueError for an action that is none of ACTIONS."""
+    """Raises UserError if the action is not one of ACTIONS."""
     scene = self._scene
-    wanted_m, heading = moved(
+    target_m, heading = moved(
       self._feet_m,
       self._heading_deg,
       action.name,
@@ -104,31 +107,30 @@ class Habitat:
     )
     start, end = (
       np.array(coordinates.to_habitat(p), np.float32)
-      for p in (self._feet_m, wanted_m)
+      for p in (self._feet_m, target_m)
     )
-    came_m = self._simulator.pathfinder.try_step(start, end)
-    # The floor may rise or sink; a wall turns the step aside.
-    aside = np.subtract(coordinates.from_habitat(came_m), wanted_m)[:2]
-    self._collided = bool(np.linalg.norm(aside) > _REACHED_M)
+    after_m = coordinates.from_habitat(
+      self._simulator.pathfinder.try_step(start, end)
+    )
+    # A wall deflects the step sideways. The height may change with the floor.
+    deviation_m = np.subtract(after_m, target_m)[:2]
+    self._collided = bool(np.linalg.norm(deviation_m) > _TOLERANCE_M)
     if not self._collided:
-      self._feet_m, self._heading_deg = (
-        coordinates.from_habitat(came_m),
-        heading,
-      )
+      self._feet_m, self._heading_deg = after_m, heading
     return self._state()
 
   def render(self, camera: protocol.Camera) -> np.ndarray:
-    """A uint8 frame; a camera mounted on 'agent' goes with it.
+    """Returns a uint8 frame; the camera may be mounted on 'agent'.
 
     Raises:
-      ValueError: another field of view than the environment was made with.
+      UserError: the field of view differs from that of the environment.
     """
     if camera.fovy_deg != self._fovy_deg:
       raise errors.UserError(
         f'the field of view is {self._fovy_deg} degrees, not {camera.fovy_deg}'
       )
     if camera.mount:
-      camera = coordinates.mounted(camera, self._body())
+      camera = cameras.mounted(camera, self._body())
     agent = self._simulator.get_agent(0)
     state = agent.get_state()
     state.position = np.array(
@@ -137,8 +139,8 @@ class Habitat:
     state.rotation = np.quaternion(*coordinates.camera_to_habitat(camera))
     state.sensor_states = {}
     agent.set_state(state, infer_sensor_states=True)
-    seen = self._simulator.get_sensor_observations()[_SENSOR]
-    return np.asarray(seen)[..., :3].copy()
+    image = self._simulator.get_sensor_observations()[_SENSOR]
+    return np.asarray(image)[..., :3].copy()
 
   def close(self) -> None:
     if self._simulator is not None:
@@ -180,17 +182,21 @@ def moved(
   step_m: float,
   turn_deg: float,
 ) -> tuple[protocol.Vector, float]:
-  """Where an action leads if nothing is in the way.
+  """Returns the position and heading after an action on free ground.
 
   Raises:
-    UserError: an action that is none of ACTIONS.
+    UserError: the action is not one of ACTIONS.
   """
   if action not in ACTIONS:
     raise errors.unknown('action', action, ACTIONS)
-  ways = {'forward': 1, 'backward': -1}
+  steps = {'forward': 1, 'backward': -1}
   turns = {'turn_left': 1, 'turn_right': -1}
   x, y, z = feet_m
   angle = math.radians(heading_deg)
-  far_m = ways.get(action, 0) * step_m
-  after = (x + far_m * math.cos(angle), y + far_m * math.sin(angle), z)
-  return after, (heading_deg + turns.get(action, 0) * turn_deg) % 360
+  distance_m = steps.get(action, 0) * step_m
+  after_m = (
+    x + distance_m * math.cos(angle),
+    y + distance_m * math.sin(angle),
+    z,
+  )
+  return after_m, (heading_deg + turns.get(action, 0) * turn_deg) % 360

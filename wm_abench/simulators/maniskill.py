@@ -1,21 +1,22 @@
 """The real ManiSkill3: Franka arms at a table with cubes, on PhysX.
 
-The world is ManiSkill's: z up, the table's top at z = 0. One arm stands at
-x = -0.615 and reaches along x; two stand at y = -1 ('left') and y = 1 ('right')
-and face each other. Actions, with their values; `cube` is an index into the
-scene's cubes, headings are in degrees from x (0) towards y (90):
+The coordinate system is that of ManiSkill: z up, the top of the table at z = 0.
+One arm stands at x = -0.615 and faces along x. Two arms stand at y = -1
+('left') and y = 1 ('right') and face each other. Actions and their values
+(`cube` is an index into the cubes of the scene; headings are in degrees from x
+(0) towards y (90)):
 
-    push(cube, heading, distance_m, over_m): closed fingers go along the heading
-      from behind the cube, at its height, or so far above its top.
-    lift(cube, height_m, grips): open fingers around the cube, closed if grips
-      is 1, then up.
+    push(cube, heading, distance_m, over_m): the closed fingers move along the
+      heading from behind the cube, at its height, or over_m above its top.
+    lift(cube, height_m, grips): the open fingers come down around the cube,
+      close if grips is 1, and move up.
     carry(x_m, y_m, z_m): the hand moves straight by a vector.
     release(): the fingers open.
     wait(seconds).
 
-The action's agent names the arm, 'left' unless it says so; the other one stays.
-Frames need Vulkan; without a GPU that is Mesa's lavapipe of version 25 or
-later (VK_ICD_FILENAMES names its file where it is not the system's).
+The agent of an action names the arm, by default 'left'; the other arm rests.
+Frames need Vulkan. Without a GPU this is Mesa's lavapipe, version 25 or later;
+VK_ICD_FILENAMES names its file if it is not that of the system.
 """
 
 from collections.abc import Iterator
@@ -30,7 +31,7 @@ from wm_abench.simulators import coordinates, requirements
 from wm_abench.worlds import protocol
 
 LEFT, RIGHT = 'left', 'right'
-HALF_M = 0.02  # Of a cube's side.
+HALF_M = 0.02  # Half the side of a cube.
 
 _HOW = (
   "pip install 'coderl[maniskill]' (and PyTorch's CPU build, where there is no"
@@ -41,9 +42,9 @@ _VULKAN = (
   " Mesa's lavapipe >= 25 (Debian: mesa-vulkan-drivers of bookworm-backports)"
 )
 _TICK_S = 0.05  # ManiSkill's default, 20 Hz.
-_SAFE_M = 0.2
-_CLEAR_M = 0.05  # Between fingers and cube before they touch.
-# From the closed fingers' middle to their sides along x and y.
+_SAFE_M = 0.2  # The height of the hand on its way to a cube.
+_CLEAR_M = 0.05  # The gap between fingers and cube at the start of a push.
+# From the middle of the closed fingers to their sides, along x and y.
 _FINGERS_M = (0.008, 0.022)
 _FAST_MPS = 0.25
 _OPEN, _CLOSED = 1.0, -1.0
@@ -51,7 +52,7 @@ _OPEN, _CLOSED = 1.0, -1.0
 
 @dataclasses.dataclass(frozen=True)
 class _Task:
-  """A task of ManiSkill's whose scene is used; cubes by colour."""
+  """A task of ManiSkill and the attribute names of its cubes, by colour."""
 
   name: str
   cubes: dict[str, str]
@@ -65,7 +66,7 @@ TASKS: dict[tuple[str, ...], _Task] = {
 }
 
 
-# Who stands across the table sees y to the right and x towards them.
+# A viewer across the table from the arm sees y to the right and x towards them.
 CAMERAS: dict[str, protocol.Camera] = {
   name: protocol.Camera(name, place, (-0.06, 0.0, 0.06), fovy_deg=38.0)
   for name, place in (
@@ -81,11 +82,11 @@ class CubeScene(protocol.Scene):
   """Two cubes on the table.
 
   Attributes:
-    places: of each cube x and y in metres and its turn in degrees, in the order
-      of TASKS[arms].cubes.
+    places: x and y in metres and yaw in degrees of each cube, in the order of
+      TASKS[arms].cubes.
     arms: a key of TASKS.
     held: the colour of the cube that the left arm holds at the start, or ''.
-    held_m: how far it has been lifted then.
+    held_m: the height to which that cube has been lifted.
   """
 
   places: tuple[tuple[float, float, float], ...] = (
@@ -101,7 +102,7 @@ class ManiSkill:
   """The environment; see the module for its actions.
 
   Args:
-    size_px: of the square frames.
+    size_px: width and height of the frames.
 
   Raises:
     UserError: a package or a Vulkan device is missing.
@@ -116,12 +117,12 @@ class ManiSkill:
     self._scene: CubeScene | None = None
 
   def reset(self, scene: CubeScene) -> protocol.State:
-    """Raises UserError for arms, cubes or a seed that there are not."""
+    """Raises UserError if the arms, the held cube or the places are invalid."""
     _check(scene)
     if scene.arms not in self._worlds:
       self._worlds[scene.arms] = self._make(TASKS[scene.arms].name)
     self._scene = scene
-    # Rebuilt each time: contacts that PhysX remembers would change the rest.
+    # The scene is rebuilt because cached contacts of PhysX would affect it.
     self._world.reset(seed=scene.seed, options={'reconfigure': True})
     for cube, (x, y, yaw_deg) in zip(self._cubes(), scene.places, strict=True):
       cube.set_pose(self._sapien.Pose([x, y, HALF_M], coordinates.yaw(yaw_deg)))
@@ -135,7 +136,7 @@ class ManiSkill:
     return self._state()
 
   def step(self, action: protocol.Action) -> protocol.State:
-    """Raises ValueError for an unknown action, arm or cube."""
+    """Raises UserError if the action, arm or cube is unknown."""
     plans = {
       'push': (4, self._push),
       'lift': (3, self._lift),
@@ -159,17 +160,17 @@ class ManiSkill:
     return self._state()
 
   def render(self, camera: protocol.Camera) -> np.ndarray:
-    """A uint8 frame [size_px, size_px, 3]; cameras are in the world."""
+    """Returns a uint8 frame [size_px, size_px, 3]; the mount is ignored."""
     scene = self._world.unwrapped.scene
-    eye = scene.human_render_cameras['render_camera']
-    eye.camera.set_fovy(math.radians(camera.fovy_deg))
-    eye.camera.set_local_pose(self._sapien.Pose(pose(camera)))
+    sensor = scene.human_render_cameras['render_camera']
+    sensor.camera.set_fovy(math.radians(camera.fovy_deg))
+    sensor.camera.set_local_pose(self._sapien.Pose(pose(camera)))
     scene.update_render(update_sensors=False, update_human_render_cameras=True)
-    eye.capture()
-    seen = eye.get_obs(
+    sensor.capture()
+    images = sensor.get_obs(
       rgb=True, depth=False, position=False, segmentation=False
     )
-    return seen['rgb'][0].cpu().numpy().copy()
+    return images['rgb'][0].cpu().numpy().copy()
 
   def close(self) -> None:
     for world in self._worlds.values():
@@ -197,8 +198,8 @@ class ManiSkill:
 
   def _arms(self) -> dict[str, object]:
     agent = self._world.unwrapped.agent
-    both = agent.agents if len(self._scene.arms) > 1 else [agent]
-    return dict(zip(self._scene.arms, both, strict=True))
+    agents = agent.agents if len(self._scene.arms) > 1 else [agent]
+    return dict(zip(self._scene.arms, agents, strict=True))
 
   def _cubes(self) -> list:
     names = TASKS[self._scene.arms].cubes.values()
@@ -207,12 +208,10 @@ class ManiSkill:
   def _tick(self) -> None:
     commands = {}
     for name, arm in self._arms().items():
-      base_m, base_turn = (
-        _position(arm.robot),
-        coordinates.matrix(_quaternion(arm.robot)),
-      )
-      target_m = base_turn.T @ (self._hands[name] - base_m)
-      # Straight down, as euler angles about x, y and z in the arm's own frame.
+      base = coordinates.rotation(_quaternion(arm.robot))
+      offset_m = self._hands[name] - _position(arm.robot)
+      target_m = base.inv().apply(offset_m)
+      # The Euler angles (pi, 0, 0) in the frame of the arm point straight down.
       commands[name] = np.array(
         [*target_m, math.pi, 0, 0, self._fingers[name]], np.float32
       )
@@ -241,7 +240,7 @@ class ManiSkill:
     time_s = self._ticks * _TICK_S
     return protocol.State(time_s, bodies, types.MappingProxyType(facts))
 
-  # Plans: where the hand is to be at each tick, and its fingers.
+  # Plans: the target position of the hand and its fingers at each tick.
 
   def _line(self, arm: str, *points, fingers: float | None = None) -> Iterator:
     fingers = self._fingers[arm] if fingers is None else fingers
@@ -255,14 +254,14 @@ class ManiSkill:
     return ((hand, fingers) for _ in range(ticks))
 
   def _push(self, arm, cube, heading_deg, distance_m, over_m) -> Iterator:
-    place = self._cube(cube)
+    centre = self._cube(cube)
     heading = math.radians(heading_deg)
-    way = np.array([math.cos(heading), math.sin(heading), 0.0])
+    ahead = np.array([math.cos(heading), math.sin(heading), 0.0])
     rise = HALF_M + 0.02 + over_m if over_m > 0 else 0.0
-    reach = HALF_M + np.abs(way[:2]) @ _FINGERS_M
-    near = place + np.array([0, 0, rise]) - reach * way
-    start, end = near - _CLEAR_M * way, near + distance_m * way
-    back = end - 0.02 * way
+    reach = HALF_M + np.abs(ahead[:2]) @ _FINGERS_M
+    contact = centre + np.array([0, 0, rise]) - reach * ahead
+    start, end = contact - _CLEAR_M * ahead, contact + distance_m * ahead
+    back = end - 0.02 * ahead
     yield from self._line(
       arm, _high(self._hands[arm]), _high(start), fingers=_CLOSED
     )
@@ -272,13 +271,13 @@ class ManiSkill:
     yield from self._stay(arm, 10, _CLOSED)
 
   def _lift(self, arm, cube, height_m, grips) -> Iterator:
-    place = self._cube(cube)
+    centre = self._cube(cube)
     yield from self._line(
-      arm, _high(self._hands[arm]), _high(place), place, fingers=_OPEN
+      arm, _high(self._hands[arm]), _high(centre), centre, fingers=_OPEN
     )
     fingers = _CLOSED if grips else _OPEN
     yield from self._stay(arm, 12, fingers)
-    yield from self._line(arm, place + np.array([0, 0, height_m]))
+    yield from self._line(arm, centre + np.array([0, 0, height_m]))
     yield from self._stay(arm, 10, fingers)
 
   def _carry(self, arm, x_m, y_m, z_m) -> Iterator:
@@ -294,28 +293,29 @@ class ManiSkill:
   def _cube(self, index: float) -> np.ndarray:
     cubes = self._cubes()
     if index not in range(len(cubes)):
-      raise errors.UserError(f'no cube {index}; there are {len(cubes)}, from 0')
+      raise errors.UserError(f'no cube {index}; choices: 0 to {len(cubes) - 1}')
     return _position(cubes[int(index)])
 
 
 def steps(start_m: np.ndarray, end_m: np.ndarray) -> Iterator[np.ndarray]:
-  """Points from after the start to the end, one a tick."""
-  far_m = float(np.linalg.norm(end_m - start_m))
-  count = max(1, math.ceil(far_m / (_FAST_MPS * _TICK_S)))
+  """Yields points on the segment at each tick, without the start."""
+  distance_m = float(np.linalg.norm(end_m - start_m))
+  count = max(1, math.ceil(distance_m / (_FAST_MPS * _TICK_S)))
   for i in range(1, count + 1):
     yield start_m + (end_m - start_m) * i / count
 
 
 def pose(camera: protocol.Camera) -> np.ndarray:
-  """SAPIEN's pose of a camera, a matrix [4, 4]: x ahead, y left, z up."""
+  """Returns SAPIEN's pose matrix [4, 4] of a camera: x ahead, y left, z up."""
   right, up, ahead = coordinates.axes(camera)
-  placed = np.eye(4)
-  placed[:3, :3] = np.stack([ahead, -right, up], -1)
-  placed[:3, 3] = camera.position_m
-  return placed
+  matrix_44 = np.eye(4)
+  matrix_44[:3, :3] = np.stack([ahead, -right, up], -1)
+  matrix_44[:3, 3] = camera.position_m
+  return matrix_44
 
 
 def _check(scene: CubeScene) -> None:
+  """Raises UserError if the arms, the held cube or the places are invalid."""
   if scene.arms not in TASKS:
     known = [', '.join(arms) for arms in TASKS]
     raise errors.unknown('arms', ', '.join(scene.arms), known)

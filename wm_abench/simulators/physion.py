@@ -1,16 +1,17 @@
-"""Physion's slide, drop and collide on ThreeDWorld, which Physion runs on.
+"""Physion's scenarios slide, drop and collide on ThreeDWorld.
 
-Physion's own generators (tdw_physics) are no package; these are scenes of the
-three scenarios of its that the paper uses. What is needed is what tdw.py needs.
+Physion's generators (tdw_physics) cannot be installed as a package. This module
+builds scenes of the three scenarios that the paper uses. For requirements see
+tdw.py.
 """
 
 import dataclasses
-import math
 
 import numpy as np
+from scipy.spatial import transform
 
 from commons import errors
-from wm_abench.simulators import tdw
+from wm_abench.simulators import coordinates, tdw
 from wm_abench.worlds import protocol
 from wm_abench.worlds.tabletop import dynamics, props
 
@@ -18,12 +19,12 @@ BACKGROUND = 'box_room_2018'
 CAMERA = protocol.Camera('front', (0.0, -3.2, 1.3), (0.0, 0.0, 0.35))
 
 _RAMP_HALF_M = (0.7, 0.35, 0.02)
-_FALL_M = 0.8
-_RUN_M = 1.2
+_FALL_M = 0.8  # Height of a fall.
+_RUN_M = 1.2  # Distance from a colliding mover to its target.
 
 
 class Physion(tdw.ThreeDWorld):
-  """ThreeDWorld, for scenes that `scene` makes; see tdw.py."""
+  """ThreeDWorld, for scenes that `scene` returns; see tdw.py."""
 
 
 def scene(
@@ -34,20 +35,21 @@ def scene(
   angle_deg: float = 25.0,
   speed_mps: float = 2.0,
 ) -> tdw.BoxedScene:
-  """A scene of one of SCENARIOS, just before it happens.
+  """Returns the start of a scenario.
 
-  What moves, moves to the right for one who looks from CAMERA.
+  Motion is to the right in the view of CAMERA.
 
   Args:
-    scenario: the mover slides down a ramp towards the target, drops onto it, or
-      collides with it on the floor.
-    mover, target: what they look like; where they are is the scenario's.
-    seed: of the scene.
-    angle_deg: of the ramp.
-    speed_mps: of a mover that collides.
+    scenario: one of SCENARIOS. The mover slides down a ramp towards the target,
+      drops onto it, or collides with it on the floor.
+    mover: the moving prop; its position is ignored.
+    target: the prop at rest; its position is ignored.
+    seed: the seed of the scene.
+    angle_deg: the angle of the ramp.
+    speed_mps: the speed of a mover that collides.
 
   Raises:
-    UserError: no such scenario.
+    UserError: the scenario is unknown.
   """
   if scenario not in _MAKERS:
     raise errors.unknown('scenario', scenario, SCENARIOS)
@@ -60,22 +62,20 @@ def scene(
 
 
 def _slide(start: tdw.BoxedScene, angle_deg: float, _) -> tdw.BoxedScene:
-  """The ramp's foot is where the target stands, less a mover's width."""
+  """Puts the mover on a ramp that ends a mover's width before the target."""
   mover, target = start.props
-  angle = math.radians(angle_deg)
-  half = angle / 2
-  turn = (math.cos(half), 0.0, math.sin(half), 0.0)  # Its right end goes down.
-  down = np.array([math.cos(angle), 0.0, -math.sin(angle)])
-  out = np.array([math.sin(angle), 0.0, math.cos(angle)])
-  length, _, thick = _RAMP_HALF_M
+  rotation = transform.Rotation.from_euler('y', angle_deg, degrees=True)
+  down, normal = rotation.apply([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+  half_length, _, half_thickness = _RAMP_HALF_M
   foot = np.array([-target.size_m / 2 - mover.size_m, 0.0, 0.0])
-  middle = foot - length * down - thick * out
-  at = foot - (2 * length - mover.size_m) * down
-  at = at + tdw.height_m(mover) / 2 * out
+  middle = foot - half_length * down - half_thickness * normal
+  position = foot - (2 * half_length - mover.size_m) * down
+  position = position + props.height_m(mover) / 2 * normal
+  turn = coordinates.quaternion(rotation)
   ramp = dynamics.Fixed(
     'ramp', tuple(middle.tolist()), _RAMP_HALF_M, turn, friction=0.1
   )
-  mover = dataclasses.replace(mover, position_m=tuple(at.tolist()))
+  mover = dataclasses.replace(mover, position_m=tuple(position.tolist()))
   return dataclasses.replace(
     start, props=(mover, target), boxes=(ramp,), turns=((mover.name, turn),)
   )
@@ -83,7 +83,7 @@ def _slide(start: tdw.BoxedScene, angle_deg: float, _) -> tdw.BoxedScene:
 
 def _drop(start: tdw.BoxedScene, *_) -> tdw.BoxedScene:
   mover, target = start.props
-  height = tdw.height_m(target) + _FALL_M + tdw.height_m(mover) / 2
+  height = props.height_m(target) + _FALL_M + props.height_m(mover) / 2
   mover = dataclasses.replace(mover, position_m=(0.0, 0.0, height))
   return dataclasses.replace(start, props=(mover, target))
 
@@ -97,8 +97,8 @@ def _collide(start: tdw.BoxedScene, _, speed_mps: float) -> tdw.BoxedScene:
 
 
 def _standing(prop: props.Prop, x_m: float) -> props.Prop:
-  place = (x_m, 0.0, tdw.height_m(prop) / 2)
-  return dataclasses.replace(prop, position_m=place)
+  position_m = (x_m, 0.0, props.height_m(prop) / 2)
+  return dataclasses.replace(prop, position_m=position_m)
 
 
 _MAKERS = {'slide': _slide, 'drop': _drop, 'collide': _collide}

@@ -1,4 +1,4 @@
-"""What a simulator needs from outside, asked for before it is used."""
+"""Checks of the packages and servers that a simulator needs."""
 
 import importlib
 import socket
@@ -10,15 +10,15 @@ _CONNECT_S = 2.0
 
 
 def package(name: str, simulator: str, how: str) -> types.ModuleType:
-  """The imported package.
+  """Imports and returns a module of an optional package.
 
   Args:
-    name: of the module.
-    simulator: who needs it.
-    how: the way to get it.
+    name: the name of the module.
+    simulator: the simulator that needs it, for the error message.
+    how: the command that installs it, for the error message.
 
   Raises:
-    UserError: it is not installed, or needs one that is not.
+    UserError: the package or one of its dependencies is not installed.
   """
   try:
     return importlib.import_module(name)
@@ -29,10 +29,16 @@ def package(name: str, simulator: str, how: str) -> types.ModuleType:
 
 
 def server(host: str, port: int, simulator: str, how: str) -> None:
-  """Returns if something listens; clients themselves may wait for ever.
+  """Checks that a server listens, because clients may wait forever for it.
+
+  Args:
+    host: the host of the server.
+    port: its port.
+    simulator: the simulator, for the error message.
+    how: how to start the server, for the error message.
 
   Raises:
-    UserError: nothing does.
+    UserError: nothing listens at the port.
   """
   try:
     socket.create_connection((host, port), _CONNECT_S).close()

@@ -1,17 +1,16 @@
-"""ThreeDWorld, the paper's simulator of props: a client of its Unity build.
+"""A client of ThreeDWorld (TDW), the paper's simulator of props.
 
-Takes the scenes of wm_abench/worlds/tabletop/props.py: props stand on the floor of one
-of TDW's own scenes (a background such as 'tdw_room' or 'mm_kitchen_1a'), at
-their places in our frame, and move along their paths or by PhysX. The only
-action is wait(seconds). Which physics and which pixels come out is the build's
-to say. It needs
+It takes the scenes of wm_abench/worlds/tabletop/props.py. Props stand on the
+floor of a scene of TDW (a background such as 'tdw_room' or 'mm_kitchen_1a') and
+move along their paths or by PhysX. The only action is wait(seconds). Physics
+and pixels depend on the Unity build. Requirements:
 
     pip install tdw==1.13.0.0
     the build TDW 1.13.0 (github.com/threedworld-mit/tdw, releases), started
       with `-port 1071 -address HOST` on a machine with a GPU and a display;
-    from there, the models and scenes on the web, which the build downloads.
+    Internet access of the build, which downloads models and scenes.
 
-The build calls the client, so that the client waits for it to do so.
+The build connects to the client, so the client waits for it.
 """
 
 import dataclasses
@@ -24,11 +23,11 @@ from PIL import Image
 
 from commons import errors
 from wm_abench.simulators import coordinates, requirements
-from wm_abench.worlds import protocol
+from wm_abench.worlds import paths, protocol
 from wm_abench.worlds.tabletop import dynamics, props
 
 STEP_S = 0.01
-# Width and height of TDW's primitives, which have their origin at the bottom.
+# Width and height of TDW's primitives; their origin is at the bottom.
 UNITS_M = {
   'cube': (1.0, 1.0),
   'sphere': (1.0, 1.0),
@@ -36,8 +35,8 @@ UNITS_M = {
   'cone': (1.0, 1.0),
   'torus': (1.25, 0.25),
 }
-HOLE = 0.6  # Of the torus, as a share of its width.
-# TDW's materials; its plain one, painted, is plastic.
+HOLE = 0.6  # The diameter of the hole of TDW's torus, as a share of its width.
+# Names of materials in TDW. Plastic is the default material with a colour.
 MATERIALS = {
   'wood': 'wood_beech_natural',
   'metal': 'metal_brushed_copper',
@@ -53,11 +52,11 @@ _EYE = 'eye'
 
 @dataclasses.dataclass(frozen=True)
 class BoxedScene(props.PropScene):
-  """Props and boxes that nothing moves, such as ramps.
+  """Props, and boxes that never move, such as ramps.
 
   Attributes:
-    boxes: with unique names.
-    turns: of props that do not start upright, by name; (w, x, y, z).
+    boxes: the boxes, with unique names.
+    turns: the name and quaternion of each prop that does not start upright.
   """
 
   boxes: tuple[dynamics.Fixed, ...] = ()
@@ -68,12 +67,12 @@ class ThreeDWorld:
   """The environment.
 
   Args:
-    size_px: of the square frames.
-    port: where the build calls.
-    wait_s: how long it is waited for.
+    size_px: width and height of the frames.
+    port: the port to which the build connects.
+    wait_s: how long to wait for the build.
 
   Raises:
-    UserError: the package is missing, or no build has called.
+    UserError: the package is missing, or no build has connected.
   """
 
   def __init__(self, size_px: int, port: int = 1071, wait_s: float = 30.0):
@@ -84,13 +83,13 @@ class ThreeDWorld:
       'tdw.tdw_utils', 'ThreeDWorld', _HOW
     ).TDWUtils
     self._size_px = size_px
-    self._controller = _called(package.Controller, port, wait_s)
+    self._controller = _connected(package.Controller, port, wait_s)
     self._background = ''
     self._scene: props.PropScene | None = None
     self._time_s = 0.0
 
   def reset(self, scene: props.PropScene) -> protocol.State:
-    """Raises UserError for a background that TDW does not have."""
+    """Raises UserError if TDW does not have the background."""
     commands = [{'$type': 'simulate_physics', 'value': False}]
     if scene.background != self._background:
       commands += [self._open(scene.background), *_eye(self._size_px)]
@@ -109,7 +108,7 @@ class ThreeDWorld:
     return self._state()
 
   def step(self, action: protocol.Action) -> protocol.State:
-    """Raises ValueError for any action but wait(seconds)."""
+    """Raises UserError if the action is not wait(seconds)."""
     if action.name != 'wait' or len(action.values) != 1:
       raise errors.UserError(f'unknown action {action}; choices: wait(seconds)')
     self._time_s += action.values[0]
@@ -128,7 +127,7 @@ class ThreeDWorld:
     return self._state()
 
   def render(self, camera: protocol.Camera) -> np.ndarray:
-    """A uint8 frame [size_px, size_px, 3]."""
+    """Returns a uint8 frame [size_px, size_px, 3]."""
     for data in self._controller.communicate(look(camera)):
       if self._output.OutputData.get_data_type_id(data) == 'imag':
         png = self._output.Images(data).get_image(0)
@@ -145,7 +144,7 @@ class ThreeDWorld:
     return self._controller.get_add_scene(background)
 
   def _foot(self, prop: props.Prop) -> dict[str, float]:
-    return foot(prop, along(prop, self._time_s))
+    return foot(prop, centre_m(prop, self._time_s))
 
   def _add(self, shape: str, index: int) -> list[dict]:
     return [self._controller.get_add_object(shape, index, library=_LIBRARY)]
@@ -163,11 +162,11 @@ class ThreeDWorld:
       {'$type': f'send_{what}', 'frequency': 'once'}
       for what in ('transforms', 'rigidbodies')
     ]
-    found: dict[str, Any] = {}
+    outputs: dict[str, Any] = {}
     for data in self._controller.communicate(ask):
-      found[self._output.OutputData.get_data_type_id(data)] = data
-    poses = self._output.Transforms(found['tran'])
-    motions = self._output.Rigidbodies(found['rigi'])
+      outputs[self._output.OutputData.get_data_type_id(data)] = data
+    poses = self._output.Transforms(outputs['tran'])
+    motions = self._output.Rigidbodies(outputs['rigi'])
     moving = {motions.get_id(i): i for i in range(motions.get_num())}
     bodies = {}
     for i in range(poses.get_num()):
@@ -184,44 +183,35 @@ class ThreeDWorld:
     return protocol.State(self._time_s, bodies)
 
 
-def _called(make, port: int, wait_s: float):
-  """A controller; its constructor would wait for a build for ever."""
-  made: list[Any] = []
+def _connected(make, port: int, wait_s: float):
+  """Returns a controller; its constructor blocks until a build connects."""
+  controllers: list[Any] = []
 
-  def wait() -> None:
-    made.append(make(port=port, check_version=False, launch_build=False))
+  def connect() -> None:
+    controllers.append(make(port=port, check_version=False, launch_build=False))
 
-  waiting = threading.Thread(target=wait, daemon=True)
-  waiting.start()
-  waiting.join(wait_s)
-  if not made:
+  thread = threading.Thread(target=connect, daemon=True)
+  thread.start()
+  thread.join(wait_s)
+  if not controllers:
     raise errors.UserError(
-      f'no ThreeDWorld build has called port {port} within {wait_s:g} s; get'
-      ' TDW 1.13.0 (github.com/threedworld-mit/tdw, releases) and start it with'
-      f' -port {port}'
+      f'no ThreeDWorld build has connected to port {port} within {wait_s:g} s;'
+      ' get TDW 1.13.0 (github.com/threedworld-mit/tdw, releases) and start it'
+      f' with -port {port}'
     )
-  return made[0]
+  return controllers[0]
 
 
 def _boxes(scene: props.PropScene) -> tuple[dynamics.Fixed, ...]:
   return getattr(scene, 'boxes', ())
 
 
-# Commands, which need no build.
+# Commands. These functions need no build.
 
 
-def along(prop: props.Prop, time_s: float) -> protocol.Vector:
-  """Where the prop's centre is on its path."""
-  if not prop.path:
-    return prop.position_m
-  times = [t for t, _ in prop.path]
-  places = np.array([place for _, place in prop.path])
-  return tuple(float(np.interp(time_s, times, c)) for c in places.T)
-
-
-def height_m(prop: props.Prop) -> float:
-  width, height = UNITS_M[prop.shape]
-  return prop.size_m * height / width
+def centre_m(prop: props.Prop, time_s: float) -> protocol.Vector:
+  """Returns the position of a prop's centre on its path, if it has one."""
+  return paths.position_at(prop.path, time_s) if prop.path else prop.position_m
 
 
 def foot(
@@ -229,13 +219,16 @@ def foot(
   centre_m: protocol.Vector,
   turn: coordinates.Quaternion | None = None,
 ) -> dict[str, float]:
-  """Unity's place of a prop, which is its foot's."""
-  down = coordinates.matrix(turn or coordinates.yaw(0)) @ (
-    0,
-    0,
-    -height_m(prop) / 2,
-  )
-  return coordinates.to_unity(np.add(centre_m, down))
+  """Returns the position of a prop in Unity, where its origin is at the bottom.
+
+  Args:
+    prop: the prop.
+    centre_m: the position of its centre.
+    turn: its rotation, if it is not upright.
+  """
+  rotation = coordinates.rotation(turn or coordinates.yaw(0))
+  offset = rotation.apply([0, 0, -props.height_m(prop) / 2])
+  return coordinates.to_unity(np.add(centre_m, offset))
 
 
 def finish(
@@ -244,16 +237,16 @@ def finish(
   dynamic: bool,
   turn: coordinates.Quaternion | None = None,
 ) -> list[dict]:
-  """Size, place, colour and physics of a prop that was added.
+  """Returns the commands for the size, pose, colour and physics of a prop.
 
   Args:
-    prop: the prop.
-    index: TDW's number of it.
+    prop: the prop, which has been added.
+    index: its identifier in TDW.
     dynamic: whether PhysX moves it.
-    turn: how it starts, if not upright with its yaw.
+    turn: its initial rotation, if it is not upright with its yaw.
 
   Raises:
-    UserError: a torus whose hole TDW's does not have.
+    UserError: the prop is a torus with another hole than TDW's.
   """
   if prop.shape == 'torus' and abs(prop.hole - HOLE) > 1e-6:
     raise errors.UserError(
@@ -261,13 +254,13 @@ def finish(
     )
   scale = prop.size_m / UNITS_M[prop.shape][0]
   matter = dynamics.MATTER[prop.material]
-  commands = _placed(
+  commands = _set_up(
     index,
-    foot(prop, along(prop, 0.0), turn),
+    foot(prop, centre_m(prop, 0.0), turn),
     coordinates.turn_to_unity(turn or coordinates.yaw(prop.yaw_deg)),
     (scale, scale, scale),
     (matter.friction, matter.restitution),
-    moved=dynamic,
+    dynamic=dynamic,
   )
   commands.append(
     {'$type': 'set_mass', 'id': index, 'mass': dynamics.mass_kg(prop)}
@@ -285,21 +278,22 @@ def finish(
 
 
 def fixed(box: dynamics.Fixed, index: int) -> list[dict]:
-  """Size and place of a cube that was added to be a box."""
-  down = coordinates.matrix(box.quaternion) @ (0, 0, -box.half_m[2])
+  """Returns the commands that turn an added cube into a box."""
+  rotation = coordinates.rotation(box.quaternion)
+  offset = rotation.apply([0, 0, -box.half_m[2]])
   x, y, z = np.multiply(2, box.half_m).tolist()
-  return _placed(
+  return _set_up(
     index,
-    coordinates.to_unity(np.add(box.position_m, down)),
+    coordinates.to_unity(np.add(box.position_m, offset)),
     coordinates.turn_to_unity(box.quaternion),
     (x, z, y),
     (box.friction, box.restitution),
-    moved=False,
+    dynamic=False,
   )
 
 
-def _placed(
-  index: int, position, rotation, scale, surface, moved: bool
+def _set_up(
+  index: int, position, rotation, scale, surface, dynamic: bool
 ) -> list[dict]:
   friction, restitution = surface
   return [
@@ -313,8 +307,8 @@ def _placed(
     {
       '$type': 'set_kinematic_state',
       'id': index,
-      'is_kinematic': not moved,
-      'use_gravity': moved,
+      'is_kinematic': not dynamic,
+      'use_gravity': dynamic,
     },
     {
       '$type': 'set_physic_material',
@@ -337,7 +331,7 @@ def _eye(size_px: int) -> list[dict]:
 
 
 def look(camera: protocol.Camera) -> list[dict]:
-  """Aims the avatar and asks for one image."""
+  """Returns the commands that aim the avatar and request one image."""
   return [
     {
       '$type': 'teleport_avatar_to',
@@ -359,11 +353,11 @@ def look(camera: protocol.Camera) -> list[dict]:
 
 
 def body(prop: props.Prop, position, rotation, velocity, spin) -> protocol.Body:
-  """A prop's body from what the build says of its foot."""
+  """Returns the body of a prop, given the pose and motion of its bottom."""
   turn = coordinates.turn_from_unity(rotation)
-  up = coordinates.matrix(turn) @ (0, 0, height_m(prop) / 2)
+  offset = coordinates.rotation(turn).apply([0, 0, props.height_m(prop) / 2])
   return protocol.Body(
-    tuple(np.add(coordinates.from_unity(position), up).tolist()),
+    tuple(np.add(coordinates.from_unity(position), offset).tolist()),
     turn,
     coordinates.from_unity(velocity),
     coordinates.spin_from_unity(spin),

@@ -31,7 +31,7 @@ def test_a_camera_looks_along_x_with_y_to_its_left():
   )
 
 
-def test_steps_end_where_they_should_and_none_is_too_long():
+def test_steps_have_equal_lengths_and_end_at_the_end():
   start, end = np.array([0.0, 0.0, 0.2]), np.array([0.3, 0.4, 0.2])
   points = [start, *maniskill.steps(start, end)]
   np.testing.assert_allclose(points[-1], end)
@@ -42,13 +42,13 @@ def test_steps_end_where_they_should_and_none_is_too_long():
 @pytest.fixture(scope='module')
 def world():
   pytest.importorskip('mani_skill')
-  made = maniskill.ManiSkill(96)
+  simulator = maniskill.ManiSkill(96)
   try:
-    made.reset(SCENE)
+    simulator.reset(SCENE)
   except errors.UserError as e:
     pytest.skip(str(e))
-  yield made
-  made.close()
+  yield simulator
+  simulator.close()
 
 
 def _run(world, scene, *actions):
@@ -59,24 +59,24 @@ def _run(world, scene, *actions):
 
 
 @pytest.mark.parametrize(
-  ('heading_deg', 'way'),
+  ('heading_deg', 'direction'),
   [(0, (1, 0)), (90, (0, 1)), (180, (-1, 0)), (270, (0, -1))],
 )
-def test_a_push_moves_its_cube_along_the_heading_and_no_other(
-  world, heading_deg, way
+def test_a_push_moves_its_cube_along_the_heading_and_no_other_cube(
+  world, heading_deg, direction
 ):
   before = world.reset(SCENE).bodies
   after = world.step(_do('push', 0, heading_deg, 0.1, 0)).bodies
   moved = np.subtract(
     after['red_cube'].position_m, before['red_cube'].position_m
   )
-  np.testing.assert_allclose(moved, 0.1 * np.array([*way, 0]), atol=0.012)
+  np.testing.assert_allclose(moved, 0.1 * np.array([*direction, 0]), atol=0.012)
   np.testing.assert_allclose(
     after['green_cube'].position_m, before['green_cube'].position_m, atol=1e-3
   )
 
 
-def test_what_passes_above_pushes_nothing(world):
+def test_a_push_above_the_cube_moves_nothing(world):
   before = world.reset(SCENE)
   after = world.step(_do('push', 0, 90, 0.1, 0.02))
   cubes = ('red_cube', 'green_cube')
@@ -91,7 +91,7 @@ def test_only_closed_fingers_lift(world):
     assert state.facts['left_holds'] == ('green' if grips else '')
 
 
-def test_what_is_let_go_falls_onto_what_is_below(world):
+def test_a_released_cube_falls_onto_the_cube_below(world):
   scene = maniskill.CubeScene(
     'table', 0, ((0.0, 0.0, 0.0), (0.0, 0.14, 0.0)), held='red'
   )
@@ -106,7 +106,7 @@ def test_what_is_let_go_falls_onto_what_is_below(world):
   )
 
 
-def test_two_arms_each_lift_their_own(world):
+def test_each_of_two_arms_lifts_its_cube(world):
   scene = maniskill.CubeScene(
     'table',
     0,
@@ -120,7 +120,7 @@ def test_two_arms_each_lift_their_own(world):
   assert end.facts['right_holds'] == 'green'
 
 
-def test_the_same_again_to_the_bit(world):
+def test_a_run_is_reproducible_to_the_bit(world):
   actions = (_do('push', 0, 90, 0.1, 0), _do('lift', 1, 0.1, 1))
   camera = maniskill.CAMERAS['front']
   first = _run(world, SCENE, *actions), world.render(camera)
@@ -131,8 +131,10 @@ def test_the_same_again_to_the_bit(world):
   assert first[1].shape == (96, 96, 3) and first[1].dtype == np.uint8
 
 
-def test_cameras_see_the_cubes_where_their_words_have_them(world):
-  world.reset(SCENE)  # Red at y = -0.08: on the left from across the table.
+def test_cameras_show_left_and_right_as_the_prompts_say(world):
+  world.reset(
+    SCENE
+  )  # Red is at y = -0.08: on the left for a viewer across the table.
   for camera in maniskill.CAMERAS.values():
     frame = world.render(camera).astype(int)
     red = (frame[..., 0] > 120) & (frame[..., 1:].max(-1) < 40)
@@ -141,20 +143,20 @@ def test_cameras_see_the_cubes_where_their_words_have_them(world):
     assert np.nonzero(red)[1].mean() < np.nonzero(green)[1].mean() - 5
 
 
-def test_mistakes_are_answered_with_the_choices(world):
+def test_errors_name_the_choices(world):
   world.reset(SCENE)
-  for action, said in (
+  for action, message in (
     (_do('throw'), 'carry, lift, push'),
     (_do('lift', 0), 'takes 3 values'),
     (_do('lift', 2, 0.1, 1), 'no cube 2'),
     (_do('release', agent='right'), 'choices: left'),
   ):
-    with pytest.raises(errors.UserError, match=said):
+    with pytest.raises(errors.UserError, match=message):
       world.step(action)
 
 
 @pytest.mark.parametrize('action', ['push', 'lift', 'drop'])
-def test_groups_keep_the_law_and_show_what_they_ask(world, action):
+def test_groups_keep_the_law_and_pass_the_check_of_frames(world, action):
   cell = dimensions.CELLS[f'm_man_manipulation_{action}']
 
   def simulate(environment, scene, actions):

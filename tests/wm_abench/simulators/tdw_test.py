@@ -13,18 +13,18 @@ CUBE = props.Prop('a', 'cube', 'red', 0.2, (0.3, 0.4, 0.1), yaw_deg=90.0)
 
 
 def _by_type(commands):
-  json.dumps(commands)  # What is sent is JSON.
+  json.dumps(commands)  # Raises if a command is not JSON.
   return {c['$type']: c for c in commands}
 
 
-def test_a_prop_stands_where_and_as_it_should():
+def test_a_static_prop_has_its_pose_size_and_colour():
   sent = _by_type(tdw.finish(CUBE, 7, dynamic=False))
   assert {c['id'] for c in sent.values()} == {7}
-  # Its foot; right, up, away.
+  # The origin is at the bottom; axes are right, up, away.
   assert sent['teleport_object']['position'] == {'x': 0.3, 'y': 0.0, 'z': 0.4}
   assert sent['scale_object']['scale_factor'] == {'x': 0.2, 'y': 0.2, 'z': 0.2}
   turn = sent['rotate_object_to']['rotation']
-  # Anticlockwise from above is a negative turn about y in a left-handed frame.
+  # In a left-handed system, anticlockwise from above is a negative angle.
   assert turn['y'] == pytest.approx(-math.sin(math.pi / 4))
   assert turn['w'] == pytest.approx(math.cos(math.pi / 4))
   assert sent['set_kinematic_state']['is_kinematic']
@@ -32,7 +32,7 @@ def test_a_prop_stands_where_and_as_it_should():
   assert sent['set_color']['color'] == {'r': 0.8, 'g': 0.06, 'b': 0.06, 'a': 1}
 
 
-def test_what_physics_moves_has_mass_friction_and_speed():
+def test_a_dynamic_prop_has_mass_friction_and_velocity():
   ball = props.Prop(
     'b',
     'sphere',
@@ -53,9 +53,9 @@ def test_what_physics_moves_has_mass_friction_and_speed():
   assert sent['set_color']['color']['b'] == pytest.approx(0.4)
 
 
-def test_a_torus_lies_flat_and_has_the_hole_it_has():
+def test_a_torus_lies_flat_and_must_have_the_hole_of_tdw():
   ring = props.Prop('t', 'torus', 'red', 0.5, (0.0, 0.0, 0.05), hole=0.6)
-  assert tdw.height_m(ring) == pytest.approx(0.1)
+  assert props.height_m(ring) == pytest.approx(0.1)
   sent = _by_type(tdw.finish(ring, 0, dynamic=False))
   assert sent['teleport_object']['position']['y'] == pytest.approx(0)
   assert sent['scale_object']['scale_factor']['x'] == pytest.approx(0.4)
@@ -64,7 +64,7 @@ def test_a_torus_lies_flat_and_has_the_hole_it_has():
     tdw.finish(wide, 0, dynamic=False)
 
 
-def test_a_path_is_straight_and_steady_between_its_points():
+def test_a_prop_follows_its_path():
   prop = props.Prop(
     'p',
     'cube',
@@ -73,27 +73,27 @@ def test_a_path_is_straight_and_steady_between_its_points():
     (0, 0, 0),
     path=((1.0, (0, 0, 0)), (3.0, (4, 2, 0))),
   )
-  assert tdw.along(prop, 0.0) == (0, 0, 0)
-  assert tdw.along(prop, 1.5) == (1, 0.5, 0)
-  assert tdw.along(prop, 9.0) == (4, 2, 0)
-  assert tdw.along(CUBE, 9.0) == CUBE.position_m
+  assert tdw.centre_m(prop, 0.0) == (0, 0, 0)
+  assert tdw.centre_m(prop, 1.5) == (1, 0.5, 0)
+  assert tdw.centre_m(prop, 9.0) == (4, 2, 0)
+  assert tdw.centre_m(CUBE, 9.0) == CUBE.position_m
 
 
-def test_a_box_is_a_cube_with_its_origin_at_its_foot():
+def test_a_box_is_a_cube_with_its_origin_at_the_bottom():
   turn = coordinates.yaw(0)
   box = dynamics.Fixed('w', (1.0, 2.0, 0.5), (0.1, 0.2, 0.5), turn)
   sent = _by_type(tdw.fixed(box, 3))
   assert sent['teleport_object']['position'] == {'x': 1.0, 'y': 0.0, 'z': 2.0}
   assert sent['scale_object']['scale_factor'] == {'x': 0.2, 'y': 1.0, 'z': 0.4}
-  # On its side the foot is beside the middle.
+  # If the box lies on its side, its origin is beside its centre.
   half = math.sqrt(0.5)
   lying = dynamics.Fixed('w', (1, 2, 0.5), (0.1, 0.2, 0.5), (half, 0, half, 0))
-  place = _by_type(tdw.fixed(lying, 3))['teleport_object']['position']
-  np.testing.assert_allclose([*place.values()], [0.5, 0.5, 2.0])
+  position = _by_type(tdw.fixed(lying, 3))['teleport_object']['position']
+  np.testing.assert_allclose([*position.values()], [0.5, 0.5, 2.0])
 
 
-def test_what_the_build_says_is_what_it_was_told():
-  turn = coordinates.quaternion(coordinates.matrix((0.8, 0.0, 0.6, 0.0)))
+def test_a_body_is_read_back_as_it_was_sent():
+  turn = (0.8, 0.0, 0.6, 0.0)
   sent = _by_type(tdw.finish(CUBE, 0, True, turn))
   position = [*sent['teleport_object']['position'].values()]
   rotation = [sent['rotate_object_to']['rotation'][k] for k in 'xyzw']
@@ -103,7 +103,7 @@ def test_what_the_build_says_is_what_it_was_told():
   assert body.velocity_mps == (1, 3, 2) and body.spin_radps == (0, 0, -1)
 
 
-def test_the_avatar_is_aimed_before_it_is_asked():
+def test_the_avatar_is_aimed_before_the_image_is_requested():
   camera = protocol.Camera('front', (0.0, -2.0, 1.0), (0.0, 0.0, 1.0), 40.0)
   sent = tdw.look(camera)
   assert sent[-1]['$type'] == 'send_images'
@@ -115,7 +115,7 @@ def test_the_avatar_is_aimed_before_it_is_asked():
   assert aimed['set_field_of_view']['field_of_view'] == 40.0
 
 
-def test_primitives_and_materials_are_tdws():
+def test_primitives_and_materials_exist_in_tdw():
   librarian = pytest.importorskip('tdw.librarian')
   models = librarian.ModelLibrarian('models_flex.json')
   for shape, (width, height) in tdw.UNITS_M.items():
@@ -130,7 +130,7 @@ def test_primitives_and_materials_are_tdws():
   assert set(tdw.MATERIALS) == set(props.MATERIALS) - {'plastic'}
 
 
-def test_without_a_build_the_wait_ends():
+def test_the_wait_for_a_build_ends():
   pytest.importorskip('tdw')
   with pytest.raises(errors.UserError, match=r'port 17171 within 0.5 s'):
     tdw.ThreeDWorld(64, port=17171, wait_s=0.5)
