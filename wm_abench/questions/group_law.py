@@ -1,8 +1,9 @@
-"""The law that every group of items keeps, and what makers of groups share.
+"""The law that every group of items keeps, and the request that makers get.
 
-A maker drafts one group: `maker(Request) -> records.Group`. It may give up on a
-draw with `Rejected` (a thing hidden, an outcome too near another); the group is
-then drawn again with another attempt's generator, the same one every time.
+A maker drafts one group: `maker(Request) -> Group`. It raises
+`Rejected` if a draw is unusable, for example if an object is hidden or if two
+outcomes are too similar. The group is then drawn again with the generator of
+the next attempt, so that the data set is reproducible.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,32 +15,32 @@ from typing import Any
 
 import numpy as np
 
-from wm_abench.core import dimensions, records
+from wm_abench.core import dimensions
 from wm_abench.worlds import protocol
 
-# Two pictures are told apart when this share of their pixels differs by more
-# than so many of 255 levels in some channel: 24 x 24 pixels of 384 x 384.
+# Two frames are distinguishable if this share of their pixels (24 x 24 of
+# 384 x 384) differs by more than MIN_LEVELS of 255 levels in some channel.
 MIN_SHARE = 0.004
 MIN_LEVELS = 24
-# Two outcomes are told apart when some body is this far from where it was in
-# the other.
+# Two outcomes are different if some body is this far from its position in the
+# other outcome.
 MIN_STATE_M = 0.02
 
 
 class Rejected(Exception):
-  """This draw cannot become a group; another one may."""
+  """This draw cannot become a group; another attempt may succeed."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-  """What a maker is given.
+  """The input of a maker.
 
   Attributes:
-    cell: whose group is to be drafted.
-    index: which one, from 0.
-    seed: of the data set.
-    attempt: how many draws of this group were rejected before.
-    simulate: runs a scene and actions, without rendering.
+    cell: the cell of the group.
+    index: the index of the group in its cell, from 0.
+    seed: the seed of the data set.
+    attempt: how many draws of this group have been rejected.
+    simulate: runs a scene and actions without rendering.
   """
 
   cell: dimensions.Cell
@@ -50,68 +51,111 @@ class Request:
 
   @functools.cached_property
   def rng(self) -> np.random.Generator:
-    """A generator of this group's own."""
-    place = list(dimensions.CELLS).index(self.cell.name)
-    return np.random.default_rng([self.seed, place, self.index, self.attempt])
+    """The generator of this group and attempt."""
+    number = _cell_number(self.cell.name)
+    return np.random.default_rng([self.seed, number, self.index, self.attempt])
 
   def levels(self, **factors: Sequence[Any]) -> dict[str, Any]:
-    """One level of each factor: the index-th of the whole crossing.
+    """Returns one level of each factor: the index-th combination.
 
-    The crossing of all levels is walked in an order shuffled by the seed, so
-    that any long run of groups has every combination equally often.
+    The combinations of all levels are visited in an order that is shuffled by
+    the seed, so that every combination is equally frequent in a long run of
+    groups.
     """
     sizes = [len(levels) for levels in factors.values()]
     order = _order(math.prod(sizes), self.seed, self.cell.name)
-    place = int(order[self.index % len(order)])
+    remainder = int(order[self.index % len(order)])
     chosen = {}
     for (name, levels), size in zip(factors.items(), sizes, strict=True):
-      place, which = divmod(place, size)
-      chosen[name] = levels[which]
+      remainder, level = divmod(remainder, size)
+      chosen[name] = levels[level]
     return chosen
 
 
 @functools.lru_cache(maxsize=256)
 def _order(n: int, seed: int, name: str) -> np.ndarray:
-  place = list(dimensions.CELLS).index(name)
-  return np.random.default_rng([seed, place]).permutation(n)
+  return np.random.default_rng([seed, _cell_number(name)]).permutation(n)
 
 
-Maker = Callable[[Request], records.Group]
+def _cell_number(name: str) -> int:
+  return list(dimensions.CELLS).index(name)
+
+
+@dataclasses.dataclass(frozen=True)
+class Draft:
+  """One item before its frames are rendered.
+
+  Attributes:
+    prompt: the question, without instructions on the form of the answer.
+    images: shots of the state that the question is about, in order.
+    options: one phrase or one shot per option.
+    answer: index of the key in `options`, from 0.
+    factors: every randomised parameter by name, as JSON types. Nuisance
+      parameters are included, so that their effects can be measured.
+  """
+
+  prompt: str
+  images: tuple[protocol.Shot, ...]
+  options: tuple[str, ...] | tuple[protocol.Shot, ...]
+  answer: int
+  factors: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+  """Drafts that differ in one factor and therefore in their key.
+
+  Attributes:
+    cell: the cell of all drafts.
+    index: the index of the group in its cell, from 0.
+    varies: the factor that differs, a key of every draft's factors.
+    drafts: as many as the cell has options.
+  """
+
+  cell: dimensions.Cell
+  index: int
+  varies: str
+  drafts: tuple[Draft, ...]
+
+
+Maker = Callable[[Request], Group]
 
 
 def assemble(
   request: Request, varies: str, options: Sequence, members: Sequence[Mapping]
-) -> records.Group:
-  """A group whose i-th member's answer is options[i], all in a shuffled order.
+) -> Group:
+  """Returns the group whose i-th member has options[i] as its key.
 
   Args:
-    request: what the maker was given.
-    varies: the factor that tells the members apart.
-    options: words or shots, one a member.
-    members: of each the draft's prompt, images and factors.
+    request: the request that the maker got.
+    varies: the factor that differs between the members.
+    options: one phrase or shot per member.
+    members: prompt, images and factors of each member's draft.
 
   Returns:
-    The group; its options are in one random order, the same for all members.
+    The group. All its members have the options in the same random order.
   """
   order = request.rng.permutation(len(options))
   shuffled = tuple(options[i] for i in order)
   drafts = tuple(
-    records.Draft(
-      options=shuffled, answer=int(np.flatnonzero(order == i)[0]), **m
-    )
+    Draft(options=shuffled, answer=int(np.flatnonzero(order == i)[0]), **m)
     for i, m in enumerate(members)
   )
-  return records.Group(request.cell, request.index, varies, drafts)
+  return Group(request.cell, request.index, varies, drafts)
 
 
-def apart(a_HWC: np.ndarray, b_HWC: np.ndarray) -> bool:
-  """Whether a person can tell two uint8 frames apart; see MIN_SHARE."""
-  gap = np.abs(a_HWC.astype(np.int16) - b_HWC).max(axis=-1)
-  return bool((gap > MIN_LEVELS).mean() >= MIN_SHARE)
+def distinguishable(a_HWC: np.ndarray, b_HWC: np.ndarray) -> bool:
+  """Returns whether two uint8 frames look different; see MIN_SHARE."""
+  difference_HW = np.abs(a_HWC.astype(np.int16) - b_HWC).max(axis=-1)
+  return bool((difference_HW > MIN_LEVELS).mean() >= MIN_SHARE)
 
 
-def check(group: records.Group) -> None:
-  """Raises AssertionError where a group breaks the law; a bug of its maker."""
+def check(group: Group) -> None:
+  """Raises AssertionError if a group breaks the law: its maker has a bug.
+
+  The members have the same options and each another key. They differ in the
+  factor `varies`, in all its levels, and in no other factor.
+  """
   dimension, drafts = group.cell.of, group.drafts
   where = f'{group.cell.name}/{group.index}'
   assert len(drafts) == dimension.options, where
@@ -123,34 +167,34 @@ def check(group: records.Group) -> None:
   assert len(names) == 1 and group.varies in drafts[0].factors, where
   for name in drafts[0].factors:
     levels = {str(d.factors[name]) for d in drafts}
-    wanted = len(drafts) if name == group.varies else 1
-    assert len(levels) == wanted, f'{where}: {name}'
+    expected = len(drafts) if name == group.varies else 1
+    assert len(levels) == expected, f'{where}: {name}'
   for draft in drafts:
     assert len(draft.images) == group.cell.images, where
-    shots = [isinstance(o, protocol.Shot) for o in draft.options]
-    assert set(shots) == {dimension.form == dimensions.IMAGE}, where
+    are_shots = {isinstance(o, protocol.Shot) for o in draft.options}
+    assert are_shots == {dimension.form == dimensions.IMAGE}, where
 
 
 def check_frames(
-  group: records.Group, frame_of: Callable[[protocol.Shot], np.ndarray]
+  group: Group, frame_of: Callable[[protocol.Shot], np.ndarray]
 ) -> None:
-  """Raises Rejected where something that must be seen cannot be.
+  """Raises Rejected if a difference that has to be visible is not.
 
-  Image options have to be apart from each other; members that share their
-  prompt have to be apart in some image.
+  Image options must be distinguishable from each other. Members with the same
+  prompt must be distinguishable in at least one image.
 
   Args:
-    group: one that `check` passes.
-    frame_of: the frame of each of its shots.
+    group: a group that passes `check`.
+    frame_of: returns the frame of a shot of the group.
   """
   options = group.drafts[0].options
   if group.cell.of.form == dimensions.IMAGE:
     for a, b in itertools.combinations(options, 2):
-      if not apart(frame_of(a), frame_of(b)):
+      if not distinguishable(frame_of(a), frame_of(b)):
         raise Rejected('two options look alike')
   for a, b in itertools.combinations(group.drafts, 2):
     if a.prompt == b.prompt and not any(
-      apart(frame_of(x), frame_of(y))
+      distinguishable(frame_of(x), frame_of(y))
       for x, y in zip(a.images, b.images, strict=True)
     ):
       raise Rejected('two members look alike')

@@ -1,10 +1,10 @@
-"""Questions of arms at a kitchen counter: M-Man, T-Man and C-Man.
+"""Questions about arms at a kitchen counter: M-Man, T-Man and C-Man.
 
-A group is one start and four acts of `manipulation_acts`, and its members
-differ in nothing but the words of the act; or it is one act and four starts, in
-a row along which it moves a thing by more than they are apart: the end that is
-most like the start is then another member's as often as the right one. The
-options are the four ends.
+A group is one start with four acts of `manipulation_acts`, and its members
+differ only in the instruction. Or it is one act with four starts, which lie on
+a line along the motion of the act and are closer to each other than the motion
+is long; the outcome that is most similar to the start is then the key of one
+member in four. The options are the four outcomes.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,6 @@ import itertools
 
 import numpy as np
 
-from wm_abench.core import records
 from wm_abench.questions import group_law, manipulation_acts
 from wm_abench.worlds import protocol
 from wm_abench.worlds.kitchen import arms, environment, kitchen, objects
@@ -22,25 +21,29 @@ ENVIRONMENT = 'manipulation'
 COLORS = ('red', 'yellow', 'green', 'blue', 'purple')
 
 _LEFT, _RIGHT = environment.LEFT, environment.RIGHT
-_MIN_MOVE_M = 0.03  # What has been acted on must show it.
-_DISTANT_M = 0.03  # Between any two ends; group_law.MIN_STATE_M is the least.
-_ACTION, _START = 'action', 'start_m'  # What varies in a group.
-# Starts along an act's way, in parts of it; see navigation.STARTS.
+_MIN_MOVE_M = 0.03  # The least distance between some start and its outcome.
+# The least distance between two outcomes, stricter than group_law.MIN_STATE_M.
+_MIN_DISTANCE_M = 0.03
+_ACTION, _START = 'action', 'start_m'  # The factors that groups vary.
+# Starts along the motion of an act, in fractions of its length; see
+# navigation.STARTS.
 _STARTS = (-0.9375, -0.3125, 0.3125, 0.9375)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Setting:
-  """How a cell's starts are drawn, and its designs by name.
+  """The designs of a cell, by name, and how its starts are drawn.
 
   Attributes:
-    places_m: of the things' feet, before jitter.
-    extras: kinds beyond the first, fixed ones; 'small' for another small one.
-    held: whether the first is in the arm's hand.
+    designs: the designs by their level of the factor 'design'.
+    positions_m: x and y of the objects on the counter, before jitter.
+    extras: the kinds of the objects after the first; 'small' draws a kind of
+      objects.SMALL.
+    held: whether the first object is in the hand of the arm.
   """
 
   designs: dict[str, manipulation_acts.Design]
-  places_m: tuple[tuple[float, float], ...]
+  positions_m: tuple[tuple[float, float], ...]
   extras: tuple[str, ...] = ()
   held: bool = False
 
@@ -49,10 +52,10 @@ _PAIR_M = ((-0.09, 0.0), (0.10, 0.0))
 _SETTINGS: dict[str, _Setting] = {
   'M-Man/push': _Setting(
     {
-      'ways': manipulation_acts.push_ways,
+      'ways': manipulation_acts.push_directions,
       'heights': manipulation_acts.push_heights,
       'which': manipulation_acts.push_which,
-      'starts': manipulation_acts.push_one_way,
+      'starts': manipulation_acts.push_one_direction,
     },
     _PAIR_M,
     ('small',),
@@ -67,10 +70,10 @@ _SETTINGS: dict[str, _Setting] = {
   ),
   'M-Man/drop': _Setting(
     {
-      'ways': manipulation_acts.drop_ways,
+      'ways': manipulation_acts.drop_directions,
       'opens': manipulation_acts.drop_opens,
       'onto': manipulation_acts.drop_onto,
-      'starts': manipulation_acts.drop_one_way,
+      'starts': manipulation_acts.drop_one_direction,
     },
     ((0.0, 0.0), (0.18, 0.0), (-0.17, 0.02)),
     ('plate', 'bowl'),
@@ -109,20 +112,20 @@ _SETTINGS: dict[str, _Setting] = {
     ((0.0, 0.0),),
   ),
 }
-# Designs about one thing leave the others away.
+# Designs about a single object; their scenes have no other one.
 _ALONE = (
-  manipulation_acts.push_ways,
+  manipulation_acts.push_directions,
   manipulation_acts.push_heights,
   manipulation_acts.lift_grips,
-  manipulation_acts.drop_ways,
+  manipulation_acts.drop_directions,
   manipulation_acts.drop_opens,
-  manipulation_acts.push_one_way,
-  manipulation_acts.drop_one_way,
+  manipulation_acts.push_one_direction,
+  manipulation_acts.drop_one_direction,
   manipulation_acts.push_then_pick_it,
 )
 
 
-def _make(request: group_law.Request) -> records.Group:
+def _make(request: group_law.Request) -> group_law.Group:
   cell = request.cell
   setting = _SETTINGS[f'{cell.dimension}/{cell.action}']
   levels = request.levels(
@@ -149,41 +152,48 @@ def _make(request: group_law.Request) -> records.Group:
   acts = design(draw)
   if len(acts) == 1:
     (act,) = acts
-    return _assemble(request, draw, _START, _row(scene, act))
+    return _assemble(request, draw, _START, _shifted_starts(scene, act))
   plans = [_Plan(scene, 0.0, act) for act in acts]
   return _assemble(request, draw, _ACTION, plans)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Plan:
-  """A member: where it starts, how far along the act's way, and the act."""
+  """A member of a group.
+
+  Attributes:
+    scene: its start.
+    start_m: how far the start is shifted along the motion of the act.
+    act: its instruction and actions.
+  """
 
   scene: environment.ManipulationScene
   start_m: float
   act: manipulation_acts.Act
 
 
-def _row(
+def _shifted_starts(
   scene: environment.ManipulationScene, act: manipulation_acts.Act
 ) -> list[_Plan]:
-  """The same act from starts along the way that it moves the first thing."""
+  """Returns one act with four starts along its motion of the first object."""
   first = act.actions[0]
   if first.name == 'carry':
-    way_m = np.array(first.values[:2])
+    motion_m = np.array(first.values[:2])
   else:
-    # 'push' names its thing before the heading, 'push_together' has two.
-    turn, far_m = np.radians(first.values[1]), first.values[2]
-    way_m = far_m * np.array([np.cos(turn), np.sin(turn)])
+    # The values of 'push' are object, heading, distance; 'push_together' has
+    # two headings, which are equal here, before the distance.
+    heading, distance_m = np.radians(first.values[1]), first.values[2]
+    motion_m = distance_m * np.array([np.cos(heading), np.sin(heading)])
   plans = []
-  for share in _STARTS:
+  for fraction in _STARTS:
     thing = scene.things[0]
-    place = np.add(thing.position_m, share * way_m)
-    moved = dataclasses.replace(
-      thing, position_m=tuple(round(float(v), 4) for v in place)
+    position_m = np.add(thing.position_m, fraction * motion_m)
+    shifted = dataclasses.replace(
+      thing, position_m=tuple(round(float(v), 4) for v in position_m)
     )
-    own = dataclasses.replace(scene, things=(moved, *scene.things[1:]))
-    start_m = round(share * float(np.hypot(*way_m)), 4)
-    plans.append(_Plan(own, start_m, act))
+    start = dataclasses.replace(scene, things=(shifted, *scene.things[1:]))
+    start_m = round(fraction * float(np.hypot(*motion_m)), 4)
+    plans.append(_Plan(start, start_m, act))
   return plans
 
 
@@ -193,26 +203,27 @@ def _things(
   setting: _Setting,
   alone: bool,
 ) -> tuple[environment.Thing, ...]:
+  """Draws the objects; with `alone` only the first one, in the middle."""
   kinds, colors = [levels['object_type']], [levels['object_color']]
   for extra in () if alone else setting.extras:
     others = [k for k in objects.SMALL if k not in kinds]
     kinds.append(str(rng.choice(others)) if extra == 'small' else extra)
     colors.append(str(rng.choice([c for c in COLORS if c not in colors])))
-  places = setting.places_m
+  positions = setting.positions_m
   if alone:
-    places = ((0.0, 0.0),)
+    positions = ((0.0, 0.0),)
   elif len(kinds) == 2 and rng.integers(2):
-    places = places[::-1]
+    positions = positions[::-1]
   elif len(kinds) == 3 and rng.integers(2):
-    places = (places[0], *((-x, y) for x, y in places[1:]))
+    positions = (positions[0], *((-x, y) for x, y in positions[1:]))
   return tuple(
     environment.Thing(
       kind,
       color,
-      tuple(round(float(v), 4) for v in place + rng.uniform(-0.015, 0.015, 2)),
+      tuple(round(float(v), 4) for v in xy + rng.uniform(-0.015, 0.015, 2)),
       round(float(rng.uniform(-6, 6)), 2),
     )
-    for kind, color, place in zip(kinds, colors, places, strict=True)
+    for kind, color, xy in zip(kinds, colors, positions, strict=True)
   )
 
 
@@ -221,13 +232,13 @@ def _assemble(
   draw: manipulation_acts.Draw,
   varies: str,
   plans: Sequence[_Plan],
-) -> records.Group:
+) -> group_law.Group:
   runs = [_simulate(request, plan) for plan in plans]
   for a, b in itertools.combinations(runs, 2):
-    if protocol.distance(a[-1], b[-1]) < _DISTANT_M:
-      raise group_law.Rejected('two ends are alike')
+    if protocol.distance(a[-1], b[-1]) < _MIN_DISTANCE_M:
+      raise group_law.Rejected('two outcomes are alike')
   if all(protocol.distance(run[0], run[-1]) < _MIN_MOVE_M for run in runs):
-    raise group_law.Rejected('nothing happened')
+    raise group_law.Rejected('no act moved anything')
   camera = environment.CAMERAS[draw.levels['camera_pose']]
   others = {
     f'object_{i + 1}': f'{t.color} {t.kind}' for i, t in enumerate(draw.things)
@@ -251,7 +262,11 @@ def _assemble(
 def _simulate(
   request: group_law.Request, plan: _Plan
 ) -> tuple[protocol.State, ...]:
-  """The states of a plan; what a hand closes on it has to hold."""
+  """Returns the states of a plan.
+
+  Raises:
+    group_law.Rejected: a position is out of reach, or an action failed.
+  """
   try:
     states = request.simulate(ENVIRONMENT, plan.scene, plan.act.actions)
   except arms.Unreachable as e:
@@ -267,7 +282,7 @@ def _check(
   start: protocol.State,
   state: protocol.State,
 ) -> None:
-  """Raises Rejected where an action did not do what its words say."""
+  """Raises Rejected if an action did not do what the instruction says."""
   values = action.values
   held = {_LEFT: '', _RIGHT: ''}
   if action.name in ('lift', 'push'):
@@ -284,20 +299,20 @@ def _check(
   for side in scene.arms:
     if state.facts[f'{side}_holds'] != held[side]:
       raise group_law.Rejected(
-        f'{action.name}: the {side} hand holds otherwise'
+        f'{action.name}: the {side} hand does not hold {held[side]!r}'
       )
   if action.name == 'push':
-    turn = np.radians(values[1])
-    way = np.subtract(
+    heading = np.radians(values[1])
+    pushed_m = np.subtract(
       state.bodies[kind].position_m, start.bodies[kind].position_m
-    ) @ (np.cos(turn), np.sin(turn), 0)
-    wanted = values[2] if values[3] <= 0 else 0.0
-    if abs(way - wanted) > 0.02:
-      raise group_law.Rejected(f'pushed {way:.3f} m, not {wanted} m')
+    ) @ (np.cos(heading), np.sin(heading), 0)
+    expected_m = values[2] if values[3] <= 0 else 0.0
+    if abs(pushed_m - expected_m) > 0.02:
+      raise group_law.Rejected(f'pushed {pushed_m:.3f} m, not {expected_m} m')
 
 
 def _prompt(count: int, act: manipulation_acts.Act) -> str:
-  who = (
+  intro = (
     'The picture shows a robot arm at a kitchen counter.'
     if count == 1
     else 'The picture shows two robot arms at a kitchen counter, one on the'
@@ -305,7 +320,7 @@ def _prompt(count: int, act: manipulation_acts.Act) -> str:
   )
   subject = 'The arm' if count == 1 else 'The two arms act:'
   return (
-    f'{who} Left and right are as you see them, along the counter.'
+    f'{intro} Left and right are as you see them, along the counter.'
     f' {subject} {act.words}. Which picture shows the kitchen afterwards?'
   )
 

@@ -1,8 +1,9 @@
-"""What arms at a kitchen counter may be asked to do: words beside actions.
+"""Acts of robot arms at a kitchen counter: instructions with their actions.
 
-Each function is a design. For one draw of things it gives four acts, mostly a
-crossing of two choices of two, so that who reads only half of what is done is
-left with two options; or it gives one act, for four starts.
+Each public function from `push_directions` on is a design. For one draw of
+objects it returns four acts, mostly the combinations of two binary choices, so
+that knowing one of the choices leaves two options. Or it returns a single act,
+which the group then applies to four different starts.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,14 +16,15 @@ from wm_abench.worlds import protocol
 from wm_abench.worlds.kitchen import environment, objects
 
 _LEFT, _RIGHT = environment.LEFT, environment.RIGHT
-_WAYS: dict[str, tuple[int, str]] = {
+# Direction -> heading in degrees and phrase.
+_DIRECTIONS: dict[str, tuple[int, str]] = {
   'right': (0, 'to the right'),
   'away': (90, 'away from you, towards the wall'),
   'left': (180, 'to the left'),
   'towards': (270, 'towards you'),
 }
 _ACROSS, _ALONG = ('left', 'right'), ('away', 'towards')
-# Where the fingers come down to push a thing that way.
+# Direction of a push -> the side of the object where the fingers come down.
 _BESIDE = {
   'right': 'on the left of',
   'away': 'in front of',
@@ -33,7 +35,13 @@ _BESIDE = {
 
 @dataclasses.dataclass(frozen=True)
 class Act:
-  """One of a group's four: its level, its words, and what is done."""
+  """An instruction to one or two arms.
+
+  Attributes:
+    level: its level of the factor 'action'.
+    words: the instruction, a predicate or clause of the prompt.
+    actions: the actions that carry it out.
+  """
 
   level: str
   words: str
@@ -42,13 +50,14 @@ class Act:
 
 @dataclasses.dataclass(frozen=True)
 class Draw:
-  """A group's draw: its levels, its things, and a generator for the rest."""
+  """What is drawn for a group: factor levels, objects, and a generator."""
 
   levels: dict[str, str]
   things: tuple[environment.Thing, ...]
   rng: np.random.Generator
 
-  def the(self, index: int) -> str:
+  def name(self, index: int) -> str:
+    """Returns the noun phrase of an object, such as 'the red mug'."""
     thing = self.things[index]
     return f'the {thing.color} {objects.KINDS[thing.kind].noun}'
 
@@ -56,52 +65,86 @@ class Draw:
 Design = Callable[[Draw], Sequence[Act]]
 
 
-def _do(name: str, *values: float) -> protocol.Action:
+def action(name: str, *values: float) -> protocol.Action:
   return protocol.Action(name, tuple(float(v) for v in values))
 
 
-# One arm, one act.
+# Lifts of one object, for any world whose actions include 'lift'.
 
 
-def push_ways(draw: Draw) -> list[Act]:
+def lift_or_leave(
+  name: str, index: int, heights_cm: tuple[int, int]
+) -> list[Act]:
+  """Returns lifts of an object with closed and with open fingers.
+
+  Args:
+    name: the noun phrase of the object.
+    index: the object's index in the scene.
+    heights_cm: two heights of the hand, each combined with both grips.
+  """
+  grip = {1: 'closes them on it', 0: 'leaves them open'}
   return [
     Act(
-      way,
-      f'sets its fingers against {draw.the(0)} and pushes it 12 cm {words},'
-      ' then takes its hand straight up',
-      (_do('push', 0, heading, 0.12, 0),),
+      f'{"grips" if grips else "open"}, {height_cm} cm',
+      f'lowers its open fingers around {name}, {grip[grips]}, and takes'
+      f' its hand up by {height_cm} cm',
+      (action('lift', index, height_cm / 100, grips),),
     )
-    for way, (heading, words) in _WAYS.items()
+    for grips, height_cm in itertools.product((1, 0), heights_cm)
   ]
 
 
-def push_one_way(draw: Draw) -> list[Act]:
-  way = [*_WAYS][draw.rng.integers(len(_WAYS))]
-  heading, words = _WAYS[way]
+def lift(name: str, index: int, height_cm: int, kind: str) -> Act:
+  """Returns the lift of an object; `kind` identifies it in the level."""
+  return Act(
+    f'{kind}, {height_cm} cm',
+    f'grasps {name} and lifts it by {height_cm} cm',
+    (action('lift', index, height_cm / 100, 1),),
+  )
+
+
+# Designs with one arm and one action.
+
+
+def push_directions(draw: Draw) -> list[Act]:
   return [
     Act(
-      way,
-      f'sets its fingers against {draw.the(0)} and pushes it 8 cm {words}, then'
-      ' takes its hand straight up',
-      (_do('push', 0, heading, 0.08, 0),),
+      direction,
+      f'sets its fingers against {draw.name(0)} and pushes it 12 cm {words},'
+      ' then takes its hand straight up',
+      (action('push', 0, heading, 0.12, 0),),
+    )
+    for direction, (heading, words) in _DIRECTIONS.items()
+  ]
+
+
+def push_one_direction(draw: Draw) -> list[Act]:
+  direction = [*_DIRECTIONS][draw.rng.integers(len(_DIRECTIONS))]
+  heading, words = _DIRECTIONS[direction]
+  return [
+    Act(
+      direction,
+      f'sets its fingers against {draw.name(0)} and pushes it 8 cm {words},'
+      ' then takes its hand straight up',
+      (action('push', 0, heading, 0.08, 0),),
     )
   ]
 
 
 def push_heights(draw: Draw) -> list[Act]:
-  ways = _ACROSS if draw.rng.integers(2) else _ALONG
+  directions = _ACROSS if draw.rng.integers(2) else _ALONG
   low = 'low enough to touch it'
   over = 'but keeps their tips 3 cm higher than its top'
   return [
     Act(
-      f'{way}, {name}',
-      f'lowers its fingers {_BESIDE[way]} {draw.the(0)}, {where}, moves them'
-      f' 18 cm {_WAYS[way][1]}, across where it stands, and then takes its hand'
-      ' straight up',
-      (_do('push', 0, _WAYS[way][0], 0.135, height),),
+      f'{direction}, {name}',
+      f'lowers its fingers {_BESIDE[direction]} {draw.name(0)}, {where}, moves'
+      f' them 18 cm {_DIRECTIONS[direction][1]}, across where it stands, and'
+      ' then takes its hand straight up',
+      (action('push', 0, _DIRECTIONS[direction][0], 0.135, height),),
     )
-    for way, (name, where, height) in itertools.product(
-      ways, (('low', low, 0), ('over', over, 0.03))
+    for direction, (name, where, height) in itertools.product(
+      directions, (('low', low, 0), ('over', over, 0.03))
     )
   ]
 
@@ -109,75 +152,65 @@ def push_heights(draw: Draw) -> list[Act]:
 def push_which(draw: Draw) -> list[Act]:
   return [
     Act(
-      f'{draw.things[i].kind} {way}',
-      f'pushes {draw.the(i)} 10 cm {_WAYS[way][1]}, then takes its hand'
-      ' straight up',
-      (_do('push', i, _WAYS[way][0], 0.10, 0),),
+      f'{draw.things[i].kind} {direction}',
+      f'pushes {draw.name(i)} 10 cm {_DIRECTIONS[direction][1]}, then takes its'
+      ' hand straight up',
+      (action('push', i, _DIRECTIONS[direction][0], 0.10, 0),),
     )
-    for i, way in itertools.product((0, 1), _ALONG)
+    for i, direction in itertools.product((0, 1), _ALONG)
   ]
 
 
 def lift_grips(draw: Draw) -> list[Act]:
-  grip = {1: 'closes them on it', 0: 'leaves them open'}
-  return [
-    Act(
-      f'{"grips" if grips else "open"}, {height_cm} cm',
-      f'lowers its open fingers around {draw.the(0)}, {grip[grips]}, and takes'
-      f' its hand up by {height_cm} cm',
-      (_do('lift', 0, height_cm / 100, grips),),
-    )
-    for grips, height_cm in itertools.product((1, 0), (7, 19))
-  ]
+  return lift_or_leave(draw.name(0), 0, (7, 19))
 
 
 def lift_which(draw: Draw) -> list[Act]:
   return [
-    Act(
-      f'{draw.things[i].kind}, {height_cm} cm',
-      f'grasps {draw.the(i)} and lifts it by {height_cm} cm',
-      (_do('lift', i, height_cm / 100, 1),),
-    )
+    lift(draw.name(i), i, height_cm, draw.things[i].kind)
     for i, height_cm in itertools.product((0, 1), (6, 18))
   ]
 
 
-def drop_ways(draw: Draw) -> list[Act]:
+def drop_directions(draw: Draw) -> list[Act]:
   return [
     Act(
-      way,
-      f'moves {draw.the(0)}, which it holds, 13 cm {words}, and then opens its'
+      direction,
+      f'moves {draw.name(0)}, which it holds, 13 cm {words}, and then opens its'
       ' fingers',
-      (_carry(heading, 0.13), _do('release')),
+      (_carry(heading, 0.13), action('release')),
     )
-    for way, (heading, words) in _WAYS.items()
+    for direction, (heading, words) in _DIRECTIONS.items()
   ]
 
 
-def drop_one_way(draw: Draw) -> list[Act]:
-  way = _ACROSS[draw.rng.integers(2)]
-  heading, words = _WAYS[way]
+def drop_one_direction(draw: Draw) -> list[Act]:
+  direction = _ACROSS[draw.rng.integers(2)]
+  heading, words = _DIRECTIONS[direction]
   return [
     Act(
-      way,
-      f'moves {draw.the(0)}, which it holds, 8 cm {words}, and then opens its'
+      direction,
+      f'moves {draw.name(0)}, which it holds, 8 cm {words}, and then opens its'
       ' fingers',
-      (_carry(heading, 0.08), _do('release')),
+      (_carry(heading, 0.08), action('release')),
     )
   ]
 
 
 def drop_opens(draw: Draw) -> list[Act]:
-  ways = _ACROSS if draw.rng.integers(2) else _ALONG
+  directions = _ACROSS if draw.rng.integers(2) else _ALONG
   return [
     Act(
-      f'{way}, {name}',
-      f'moves {draw.the(0)}, which it holds, 13 cm {_WAYS[way][1]}, and then'
-      f' {name} its fingers',
-      (_carry(_WAYS[way][0], 0.13), *(end and (_do('release'),))),
+      f'{direction}, {name}',
+      f'moves {draw.name(0)}, which it holds, 13 cm'
+      f' {_DIRECTIONS[direction][1]}, and then {name} its fingers',
+      (
+        _carry(_DIRECTIONS[direction][0], 0.13),
+        *(end and (action('release'),)),
+      ),
     )
-    for way, (name, end) in itertools.product(
-      ways, (('opens', (1,)), ('does not open', ()))
+    for direction, (name, end) in itertools.product(
+      directions, (('opens', (1,)), ('does not open', ()))
     )
   ]
 
@@ -187,56 +220,58 @@ def drop_onto(draw: Draw) -> list[Act]:
   for i, (name, end) in itertools.product(
     (1, 2), (('opens', (1,)), ('does not open', ()))
   ):
-    way = np.subtract(draw.things[i].position_m, draw.things[0].position_m)
+    offset_m = np.subtract(draw.things[i].position_m, draw.things[0].position_m)
     acts.append(
       Act(
         f'{draw.things[i].kind}, {name}',
-        f'moves {draw.the(0)}, which it holds, over {draw.the(i)}, and then'
+        f'moves {draw.name(0)}, which it holds, over {draw.name(i)}, and then'
         f' {name} its fingers',
-        (_do('carry', *way, 0), *(end and (_do('release'),))),
+        (action('carry', *offset_m, 0), *(end and (action('release'),))),
       )
     )
   return acts
 
 
 def _carry(heading_deg: float, distance_m: float) -> protocol.Action:
-  turn = np.radians(heading_deg)
-  x, y = distance_m * np.cos(turn), distance_m * np.sin(turn)
-  return _do('carry', round(x, 6), round(y, 6), 0)
+  heading = np.radians(heading_deg)
+  x, y = distance_m * np.cos(heading), distance_m * np.sin(heading)
+  return action('carry', round(x, 6), round(y, 6), 0)
 
 
-# One arm, two acts.
+# Designs with one arm and two actions in sequence.
 
 
 def push_then_pick(draw: Draw) -> list[Act]:
   pushed = int(draw.rng.integers(2))
   return [
-    _two_acts(draw, pushed, way, picked)
-    for way, picked in itertools.product(_ALONG, (0, 1))
+    _push_then_lift(draw, pushed, direction, picked)
+    for direction, picked in itertools.product(_ALONG, (0, 1))
   ]
 
 
 def push_then_pick_it(draw: Draw) -> list[Act]:
-  return [_two_acts(draw, 0, _ALONG[draw.rng.integers(2)], 0)]
+  return [_push_then_lift(draw, 0, _ALONG[draw.rng.integers(2)], 0)]
 
 
 def push_one_pick_one(draw: Draw) -> list[Act]:
-  way = _ALONG[draw.rng.integers(2)]
+  direction = _ALONG[draw.rng.integers(2)]
   return [
-    _two_acts(draw, pushed, way, picked)
+    _push_then_lift(draw, pushed, direction, picked)
     for pushed, picked in itertools.product((0, 1), (0, 1))
   ]
 
 
-def _two_acts(draw: Draw, pushed: int, way: str, picked: int) -> Act:
+def _push_then_lift(
+  draw: Draw, pushed: int, direction: str, picked: int
+) -> Act:
   kinds = [t.kind for t in draw.things]
   return Act(
-    f'{kinds[pushed]} {way}, then {kinds[picked]}',
-    f'first pushes {draw.the(pushed)} 10 cm {_WAYS[way][1]}; then it grasps'
-    f' {draw.the(picked)} and lifts it by 15 cm',
+    f'{kinds[pushed]} {direction}, then {kinds[picked]}',
+    f'first pushes {draw.name(pushed)} 10 cm {_DIRECTIONS[direction][1]}; then'
+    f' it grasps {draw.name(picked)} and lifts it by 15 cm',
     (
-      _do('push', pushed, _WAYS[way][0], 0.10, 0),
-      _do('lift', picked, 0.15, 1),
+      action('push', pushed, _DIRECTIONS[direction][0], 0.10, 0),
+      action('lift', picked, 0.15, 1),
     ),
   )
 
@@ -251,18 +286,18 @@ def pick_then_turn(draw: Draw) -> list[Act]:
   )
   return [
     Act(
-      f'{draw.things[i].kind}, {turn}',
-      f'first grasps {draw.the(i)} and lifts it by 18 cm; then it'
-      f' {words.format(turn)}',
-      (_do('lift', i, 0.18, 1), _do('turn', axis, sign * angle)),
+      f'{draw.things[i].kind}, {sense}',
+      f'first grasps {draw.name(i)} and lifts it by 18 cm; then it'
+      f' {words.format(sense)}',
+      (action('lift', i, 0.18, 1), action('turn', axis, sign * angle)),
     )
-    for i, (turn, sign) in itertools.product(
+    for i, (sense, sign) in itertools.product(
       (0, 1), (('clockwise', 1), ('anticlockwise', -1))
     )
   ]
 
 
-# Two arms at once.
+# Designs with two arms that act at the same time.
 
 
 def push_ends(draw: Draw) -> list[Act]:
@@ -270,27 +305,32 @@ def push_ends(draw: Draw) -> list[Act]:
 
 
 def push_both_away(draw: Draw) -> list[Act]:
-  way = _ALONG[draw.rng.integers(2)]
-  return _together(draw, {side: (way,) for side in (_LEFT, _RIGHT)})
+  direction = _ALONG[draw.rng.integers(2)]
+  return _together(draw, {side: (direction,) for side in (_LEFT, _RIGHT)})
 
 
 def push_inward(draw: Draw) -> list[Act]:
   return _together(draw, {_LEFT: ('right', 'away'), _RIGHT: ('left', 'away')})
 
 
-def _together(draw: Draw, ways: dict[str, tuple[str, ...]]) -> list[Act]:
-  def words(side: str, way: str) -> str:
-    end = f'{side} end' if way in _ACROSS else f'{side} half'
-    return f'the {side} arm pushes the {end} of it 9 cm {_WAYS[way][1]}'
+def _together(draw: Draw, directions: dict[str, tuple[str, ...]]) -> list[Act]:
+  def words(side: str, direction: str) -> str:
+    end = f'{side} end' if direction in _ACROSS else f'{side} half'
+    where = _DIRECTIONS[direction][1]
+    return f'the {side} arm pushes the {end} of it 9 cm {where}'
 
   return [
     Act(
       f'{left}, {right}',
-      f'both push {draw.the(0)} at the same time: {words(_LEFT, left)}, while'
+      f'both push {draw.name(0)} at the same time: {words(_LEFT, left)}, while'
       f' {words(_RIGHT, right)}; then both take their hands up',
-      (_do('push_together', _WAYS[left][0], _WAYS[right][0], 0.09),),
+      (
+        action(
+          'push_together', _DIRECTIONS[left][0], _DIRECTIONS[right][0], 0.09
+        ),
+      ),
     )
-    for left, right in itertools.product(ways[_LEFT], ways[_RIGHT])
+    for left, right in itertools.product(directions[_LEFT], directions[_RIGHT])
   ]
 
 
@@ -298,9 +338,9 @@ def lift_heights(draw: Draw) -> list[Act]:
   return [
     Act(
       f'{left_cm} cm, {right_cm} cm',
-      f'both grasp {draw.the(0)}, each near its own end, and lift at the same'
+      f'both grasp {draw.name(0)}, each near its own end, and lift at the same'
       f' time: the left arm by {left_cm} cm, the right arm by {right_cm} cm',
-      (_do('lift_together', left_cm / 100, right_cm / 100, 1, 1),),
+      (action('lift_together', left_cm / 100, right_cm / 100, 1, 1),),
     )
     for left_cm, right_cm in itertools.product((5, 14), (5, 14))
   ]
@@ -311,10 +351,10 @@ def lift_ends(draw: Draw) -> list[Act]:
   return [
     Act(
       f'left {grips[0]}, right {grips[1]}',
-      f'both lower their open fingers around {draw.the(0)}, each near its own'
+      f'both lower their open fingers around {draw.name(0)}, each near its own'
       f' end; the left arm {grip[grips[0]]}, the right arm {grip[grips[1]]};'
       ' then both take their hands up by 12 cm at the same time',
-      (_do('lift_together', 0.12, 0.12, *grips),),
+      (action('lift_together', 0.12, 0.12, *grips),),
     )
     for grips in itertools.product((1, 0), (1, 0))
   ]

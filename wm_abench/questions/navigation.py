@@ -1,12 +1,12 @@
-"""Navigation: which view a move leads to (M-Nav), or two moves (T-Nav).
+"""Navigation: the view after one move (M-Nav) or after two moves (T-Nav).
 
-All members of a group have the same four views to choose from, each of which
-really follows from one member's moves. Either all start at one place and their
-moves differ; in T-Nav two first moves then cross two second ones, so that
-neither tells the answer alone, and in most designs indoors the same two moves
-come in both orders. Or all make the same moves, from starts in a row that are
-less than a move apart: the view that is most like the start is then another
-member's as often as the right one.
+The options of a group are the four views that its members' moves lead to.
+Either the members have the same start and different moves. In T-Nav these are
+two first moves, each combined with two second moves, so that neither move
+determines the key; most designs indoors have two moves in both orders. Or the
+members have the same moves, and starts on a line that are less than a move
+apart; the view that is most similar to the start is then the key of one member
+in four.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +15,6 @@ import itertools
 import types as python_types
 
 from commons import errors
-from wm_abench.core import records
 from wm_abench.questions import group_law
 from wm_abench.worlds import protocol
 from wm_abench.worlds.homes import environment as homes_environment
@@ -25,43 +24,43 @@ _F, _B = protocol.Action('forward'), protocol.Action('backward')
 _L, _R = protocol.Action('turn_left'), protocol.Action('turn_right')
 Moves = tuple[protocol.Action, ...]
 
-# What tells the members of a group apart: a counterfactual action, or state.
+# The factors that groups vary: the moves (a counterfactual action) or the start
+# (a counterfactual state).
 _MOVES, _START = VARIED = ('moves', 'start')
-# Of a move, how far the starts of a group are from the one that was drawn.
-# Their ends are a move on, so that of the four ends the right one is the
-# nearest to its start for one member, the second nearest for another, ...
+# Start offsets, in fractions of one move. They are chosen so that the correct
+# end is the nearest to the start for one member, the second nearest for the
+# next member, and so on.
 STARTS = (-0.9375, -0.3125, 0.3125, 0.9375)
 
-# Draws of a scene before the group is given up.
-_DRAWS = 64
+_DRAWS = 64  # Draws of a scene before the group is rejected.
 
 
-def _crossed(firsts: Moves, seconds: Moves) -> tuple[Moves, ...]:
+def _pairs(firsts: Moves, seconds: Moves) -> tuple[Moves, ...]:
   return tuple(itertools.product(firsts, seconds))
 
 
-# Four sequences each: both firsts with both seconds. The last four have two
-# moves in both orders, and their ends are a step and a turn apart.
+# Each design has four sequences: two first moves times two second moves. The
+# last four designs have a step and a turn in both orders.
 DESIGNS: dict[str, tuple[Moves, ...]] = {
-  'move_then_turn': _crossed((_F, _B), (_L, _R)),
-  'turn_then_move': _crossed((_L, _R), (_F, _B)),
-  'forward_and_left': _crossed((_F, _L), (_F, _L)),
-  'forward_and_right': _crossed((_F, _R), (_F, _R)),
-  'backward_and_left': _crossed((_B, _L), (_B, _L)),
-  'backward_and_right': _crossed((_B, _R), (_B, _R)),
+  'move_then_turn': _pairs((_F, _B), (_L, _R)),
+  'turn_then_move': _pairs((_L, _R), (_F, _B)),
+  'forward_and_left': _pairs((_F, _L), (_F, _L)),
+  'forward_and_right': _pairs((_F, _R), (_F, _R)),
+  'backward_and_left': _pairs((_B, _L), (_B, _L)),
+  'backward_and_right': _pairs((_B, _R), (_B, _R)),
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class _World:
-  """An environment that is moved through.
+  """An environment for navigation.
 
   Attributes:
-    module: with BACKGROUNDS, FACTORS, EGO, draw_scene and shifted.
-    opening: the prompt's first sentence.
-    subject: who moves.
-    words: of each action in a scene, what the subject does.
-    designs: of DESIGNS, those whose moves are free.
+    module: the module with BACKGROUNDS, FACTORS, EGO, draw_scene and shifted.
+    opening: the first sentence of the prompt.
+    subject: what moves, as a noun phrase.
+    words: returns the predicate of each action in a scene, by action name.
+    designs: the keys of DESIGNS that can be drawn in this environment.
   """
 
   module: python_types.ModuleType
@@ -71,7 +70,7 @@ class _World:
   designs: tuple[str, ...]
 
 
-def _walks(scene: homes_environment.IndoorScene) -> Mapping[str, str]:
+def _walk_predicates(scene: homes_environment.IndoorScene) -> Mapping[str, str]:
   turn = f'by {scene.turn_deg:g} degrees on the spot'
   return {
     'forward': f'moves forward {scene.step_m:g} m',
@@ -81,7 +80,9 @@ def _walks(scene: homes_environment.IndoorScene) -> Mapping[str, str]:
   }
 
 
-def _drives(scene: street_environment.StreetScene) -> Mapping[str, str]:
+def _drive_predicates(
+  scene: street_environment.StreetScene,
+) -> Mapping[str, str]:
   return {
     'forward': f'drives forward {street_environment.FORWARD_M:g} m',
     'backward': f'reverses {street_environment.BACKWARD_M:g} m',
@@ -95,29 +96,30 @@ _WORLDS = {
     homes_environment,
     'The image shows what a camera sees in a home.',
     'the camera',
-    _walks,
+    _walk_predicates,
     tuple(DESIGNS),
   ),
-  # A car turns in crossings alone, so that either order ends at one place.
+  # A car turns only at crossings, so a step and a turn commute: both orders
+  # would end at the same position.
   'street': _World(
     street_environment,
     'The image shows what a camera in a car sees.',
     'the car',
-    _drives,
+    _drive_predicates,
     ('move_then_turn', 'turn_then_move'),
   ),
 }
 
 
-def move(request: group_law.Request) -> records.Group:
-  """M-Nav: forward, backward, a turn to the left and one to the right."""
+def move(request: group_law.Request) -> group_law.Group:
+  """M-Nav: forward, backward, turn left and turn right."""
   world = _WORLDS[request.cell.environment]
   levels = _levels(request, world)
   return _group(request, world, levels, ((_F,), (_B,), (_L,), (_R,)), {})
 
 
-def two_moves(request: group_law.Request) -> records.Group:
-  """T-Nav: one of DESIGNS."""
+def two_moves(request: group_law.Request) -> group_law.Group:
+  """T-Nav: the pairs of moves of one of DESIGNS."""
   world = _WORLDS[request.cell.environment]
   levels = _levels(request, world, design=world.designs)
   design = levels.pop('design')
@@ -139,55 +141,61 @@ def _group(
   levels: dict,
   sequences: Sequence[Moves],
   extra: Mapping,
-) -> records.Group:
+) -> group_law.Group:
   module, name = world.module, request.cell.environment
   varied = levels.pop('varied')
   plans = [(moves, 0.0) for moves in sequences]
   if varied == _START:
     moves = sequences[request.rng.integers(len(sequences))]
-    plans = [(moves, share) for share in STARTS]
-  scene, scenes = _start(request, module, levels, plans)
+    plans = [(moves, fraction) for fraction in STARTS]
+  scene, scenes = _draw_starts(request, module, levels, plans)
   options, members = [], []
   factors = {**levels, **extra, 'seed': scene.seed}
   x_m, y_m, _ = request.simulate(name, scene, ())[0].bodies['agent'].position_m
   factors |= {'x_m': x_m, 'y_m': y_m}
-  for (moves, share), own in zip(plans, scenes, strict=True):
-    options.append(protocol.Shot(name, own, moves, module.EGO))
-    told = ', '.join(action.name for action in moves)
+  for (moves, fraction), start in zip(plans, scenes, strict=True):
+    options.append(protocol.Shot(name, start, moves, module.EGO))
+    names = ', '.join(action.name for action in moves)
     members.append(
       {
         'prompt': _prompt(world, scene, moves),
-        'images': (protocol.Shot(name, own, (), module.EGO),),
-        'factors': {**factors, _MOVES: told, _START: share},
+        'images': (protocol.Shot(name, start, (), module.EGO),),
+        'factors': {**factors, _MOVES: names, _START: fraction},
       }
     )
   return group_law.assemble(request, varied, options, members)
 
 
-def _start(
+def _draw_starts(
   request: group_law.Request,
   module,
   levels: Mapping,
   plans: Sequence[tuple[Moves, float]],
 ) -> tuple[protocol.Scene, list[protocol.Scene]]:
-  """A scene, and those of the members, whose moves are free and lead apart.
+  """Draws a scene and derives the starts of the members from it.
+
+  No move of a member collides, and all ends differ from each other and from
+  their starts.
 
   Args:
-    request: of the group.
-    module: of the environment.
-    levels: of the scene.
-    plans: of each member its moves, and where it starts, as in STARTS.
+    request: the request of the group.
+    module: the module of the environment.
+    levels: the levels of the factors of the scene.
+    plans: the moves and the start offset (see STARTS) of each member.
+
+  Raises:
+    group_law.Rejected: no such scene was found.
   """
   name = request.cell.environment
   for _ in range(_DRAWS):
     scene = module.draw_scene(rng=request.rng, **levels)
     try:
-      scenes = [module.shifted(scene, m[0].name, share) for m, share in plans]
+      scenes = [module.shifted(scene, m[0].name, offset) for m, offset in plans]
       runs = [
-        request.simulate(name, own, moves)
-        for own, (moves, _) in zip(scenes, plans, strict=True)
+        request.simulate(name, start, moves)
+        for start, (moves, _) in zip(scenes, plans, strict=True)
       ]
-    except errors.UserError:  # No lane, or no free ground.
+    except errors.UserError:  # A shifted start is off the lane or not free.
       continue
     if any(state.facts['collided'] for run in runs for state in run):
       continue
@@ -198,15 +206,15 @@ def _start(
     ]
     if all(protocol.distance(a, b) >= group_law.MIN_STATE_M for a, b in pairs):
       return scene, scenes
-  raise group_law.Rejected('every start blocks a move')
+  raise group_law.Rejected(f'no usable start in {_DRAWS} draws')
 
 
 def _prompt(world: _World, scene: protocol.Scene, moves: Moves) -> str:
   words = world.words(scene)
-  does = [words[action.name] for action in moves]
-  then = f'Then {world.subject} {does[0]}.'
-  if len(does) > 1:
-    then = f'First {world.subject} {does[0]}, then it {does[1]}.'
+  predicates = [words[action.name] for action in moves]
+  then = f'Then {world.subject} {predicates[0]}.'
+  if len(predicates) > 1:
+    then = f'First {world.subject} {predicates[0]}, then it {predicates[1]}.'
   return f'{world.opening} {then} Which image shows what is seen afterwards?'
 
 

@@ -1,9 +1,10 @@
-"""Questions about what comes next when solids slide, fall or collide.
+"""Questions about what happens next when solids slide, fall or collide.
 
-The members of a group meet in their last picture: there the thing is at one
-and the same place in all of them, and what tells them apart is how it came
-there, which the two pictures before show. So whatever option looks most like
-the last picture, it is the same one for all members, and right for one.
+The last picture is nearly the same for all members of a group: there the
+moving object has the same position. The members differ in its earlier motion,
+which the two pictures before the last one show. The option that is most similar
+to the last picture is therefore the same for all members, and choosing it
+scores exactly chance.
 """
 
 from collections.abc import Sequence
@@ -13,23 +14,27 @@ from typing import Any
 
 import numpy as np
 
-from wm_abench.core import records
-from wm_abench.questions import group_law, physics_plays, stage_layout
+from wm_abench.questions import (
+  group_law,
+  physics_kinds,
+  physics_scenarios,
+  stage_layout,
+)
 from wm_abench.worlds import protocol
 from wm_abench.worlds.physics_hall import environment
 from wm_abench.worlds.tabletop import props as props_lib
 
-# Some thing is at least this far from where it is in any other outcome. Turns
-# do not count, for spheres do not show them.
+# In any two outcomes some object differs by at least this distance. Rotations
+# do not count because they are invisible on spheres.
 APART_M = 0.03
 _VIEWS = tuple(environment.CAMERAS)
 _COUNTS = {3: 'Three'}
 
 
-def mechanistic(request: group_law.Request) -> records.Group:
-  """M-IP: what comes next, of four histories that lead to one picture."""
-  kinds = physics_plays.KINDS[request.cell.action]
-  drawn = request.levels(
+def mechanistic(request: group_law.Request) -> group_law.Group:
+  """M-IP: what happens next, after four histories that end in one picture."""
+  kinds = physics_kinds.KINDS[request.cell.action]
+  levels = request.levels(
     background=environment.BACKGROUNDS,
     view=_VIEWS,
     way=(-1, 1),
@@ -37,42 +42,44 @@ def mechanistic(request: group_law.Request) -> records.Group:
     bystanders=(0, 1, 2),
   )
   rng = request.rng
-  play = kinds[drawn['kind']](rng, drawn['way'])
-  props = physics_plays.bystanders(rng, drawn['bystanders'], play)
+  scenario = kinds[levels['kind']](rng, levels['way'])
+  bystanders = physics_scenarios.bystanders(rng, levels['bystanders'], scenario)
   seed = int(rng.integers(2**31))
+  camera = environment.CAMERAS[levels['view']]
 
-  def shots(level: float) -> list[protocol.Shot]:
-    act = play.act(level)
+  def film(value: float) -> list[protocol.Shot]:
+    start = scenario.start(value)
     scene = environment.PhysicsScene(
-      drawn['background'], seed, (*act.props, *props), play.blocks, act.turns
+      levels['background'],
+      seed,
+      (*start.props, *bystanders),
+      scenario.blocks,
+      start.turns,
     )
-    lead = (protocol.Action('wait', (act.lead_s,)),) if act.lead_s else ()
-    return _film(request, scene, lead, play.step_s, camera)
+    lead = (protocol.Action('wait', (start.lead_s,)),) if start.lead_s else ()
+    return _film(request, scene, lead, scenario.step_s, camera)
 
-  camera = environment.CAMERAS[drawn['view']]
-  films = [shots(level) for level in play.levels]
-  levels, films = _chosen(request, play.levels, films)
+  values, films = _most_different(
+    request, scenario.levels, [film(value) for value in scenario.levels]
+  )
   factors = {
-    **drawn,
-    **play.factors,
-    'step_s': play.step_s,
-    'bystander_looks': [f'{p.color} {p.shape}' for p in props],
+    **levels,
+    **scenario.factors,
+    'step_s': scenario.step_s,
+    'bystander_looks': [f'{p.color} {p.shape}' for p in bystanders],
   }
-  prompt = _asked(request.cell.images, play.step_s, play.said)
-  members = [
-    {
-      'prompt': prompt,
-      'images': tuple(film[:-1]),
-      'factors': factors | {play.varies: level},
-    }
-    for level, film in zip(levels, films, strict=True)
-  ]
-  ends = [film[-1] for film in films]
-  return group_law.assemble(request, play.varies, ends, members)
+  prompt = _prompt(request.cell.images, scenario.step_s, scenario.words)
+  return _assemble(request, scenario.varies, values, films, prompt, factors)
 
 
-def _film(request, scene, lead, step_s: float, camera) -> list[protocol.Shot]:
-  """The pictures that show the state, and the one that comes next."""
+def _film(
+  request: group_law.Request,
+  scene: protocol.Scene,
+  lead: tuple[protocol.Action, ...],
+  step_s: float,
+  camera: protocol.Camera,
+) -> list[protocol.Shot]:
+  """Returns the shots of the question, and after them the outcome."""
   wait = (protocol.Action('wait', (step_s,)),)
   return [
     protocol.Shot(request.cell.environment, scene, lead + wait * k, camera)
@@ -80,148 +87,213 @@ def _film(request, scene, lead, step_s: float, camera) -> list[protocol.Shot]:
   ]
 
 
-def _chosen(
+def _most_different(
   request: group_law.Request, levels: Sequence[Any], films: Sequence[list]
 ) -> tuple[list, list]:
-  """Those of the levels, as many as options, whose outcomes differ most."""
-  ends = [
+  """Chooses as many levels as there are options, with distinct outcomes.
+
+  Of all subsets of that size, the one with the largest least distance between
+  two outcomes is chosen.
+
+  Returns:
+    The chosen levels and their films.
+
+  Raises:
+    group_law.Rejected: the least distance is below APART_M.
+  """
+  outcomes = [
     request.simulate(f[-1].environment, f[-1].scene, f[-1].actions)[-1]
     for f in films
   ]
-  gaps = {
-    (i, j): moved_m(ends[i], ends[j])
-    for i, j in itertools.combinations(range(len(ends)), 2)
+  distances_m = {
+    (i, j): moved_m(outcomes[i], outcomes[j])
+    for i, j in itertools.combinations(range(len(outcomes)), 2)
   }
 
-  def least(picked: tuple[int, ...]) -> float:
-    return min(gaps[pair] for pair in itertools.combinations(picked, 2))
+  def least_m(subset: tuple[int, ...]) -> float:
+    return min(distances_m[pair] for pair in itertools.combinations(subset, 2))
 
-  count = request.cell.of.options
-  picked = max(itertools.combinations(range(len(ends)), count), key=least)
-  if least(picked) < APART_M:
-    raise group_law.Rejected('two outcomes are too near each other')
-  return [levels[i] for i in picked], [films[i] for i in picked]
+  size = request.cell.of.options
+  subsets = itertools.combinations(range(len(outcomes)), size)
+  best = max(subsets, key=least_m)
+  if least_m(best) < APART_M:
+    raise group_law.Rejected('two outcomes are too similar')
+  return [levels[i] for i in best], [films[i] for i in best]
 
 
 def moved_m(a: protocol.State, b: protocol.State) -> float:
-  """The longest way between where a thing is in two states."""
-  places = [[s.bodies[n].position_m for n in a.bodies] for s in (a, b)]
-  return float(np.linalg.norm(np.subtract(*places), axis=1).max())
+  """Returns the largest distance between a body's positions in two states."""
+  positions_23 = [[s.bodies[n].position_m for n in a.bodies] for s in (a, b)]
+  return float(np.linalg.norm(np.subtract(*positions_23), axis=1).max())
 
 
-def _asked(images: int, step_s: float, said: str) -> str:
+def _prompt(images: int, step_s: float, words: str) -> str:
   seconds = f'{step_s:g} seconds'
   return (
     f'{_COUNTS[images]} pictures, taken {seconds} apart and given in order,'
-    f' show how {said}. Which picture shows the scene {seconds} after the last'
+    f' show how {words}. Which picture shows the scene {seconds} after the last'
     ' of them?'
   )
 
 
-# Slow and fast, from the left and from the right.
+def _assemble(
+  request: group_law.Request,
+  varies: str,
+  levels: Sequence[Any],
+  films: Sequence[list[protocol.Shot]],
+  prompt: str,
+  factors: dict[str, Any],
+) -> group_law.Group:
+  members = [
+    {
+      'prompt': prompt,
+      'images': tuple(film[:-1]),
+      'factors': factors | {varies: level},
+    }
+    for level, film in zip(levels, films, strict=True)
+  ]
+  outcomes = [film[-1] for film in films]
+  return group_law.assemble(request, varies, outcomes, members)
+
+
+# Paces of the left and of the right sphere.
 _PACES = tuple(itertools.product(('slow', 'fast'), repeat=2))
 _TARGETS = ('cube', 'sphere', 'cylinder')
 _MATERIALS = ('plastic', 'wood')
 _STEP_S = 0.28
 
 
-def compositional(request: group_law.Request) -> records.Group:
-  """C-IP: two spheres roll at a third thing at once, each slowly or fast.
+@dataclasses.dataclass(frozen=True)
+class _Encounter:
+  """Two spheres that roll towards a target from its left and its right.
 
-  The two reach the same places in the last picture, whatever their speeds.
+  Attributes:
+    shape: the shape of the target.
+    colors, sizes_m, materials: of the left sphere, right sphere and target.
+    speeds_mps: the initial speed of a sphere by its pace.
+    gap_m: the gap between each sphere and the target in the last picture.
   """
-  rng, surface = request.rng, stage_layout.surface_of(request)
-  drawn = request.levels(
+
+  shape: str
+  colors: list[str]
+  sizes_m: np.ndarray
+  materials: list[str]
+  speeds_mps: dict[str, float]
+  gap_m: float
+
+  @property
+  def factors(self) -> dict[str, Any]:
+    return {
+      'shape': self.shape,
+      'colors': self.colors,
+      'sizes_m': self.sizes_m.tolist(),
+      'materials': self.materials,
+      'speeds_mps': list(self.speeds_mps.values()),
+      'gap_m': self.gap_m,
+    }
+
+  @property
+  def words(self) -> str:
+    left, right, target = (
+      f'the {stage_layout.noun_phrase(c, s)}'
+      for c, s in zip(
+        self.colors, ('sphere', 'sphere', self.shape), strict=True
+      )
+    )
+    return f'{left} and {right} roll towards {target} from either side'
+
+  def props(self, paces: tuple[str, str]) -> tuple[props_lib.Prop, ...]:
+    """Returns the props at their starts, in the frame of the viewer."""
+    target = stage_layout.stand(
+      'target', self.shape, self.colors[2], self.sizes_m[2], (0, 0)
+    )
+    target = dataclasses.replace(target, material=self.materials[2])
+    return (target, *(self._sphere(i, pace) for i, pace in enumerate(paces)))
+
+  def _sphere(self, i: int, pace: str) -> props_lib.Prop:
+    """Returns a sphere that reaches its last position after two steps."""
+    sign, size_m, speed_mps = (1, -1)[i], self.sizes_m[i], self.speeds_mps[pace]
+    last_m = self.sizes_m[2] / 2 + self.gap_m + size_m / 2
+    run_m = physics_scenarios.rolling_distance_m(
+      speed_mps, size_m / 2, 2 * _STEP_S
+    )
+    sphere = stage_layout.stand(
+      ('left', 'right')[i],
+      'sphere',
+      self.colors[i],
+      size_m,
+      (-sign * (last_m + run_m), 0.0),
+      material=self.materials[i],
+    )
+    velocity_mps = (sign * speed_mps, 0.0, 0.0)
+    return dataclasses.replace(sphere, velocity_mps=velocity_mps)
+
+
+def _draw_encounter(
+  rng: np.random.Generator, unit_m: float, shape: str
+) -> _Encounter:
+  colors = stage_layout.draw_colors(rng, 3)
+  # The spheres have the same size and material; otherwise the heavier one
+  # would decide the outcome.
+  sizes_m = unit_m * rng.uniform(0.65, 0.85, 2)
+  sizes_m = sizes_m[[0, 0, 1]].round(3)
+  sphere, target = (str(m) for m in rng.choice(_MATERIALS, 2))
+  return _Encounter(
+    shape,
+    colors,
+    sizes_m,
+    [sphere, sphere, target],
+    {
+      'slow': round(rng.uniform(0.4, 0.5), 3),
+      'fast': round(rng.uniform(1.05, 1.15), 3),
+    },
+    gap_m=round(rng.uniform(0.03, 0.05), 3),
+  )
+
+
+def compositional(request: group_law.Request) -> group_law.Group:
+  """C-IP: two spheres, each slow or fast, hit a third object at once.
+
+  In the last picture the spheres have the same positions at all speeds.
+  """
+  surface = stage_layout.surface_of(request)
+  levels = request.levels(
     background=surface.backgrounds,
     side=stage_layout.SIDES,
     view=('front', 'top'),
     shape=_TARGETS,
   )
-  stage = stage_layout.open_stage(request, drawn['background'], drawn['side'])
-  colors = stage_layout.draw_colors(rng, 3)
-  # The two spheres are alike but for their colours, else the heavier decides.
-  sizes_m = surface.unit_m * rng.uniform(0.65, 0.85, 2)
-  sizes_m = sizes_m[[0, 0, 1]].round(3)
-  sphere, other = (str(m) for m in rng.choice(_MATERIALS, 2))
-  materials = [sphere, sphere, other]
-  speeds_mps = {
-    'slow': round(rng.uniform(0.4, 0.5), 3),
-    'fast': round(rng.uniform(1.05, 1.15), 3),
-  }
-  gap_m = round(rng.uniform(0.03, 0.05), 3)
-  target = stage_layout.stand(
-    'target', drawn['shape'], colors[2], sizes_m[2], (0, 0)
-  )
-  target = dataclasses.replace(target, material=materials[2])
-  camera = stage.camera(drawn['view'])
-
-  def film(paces: tuple[str, str]) -> list[protocol.Shot]:
-    props = [target]
-    for i, pace in enumerate(paces):
-      sign, size_m = (1, -1)[i], sizes_m[i]
-      last_m = target.size_m / 2 + gap_m + size_m / 2
-      speed = speeds_mps[pace]
-      run_m = physics_plays.rolled_m(speed, size_m / 2, 2 * _STEP_S)
-      prop = stage_layout.stand(
-        ('left', 'right')[i],
-        'sphere',
-        colors[i],
-        size_m,
-        (-sign * (last_m + run_m), 0.0),
-        material=materials[i],
-      )
-      props.append(
-        dataclasses.replace(prop, velocity_mps=(sign * speed, 0.0, 0.0))
-      )
+  stage = stage_layout.open_stage(request, levels['background'], levels['side'])
+  encounter = _draw_encounter(request.rng, surface.unit_m, levels['shape'])
+  camera = stage.camera(levels['view'])
+  films = []
+  for paces in _PACES:
+    props = tuple(_in_world(p, stage.side) for p in encounter.props(paces))
     scene = props_lib.PropScene(
-      stage.background,
-      stage.seed,
-      tuple(_turned(p, drawn['side']) for p in props),
-      dynamic=True,
+      stage.background, stage.seed, props, dynamic=True
     )
-    return _film(request, scene, (), _STEP_S, camera)
-
-  paces, films = _chosen(request, _PACES, [film(p) for p in _PACES])
-  names = [
-    f'the {stage_layout.named(c, s)}'
-    for c, s in zip(colors, ('sphere', 'sphere', drawn['shape']), strict=True)
-  ]
-  said = f'{names[0]} and {names[1]} roll towards {names[2]} from either side'
-  factors = stage.factors | {
-    'view': drawn['view'],
-    'shape': drawn['shape'],
-    'colors': colors,
-    'sizes_m': sizes_m.tolist(),
-    'materials': materials,
-    'speeds_mps': list(speeds_mps.values()),
-    'gap_m': gap_m,
-    'step_s': _STEP_S,
-  }
-  prompt = _asked(request.cell.images, _STEP_S, said)
-  members = [
-    {
-      'prompt': prompt,
-      'images': tuple(f[:-1]),
-      'factors': factors | {'paces': list(pace)},
-    }
-    for pace, f in zip(paces, films, strict=True)
-  ]
-  return group_law.assemble(request, 'paces', [f[-1] for f in films], members)
+    films.append(_film(request, scene, (), _STEP_S, camera))
+  chosen, films = _most_different(request, _PACES, films)
+  factors = stage.factors | {'view': levels['view']} | encounter.factors
+  factors |= {'step_s': _STEP_S}
+  prompt = _prompt(request.cell.images, _STEP_S, encounter.words)
+  paces = [list(pair) for pair in chosen]
+  return _assemble(request, 'paces', paces, films, prompt, factors)
 
 
-def _turned(prop: props_lib.Prop, side: str) -> props_lib.Prop:
-  """From the viewer's frame into the world's."""
+def _in_world(prop: props_lib.Prop, side: str) -> props_lib.Prop:
+  """Rotates a prop from the viewer's frame into the world's."""
   quarter = stage_layout.SIDES.index(side)
-  cosine, sine = ((1, 0), (0, 1), (-1, 0), (0, -1))[quarter]
+  cosine, sine = stage_layout.QUARTERS[quarter]
 
-  def turn(vector: protocol.Vector) -> protocol.Vector:
+  def rotated(vector: protocol.Vector) -> protocol.Vector:
     x, y, z = vector
     return (cosine * x - sine * y, sine * x + cosine * y, z)
 
   return dataclasses.replace(
     prop,
-    position_m=turn(prop.position_m),
-    velocity_mps=turn(prop.velocity_mps),
+    position_m=rotated(prop.position_m),
+    velocity_mps=rotated(prop.velocity_mps),
     yaw_deg=(prop.yaw_deg + 90.0 * quarter) % 360.0,
   )
 

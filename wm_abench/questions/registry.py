@@ -1,6 +1,5 @@
-"""The maker of every dimension's groups, and the draft of any group."""
+"""The maker of each dimension's groups."""
 
-from wm_abench.core import records
 from wm_abench.questions import (
   group_law,
   manipulation,
@@ -26,11 +25,13 @@ MAKERS: dict[str, group_law.Maker] = {
 }
 
 
-def draft(request: group_law.Request) -> records.Group:
-  """A group of the request's cell, lawful as far as data can tell.
+def draft(request: group_law.Request) -> group_law.Group:
+  """Returns a group of the request's cell that passes group_law.check.
+
+  Whether its frames differ enough is checked after rendering.
 
   Raises:
-    group_law.Rejected: this attempt's draw will not do.
+    group_law.Rejected: the draw of this attempt is unusable.
   """
   group = MAKERS[request.cell.dimension](request)
   group_law.check(group)

@@ -1,8 +1,9 @@
-"""Questions about time, and the scenes of two movers that they are about.
+"""Questions about time, and comparisons of two moving props in general.
 
-Two props go straight ahead in a lane each. When one starts, for how many steps
-it goes and how far are a Turn; the members of a group are one scene with three
-pairs of turns: the first prop's is the more, the second's, and both are alike.
+Two props move straight ahead, each in its lane. A Move is the start, duration
+and distance of such a motion. The three members of a group share the props and
+differ in their moves: the first prop is the answer, or the second one, or both
+are alike.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from wm_abench.core import records
 from wm_abench.questions import group_law, stage_layout
 from wm_abench.worlds.tabletop import props as props_lib
 from wm_abench.worlds.tabletop import surfaces
@@ -21,21 +21,27 @@ _VIEWS = {'front': 'from the front', 'top': 'from straight above'}
 
 
 @dataclasses.dataclass(frozen=True)
-class Turn:
-  """When and how far a prop moves: from a frame on, for so many steps."""
+class Move:
+  """A straight uniform motion.
+
+  Attributes:
+    start: the frame at which it starts.
+    steps: its duration in steps between frames.
+    distance_m: its distance.
+  """
 
   start: int
   steps: int
-  way_m: float
+  distance_m: float
 
 
 @dataclasses.dataclass(frozen=True)
 class Lanes:
-  """Two props and the way that each may go.
+  """Two props and the directions in which they can move.
 
   Attributes:
-    props: at their starts.
-    ahead: unit vectors [2, 2] in the viewer's frame.
+    props: the props at their starts.
+    ahead: the directions, unit vectors [2, 2] in the viewer's frame.
   """
 
   props: tuple[props_lib.Prop, ...]
@@ -43,7 +49,9 @@ class Lanes:
 
   @property
   def names(self) -> list[str]:
-    return [f'the {stage_layout.named(p.color, p.shape)}' for p in self.props]
+    return [
+      f'the {stage_layout.noun_phrase(p.color, p.shape)}' for p in self.props
+    ]
 
   @property
   def factors(self) -> dict:
@@ -55,25 +63,31 @@ class Lanes:
       'ahead': stage_layout.rounded(self.ahead),
     }
 
-  def moving(self, turns: Sequence[Turn]) -> tuple[props_lib.Prop, ...]:
-    """The props with their paths."""
+  def moving(self, moves: Sequence[Move]) -> tuple[props_lib.Prop, ...]:
+    """Returns the props with the paths of their moves."""
     return tuple(
-      go(prop, turn, ahead)
-      for prop, turn, ahead in zip(self.props, turns, self.ahead, strict=True)
+      with_path(prop, move, ahead)
+      for prop, move, ahead in zip(self.props, moves, self.ahead, strict=True)
     )
 
 
-def go(
-  prop: props_lib.Prop, turn: Turn, ahead: Sequence[float]
+def with_path(
+  prop: props_lib.Prop, move: Move, ahead: Sequence[float]
 ) -> props_lib.Prop:
-  """A prop that moves straight along a unit vector of the viewer's frame."""
+  """Returns the prop with the path of a move.
+
+  Args:
+    prop: the prop at its start.
+    move: its motion.
+    ahead: the direction, a unit vector [2] in the viewer's frame.
+  """
   x, y, z = prop.position_m
-  end = (x + turn.way_m * ahead[0], y + turn.way_m * ahead[1], z)
+  end = (x + move.distance_m * ahead[0], y + move.distance_m * ahead[1], z)
   end = tuple(round(float(c), 5) for c in end)
-  start_s = turn.start * stage_layout.STEP_S
-  path = [(0.0, prop.position_m)] if turn.start else []
+  start_s = move.start * stage_layout.STEP_S
+  path = [(0.0, prop.position_m)] if move.start else []
   path += [(start_s, prop.position_m)]
-  path += [(start_s + turn.steps * stage_layout.STEP_S, end)]
+  path += [(start_s + move.steps * stage_layout.STEP_S, end)]
   return dataclasses.replace(prop, path=tuple(path))
 
 
@@ -83,13 +97,13 @@ def draw_lanes(
   lie: str,
   longest_m: float,
 ) -> Lanes:
-  """Two lanes with room for moves of some length.
+  """Draws two parallel lanes with a prop in each.
 
   Args:
     rng: is consumed.
-    surface: whose area.
-    lie: 'across' what the viewer sees, or 'away' from the viewer.
-    longest_m: the room.
+    surface: the surface that has to contain the lanes.
+    lie: the orientation, 'across' the view or 'away' from the viewer.
+    longest_m: the longest distance that a prop may have to move.
   """
   colors = stage_layout.draw_colors(rng, 2)
   shapes = rng.choice(props_lib.SHAPES, 2)
@@ -97,23 +111,23 @@ def draw_lanes(
   sides = rng.permutation((-1, 1))
   for i in range(2):
     size_m = surface.unit_m * rng.uniform(0.95, 1.2)
-    spare_m = surface.half_m[0] - stage_layout.reach_m('cube', size_m)
-    from_m = rng.uniform(-spare_m, spare_m - longest_m)
+    room_m = surface.half_m[0] - stage_layout.reach_m('cube', size_m)
+    low_m = rng.uniform(-room_m, room_m - longest_m)
     beside_m = sides[i] * surface.half_m[0] * rng.uniform(0.35, 0.6)
     sense = rng.choice((-1, 1))
-    along_m = from_m if sense > 0 else from_m + longest_m
-    xy, way = (along_m, beside_m), (float(sense), 0.0)
+    along_m = low_m if sense > 0 else low_m + longest_m
+    xy, direction = (along_m, beside_m), (float(sense), 0.0)
     if lie == 'away':
-      xy, way = xy[::-1], way[::-1]
+      xy, direction = xy[::-1], direction[::-1]
     props.append(
       stage_layout.stand(f'prop{i}', str(shapes[i]), colors[i], size_m, xy)
     )
-    ahead.append(way)
+    ahead.append(direction)
   return Lanes(tuple(props), np.array(ahead))
 
 
-def film_said(frames: int, view: str) -> str:
-  """What the pictures are, for the start of a prompt."""
+def film_intro(frames: int, view: str) -> str:
+  """Returns the first sentence of a prompt, which describes the pictures."""
   return (
     f'{_COUNTS[frames]} pictures show one scene {_VIEWS[view]} in order of'
     f' time, {stage_layout.STEP_S:g} s apart. '
@@ -122,12 +136,12 @@ def film_said(frames: int, view: str) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Question:
-  """What is asked of two movers.
+  """A question that compares two moving props.
 
   Attributes:
-    varies: the factor.
+    varies: the name of the varied factor.
     asks: the question.
-    both: the option that they are alike.
+    both: the option for the case that the props are alike.
   """
 
   varies: str
@@ -139,29 +153,31 @@ def compare(
   request: group_law.Request,
   stage: stage_layout.Stage,
   lanes: Lanes,
-  turn: Callable[[int, bool], Turn],
+  move: Callable[[int, bool], Move],
   question: Question,
   factors: Mapping[str, Any],
-) -> records.Group:
-  """The group that asks which of two movers it is, or whether they are alike.
+) -> group_law.Group:
+  """Returns the group that compares two moving props.
 
   Args:
-    request, stage: whose group, and where.
-    lanes: the movers.
-    turn: of the i-th mover, where it is to be the answer (True) or not.
-    question: what is asked.
-    factors: all that is drawn besides stage and lanes; 'view' and, as the turn
-      of both where they are alike, 'shared' are among them.
+    request: the request of the group.
+    stage: the stage of its scenes.
+    lanes: the props and their lanes.
+    move: returns the move of the i-th prop, given whether this prop is to be
+      the answer.
+    question: the question and its options.
+    factors: what is levels besides stage and lanes. They include 'view', and
+      'shared': the second argument of `move` for both props if they are alike.
   """
   frames, view, shared = request.cell.images, factors['view'], factors['shared']
-  prompt = film_said(frames, view) + question.asks
+  prompt = film_intro(frames, view) + question.asks
   options = [*lanes.names, question.both]
   fixed = stage.factors | lanes.factors | factors
   members = []
-  for kinds, option in zip(
+  for are_answers, option in zip(
     ((True, False), (False, True), (shared, shared)), options, strict=True
   ):
-    props = lanes.moving([turn(i, kind) for i, kind in enumerate(kinds)])
+    props = lanes.moving([move(i, is_) for i, is_ in enumerate(are_answers)])
     film = stage.film(props, view, frames)
     members.append(
       stage_layout.member(prompt, film, fixed, **{question.varies: option})
@@ -179,15 +195,15 @@ _LONGER = Question(
 )
 
 
-def first(request: group_law.Request) -> records.Group:
-  """TP: which of two starts to move first.
+def first(request: group_law.Request) -> group_law.Group:
+  """TP: which of two props starts to move first.
 
-  How long and how far each moves stays the same, and so do the first and the
-  last frame.
+  The members have the same durations and distances, and therefore the same
+  first and last frame.
   """
   rng, surface = request.rng, stage_layout.surface_of(request)
   steps = request.cell.images - 1
-  drawn = request.levels(
+  levels = request.levels(
     background=surface.backgrounds,
     side=stage_layout.SIDES,
     lie=('across', 'away'),
@@ -196,36 +212,37 @@ def first(request: group_law.Request) -> records.Group:
     ),
     shared=(True, False),
   )
-  stage = stage_layout.open_stage(request, drawn['background'], drawn['side'])
-  early, late = drawn['starts']
-  lasts = [int(n) for n in rng.integers(1, steps - late + 1, 2)]
-  ways_m = surface.half_m[0] * rng.uniform(0.6, 0.8, 2)
-  lanes = draw_lanes(rng, surface, drawn['lie'], max(ways_m))
+  stage = stage_layout.open_stage(request, levels['background'], levels['side'])
+  early, late = levels['starts']
+  steps_each = [int(n) for n in rng.integers(1, steps - late + 1, 2)]
+  distances_m = surface.half_m[0] * rng.uniform(0.6, 0.8, 2)
+  lanes = draw_lanes(rng, surface, levels['lie'], max(distances_m))
   factors = {
     'view': 'front',
-    'lie': drawn['lie'],
+    'lie': levels['lie'],
     'start_steps': [early, late],
     'difficulty': late - early,
-    'shared': drawn['shared'],
-    'steps': lasts,
-    'ways_m': stage_layout.rounded(ways_m),
+    'shared': levels['shared'],
+    'steps': steps_each,
+    'ways_m': stage_layout.rounded(distances_m),
   }
 
-  def turn(i: int, sooner: bool) -> Turn:
-    return Turn(early if sooner else late, lasts[i], float(ways_m[i]))
+  def move(i: int, sooner: bool) -> Move:
+    return Move(early if sooner else late, steps_each[i], float(distances_m[i]))
 
-  return compare(request, stage, lanes, turn, _FIRST, factors)
+  return compare(request, stage, lanes, move, _FIRST, factors)
 
 
-def longer(request: group_law.Request) -> records.Group:
-  """TE: which of two moves for the longer time.
+def longer(request: group_law.Request) -> group_law.Group:
+  """TE: which of two props moves for the longer time.
 
-  When each starts stays the same. In half the groups the distance does too and
-  in the other half the speed, so that neither tells.
+  The members have the same start times. In half of the groups both props move
+  the same distance, in the other half at the same speed, so that neither
+  distance nor speed determines the key.
   """
   rng, surface = request.rng, stage_layout.surface_of(request)
   steps = request.cell.images - 1
-  drawn = request.levels(
+  levels = request.levels(
     background=surface.backgrounds,
     side=stage_layout.SIDES,
     lie=('across', 'away'),
@@ -235,28 +252,28 @@ def longer(request: group_law.Request) -> records.Group:
     held=('distance', 'speed'),
     shared=(True, False),
   )
-  stage = stage_layout.open_stage(request, drawn['background'], drawn['side'])
-  short, long = drawn['lasts']
+  stage = stage_layout.open_stage(request, levels['background'], levels['side'])
+  short, long = levels['lasts']
   starts = [int(n) for n in rng.integers(0, steps - long + 1, 2)]
-  way_m = surface.half_m[0] * rng.uniform(0.7, 0.9)
-  lanes = draw_lanes(rng, surface, drawn['lie'], way_m)
+  distance_m = surface.half_m[0] * rng.uniform(0.7, 0.9)
+  lanes = draw_lanes(rng, surface, levels['lie'], distance_m)
   factors = {
     'view': 'front',
-    'lie': drawn['lie'],
+    'lie': levels['lie'],
     'start_steps': starts,
     'steps': [short, long],
     'difficulty': long - short,
-    'held': drawn['held'],
-    'shared': drawn['shared'],
-    'way_m': round(way_m, 3),
+    'held': levels['held'],
+    'shared': levels['shared'],
+    'way_m': round(distance_m, 3),
   }
 
-  def turn(i: int, more: bool) -> Turn:
-    lasts = long if more else short
-    share = lasts / long if drawn['held'] == 'speed' else 1.0
-    return Turn(starts[i], lasts, way_m * share)
+  def move(i: int, is_longer: bool) -> Move:
+    duration = long if is_longer else short
+    share = duration / long if levels['held'] == 'speed' else 1.0
+    return Move(starts[i], duration, distance_m * share)
 
-  return compare(request, stage, lanes, turn, _LONGER, factors)
+  return compare(request, stage, lanes, move, _LONGER, factors)
 
 
 MAKERS: dict[str, group_law.Maker] = {'TP': first, 'TE': longer}

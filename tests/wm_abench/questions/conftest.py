@@ -1,4 +1,4 @@
-"""Groups of the cells whose scenes are drawn without being simulated."""
+"""Fixtures with groups of cells whose makers do not simulate."""
 
 import functools
 
@@ -11,26 +11,26 @@ from wm_abench.questions import group_law, registry
 @functools.cache
 def _draw(name, count):
   cell = dimensions.CELLS[name]
-  found = []
+  groups = []
   for index in range(count):
     for attempt in range(20):
       try:
         request = group_law.Request(cell, index, 0, attempt, simulate=None)
-        found.append(registry.draft(request))
+        groups.append(registry.draft(request))
         break
       except group_law.Rejected:
         continue
-  assert len(found) == count
-  return found
+  assert len(groups) == count
+  return groups
 
 
 @pytest.fixture(scope='session')
-def drawn():
-  """The first groups of a cell, by its name."""
+def groups():
+  """Returns the first groups of a cell, by its name."""
   return lambda name, count=40: _draw(name, count)
 
 
 @pytest.fixture(scope='session')
 def drafts():
-  """The members of the first groups of a cell, by its name."""
+  """Returns the members of the first groups of a cell, by its name."""
   return lambda name: [d for group in _draw(name, 40) for d in group.drafts]

@@ -4,7 +4,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from wm_abench.core import dimensions, records
+from wm_abench.core import dimensions
 from wm_abench.questions import group_law
 from wm_abench.worlds import protocol
 
@@ -35,7 +35,7 @@ def _group(request, options, **change):
   return group_law.assemble(request, 'speed', options, members)
 
 
-def test_an_assembled_group_keeps_the_law_and_members_their_options():
+def test_an_assembled_group_keeps_the_law_and_the_keys_of_its_members():
   options = ('slower', 'the same', 'faster')
   orders = collections.Counter()
   for index in range(60):
@@ -43,42 +43,42 @@ def test_an_assembled_group_keeps_the_law_and_members_their_options():
     group_law.check(group)
     orders[group.drafts[0].options] += 1
     for draft in group.drafts:
-      said = draft.options[draft.answer]
-      assert options.index(said) == draft.factors['speed']
-  assert len(orders) == 6  # All the orders of three.
+      key = draft.options[draft.answer]
+      assert options.index(key) == draft.factors['speed']
+  assert len(orders) == 6  # All permutations of three options.
 
 
 @pytest.mark.parametrize(
   'change',
   [
-    {'factors': {'speed': 1, 'background': 'loft'}},  # Two factors.
-    {'factors': {'speed': 0, 'background': 'study'}},  # None.
+    {'factors': {'speed': 1, 'background': 'loft'}},  # Two factors differ.
+    {'factors': {'speed': 0, 'background': 'study'}},  # No factor differs.
     {'factors': {'speed': 1}},
     {'images': ()},
   ],
 )
-def test_a_group_that_breaks_the_law_is_found_out(change):
+def test_a_group_that_breaks_the_law_fails_the_check(change):
   group = _group(_request(), ('a', 'b', 'c'), **change)
   with pytest.raises(AssertionError, match='ms_apartment_table/0'):
     group_law.check(group)
 
 
-def test_an_answer_given_twice_is_found_out():
+def test_two_members_with_one_key_fail_the_check():
   group = _group(_request(), ('a', 'b', 'c'))
-  one = dataclasses.replace(group.drafts[0], answer=group.drafts[1].answer)
-  broken = dataclasses.replace(group, drafts=(one, *group.drafts[1:]))
+  draft = dataclasses.replace(group.drafts[0], answer=group.drafts[1].answer)
+  broken = dataclasses.replace(group, drafts=(draft, *group.drafts[1:]))
   with pytest.raises(AssertionError):
     group_law.check(broken)
 
 
-def test_levels_walk_the_whole_crossing_once_a_round():
+def test_each_round_of_groups_has_every_combination_of_levels_once():
   factors = {'color': 'rgb', 'size': (1, 2), 'background': tuple('abcd')}
   drawn = [
     tuple(_request(index=i).levels(**factors).values()) for i in range(48)
   ]
   assert set(collections.Counter(drawn).values()) == {2}
   assert drawn[:24] == drawn[24:]
-  # The order is the seed's, and so is the group's generator.
+  # The order depends on the seed.
   other = [
     tuple(_request(index=i, seed=1).levels(**factors).values())
     for i in range(24)
@@ -86,7 +86,7 @@ def test_levels_walk_the_whole_crossing_once_a_round():
   assert sorted(other) == sorted(drawn[:24]) and other != drawn[:24]
 
 
-def test_draws_are_the_requests_own():
+def test_the_generator_depends_on_every_field_of_the_request():
   same = _request(index=3).rng.random(4)
   np.testing.assert_array_equal(_request(index=3).rng.random(4), same)
   for other in ({'index': 4}, {'attempt': 1}, {'seed': 1}, {'cell': IMAGE}):
@@ -100,26 +100,27 @@ def _frame(pixels, level):
   return frame_HWC
 
 
-def test_frames_are_apart_by_enough_pixels_that_differ_enough():
+def test_frames_are_distinguishable_by_enough_pixels_that_differ_enough():
   blank = _frame(0, 0)
-  assert group_law.apart(blank, _frame(40, 25))
-  assert not group_law.apart(blank, _frame(39, 25))
-  assert not group_law.apart(blank, _frame(10_000, 24))
-  assert group_law.apart(_frame(40, 200), blank)
+  assert group_law.distinguishable(blank, _frame(40, 25))
+  assert not group_law.distinguishable(blank, _frame(39, 25))
+  assert not group_law.distinguishable(blank, _frame(10_000, 24))
+  assert group_law.distinguishable(_frame(40, 200), blank)
 
 
 def test_options_and_members_that_look_alike_are_rejected():
   options = tuple(_shot(f'end {i}') for i in range(4))
   group = _group(_request(IMAGE), options)
   looks = {shot: _frame(100 * i, 99) for i, shot in enumerate(options)}
-  asked = [d.images[0] for d in group.drafts]
-  looks |= {shot: _frame(100 * i, 99) for i, shot in enumerate(asked)}
+  queries = [d.images[0] for d in group.drafts]
+  looks |= {shot: _frame(100 * i, 99) for i, shot in enumerate(queries)}
   group_law.check_frames(group, looks.get)
   with pytest.raises(group_law.Rejected, match='options'):
     group_law.check_frames(group, (looks | {options[1]: looks[options[2]]}).get)
   with pytest.raises(group_law.Rejected, match='members'):
-    group_law.check_frames(group, (looks | {asked[1]: looks[asked[2]]}).get)
-  told = dataclasses.replace(group.drafts[1], prompt='What then?')
-  drafts = (group.drafts[0], told, *group.drafts[2:])
-  group = records.Group(group.cell, group.index, group.varies, drafts)
-  group_law.check_frames(group, (looks | {asked[1]: looks[asked[2]]}).get)
+    group_law.check_frames(group, (looks | {queries[1]: looks[queries[2]]}).get)
+  # Members with different prompts may have images that look alike.
+  reworded = dataclasses.replace(group.drafts[1], prompt='What then?')
+  drafts = (group.drafts[0], reworded, *group.drafts[2:])
+  group = group_law.Group(group.cell, group.index, group.varies, drafts)
+  group_law.check_frames(group, (looks | {queries[1]: looks[queries[2]]}).get)

@@ -16,16 +16,16 @@ CELLS = [
 
 
 @pytest.fixture(scope='module')
-def studios():
-  studio_ = render_cache.Studio(rendering.MujocoRenderer(192))
-  yield studio_
-  studio_.close()
+def studio():
+  studio = render_cache.RenderCache(rendering.MujocoRenderer(192))
+  yield studio
+  studio.close()
 
 
-def _group(studios, cell, index):
-  """The group of an index, after as many draws as it takes."""
+def _group(studio, cell, index):
+  """Returns the first group that is not rejected, and its attempt."""
   for attempt in range(3):
-    request = group_law.Request(cell, index, 1, attempt, studios.simulate)
+    request = group_law.Request(cell, index, 1, attempt, studio.simulate)
     try:
       return manipulation.MAKERS[cell.dimension](request), attempt
     except group_law.Rejected:
@@ -34,27 +34,27 @@ def _group(studios, cell, index):
 
 
 @pytest.mark.parametrize('cell', CELLS, ids=lambda c: c.name)
-def test_groups_keep_the_law_and_few_draws_are_rejected(studios, cell):
+def test_groups_keep_the_law_and_few_draws_are_rejected(studio, cell):
   rejected = 0
   for index in range(5):
-    group, attempts = _group(studios, cell, index)
+    group, attempts = _group(studio, cell, index)
     rejected += attempts
     group_law.check(group)
   assert rejected <= 1
 
 
-def _varied(studios, cell, varied):
-  """The first group of a cell that varies the act, or the start."""
+def _varied(studio, cell, varied):
+  """Returns the first group of a cell that varies this factor."""
   for index in range(20):
-    group, _ = _group(studios, cell, index)
+    group, _ = _group(studio, cell, index)
     if group.varies == varied:
       return group
   raise AssertionError(f'{cell.name}: no group varies {varied}')
 
 
 @pytest.mark.parametrize('cell', CELLS, ids=lambda c: c.name)
-def test_members_share_their_start_and_differ_in_words_alone(studios, cell):
-  group = _varied(studios, cell, 'action')
+def test_members_with_one_start_differ_only_in_their_prompts(studio, cell):
+  group = _varied(studio, cell, 'action')
   assert len({d.images for d in group.drafts}) == 1
   assert group.drafts[0].images[0].actions == ()
   assert len({d.prompt for d in group.drafts}) == 4
@@ -67,44 +67,46 @@ def test_members_share_their_start_and_differ_in_words_alone(studios, cell):
   [c for c in CELLS if c.action in ('push', 'drop', 'push_pick')],
   ids=lambda c: c.name,
 )
-def test_starts_that_vary_share_the_act_and_lie_along_its_way(studios, cell):
-  group = _varied(studios, cell, 'start_m')
+def test_varied_starts_share_the_act_and_every_distance_rank_of_the_key(
+  studio, cell
+):
+  group = _varied(studio, cell, 'start_m')
   assert len({d.prompt for d in group.drafts}) == 1
   kind = group.drafts[0].factors['object_type']
   ranks = set()
   for draft in group.drafts:
     (query,) = draft.images
-    right = draft.options[draft.answer]
-    assert right.scene == query.scene and query.actions == ()
-    start = studios.simulate(query.environment, query.scene, ())[0]
+    key = draft.options[draft.answer]
+    assert key.scene == query.scene and query.actions == ()
+    start = studio.simulate(query.environment, query.scene, ())[0]
     ends = [
-      studios.simulate(o.environment, o.scene, o.actions)[-1]
+      studio.simulate(o.environment, o.scene, o.actions)[-1]
       for o in draft.options
     ]
-    here, *there = (
+    start_m, *ends_m = (
       np.array(s.bodies[kind].position_m[:2]) for s in (start, *ends)
     )
-    far = [np.linalg.norm(place - here) for place in there]
-    ranks.add(sorted(far).index(far[draft.answer]))
-  # So no rule of distance is right more often than a guess.
+    distances_m = [np.linalg.norm(end_m - start_m) for end_m in ends_m]
+    ranks.add(sorted(distances_m).index(distances_m[draft.answer]))
+  # Therefore no rule about the distance from the start beats chance.
   assert ranks == {0, 1, 2, 3}
 
 
 @pytest.mark.parametrize('cell', CELLS, ids=lambda c: c.name)
-def test_ends_are_apart_in_state_and_in_picture(studios, cell):
+def test_outcomes_differ_in_state_and_in_picture(studio, cell):
   for index in (1, 2):
-    group, _ = _group(studios, cell, index)
+    group, _ = _group(studio, cell, index)
     options = group.drafts[0].options
     queries = dict.fromkeys(d.images[0] for d in group.drafts)
-    frames, states = studios.shoot([*queries, *options])
+    frames, states = studio.render([*queries, *options])
     for a, b in itertools.combinations(options, 2):
       assert protocol.distance(states[a], states[b]) >= group_law.MIN_STATE_M
     group_law.check_frames(group, frames.get)
 
 
 @pytest.mark.parametrize('cell', CELLS, ids=lambda c: c.name)
-def test_the_same_request_gives_the_same_group(studios, cell):
-  assert _group(studios, cell, 3) == _group(studios, cell, 3)
+def test_the_same_request_gives_the_same_group(studio, cell):
+  assert _group(studio, cell, 3) == _group(studio, cell, 3)
 
 
 def _acts(design, kinds=('can', 'mug', 'bowl')):
@@ -125,25 +127,25 @@ def _acts(design, kinds=('can', 'mug', 'bowl')):
     manipulation_acts.pick_then_turn,
   ],
 )
-def test_neither_of_two_acts_alone_tells_the_end(design):
+def test_neither_of_two_actions_determines_the_outcome(design):
   acts = _acts(design)
   for step in (0, 1):
-    own = [a.actions[step] for a in acts]
-    assert all(own.count(action) == 2 for action in own)
+    actions = [a.actions[step] for a in acts]
+    assert all(actions.count(action) == 2 for action in actions)
   assert len({a.actions for a in acts}) == 4
 
 
 @pytest.mark.parametrize(
   'design', [manipulation_acts.push_ends, manipulation_acts.push_inward]
 )
-def test_neither_arm_alone_tells_the_end(design):
+def test_the_action_of_one_arm_does_not_determine_the_outcome(design):
   acts = _acts(design, ('beam',))
   for arm in (0, 1):
-    own = [a.actions[0].values[arm] for a in acts]
-    assert all(own.count(heading) == 2 for heading in own)
+    headings = [a.actions[0].values[arm] for a in acts]
+    assert all(headings.count(heading) == 2 for heading in headings)
 
 
-def test_words_name_the_thing_that_is_acted_on():
+def test_the_instruction_names_the_object_of_the_action():
   for act in _acts(manipulation_acts.lift_which):
     thing = ('red soup can', 'blue mug')[int(act.actions[0].values[0])]
     assert thing in act.words
@@ -151,6 +153,6 @@ def test_words_name_the_thing_that_is_acted_on():
     assert other not in act.words
 
 
-def test_every_small_ware_fits_between_the_fingers():
+def test_every_small_object_fits_between_the_fingers():
   for kind in objects.SMALL.values():
     assert kind.size_m[0] < 2 * arms.OPEN_M - 5e-3

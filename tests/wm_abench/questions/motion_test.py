@@ -1,4 +1,4 @@
-"""Motion is read off the scenes' paths as the frames show them."""
+"""Tests that recompute the keys from the paths, sampled at the frames."""
 
 import collections
 import re
@@ -15,17 +15,17 @@ def _cells(dimension):
 
 
 def _track(prop, shots):
-  """Where a prop is in each frame, [T, 2]."""
+  """Returns the positions of a prop in the frames, [T, 2]."""
   if not prop.path:
     return np.array([prop.position_m[:2]] * len(shots))
-  times, places = zip(*prop.path, strict=True)
-  at = [sum(a.values[0] for a in s.actions) for s in shots]
-  x, y, z = zip(*places, strict=True)
+  times, points = zip(*prop.path, strict=True)
+  frames_s = [sum(a.values[0] for a in s.actions) for s in shots]
+  x, y, z = zip(*points, strict=True)
   assert len(set(z)) == 1
-  return np.stack([np.interp(at, times, axis) for axis in (x, y)], axis=1)
+  return np.stack([np.interp(frames_s, times, axis) for axis in (x, y)], axis=1)
 
 
-def _said(prop):
+def _name(prop):
   return f'the {prop.color} {"ring" if prop.shape == "torus" else prop.shape}'
 
 
@@ -34,18 +34,20 @@ def _steps(prop, shots):
 
 
 @_cells('MI')
-def test_the_answer_is_the_only_prop_that_moves_and_all_move_alike(name, drawn):
-  for group in drawn(name):
-    ways = []
+def test_only_the_key_moves_and_the_motion_is_the_same_in_all_members(
+  name, groups
+):
+  for group in groups(name):
+    motions = []
     for draft in group.drafts:
       props = draft.images[0].scene.props
       (mover,) = [p for p in props if _steps(p, draft.images).any()]
-      assert draft.options[draft.answer] == _said(mover)
-      assert {*map(_said, props)} == {*draft.options}
+      assert draft.options[draft.answer] == _name(mover)
+      assert {*map(_name, props)} == {*draft.options}
       track = _track(mover, draft.images)
-      ways.append(np.diff(track, axis=0))
-    for way in ways[1:]:
-      np.testing.assert_allclose(way, ways[0], atol=1e-4)
+      motions.append(np.diff(track, axis=0))
+    for motion in motions[1:]:
+      np.testing.assert_allclose(motion, motions[0], atol=1e-4)
 
 
 @_cells('MS')
@@ -57,13 +59,15 @@ def test_the_faster_covers_more_in_a_step(name, drafts):
     if answer == 'both are equally fast':
       assert a == pytest.approx(b, rel=1e-3)
     else:
-      assert answer == _said(props[int(a < b)])
+      assert answer == _name(props[int(a < b)])
       assert max(a, b) / min(a, b) > 1.49
 
 
 @_cells('MS')
-def test_neither_distance_nor_time_tells_which_is_faster(name, drafts):
-  held = collections.Counter()
+def test_neither_distance_nor_time_determines_which_prop_is_faster(
+  name, drafts
+):
+  counts = collections.Counter()
   for draft in drafts(name):
     if 'both' in draft.options[draft.answer]:
       continue
@@ -73,35 +77,35 @@ def test_neither_distance_nor_time_tells_which_is_faster(name, drafts):
       'time': np.count_nonzero(steps[0]) == np.count_nonzero(steps[1]),
     }
     assert sum(same.values()) == 1
-    held.update(k for k, v in same.items() if v)
-  assert min(held['distance'], held['time']) >= 20
+    counts.update(k for k, v in same.items() if v)
+  assert min(counts['distance'], counts['time']) >= 20
 
 
 @_cells('MD')
-def test_it_moves_towards_the_target_and_away_from_no_clearer_one(name, drafts):
+def test_the_motion_points_at_the_key_and_at_no_other_target(name, drafts):
   for draft in drafts(name):
     mover, *targets = draft.images[0].scene.props
-    assert f'does {_said(mover)} move' in draft.prompt
+    assert f'does {_name(mover)} move' in draft.prompt
     assert not any(_steps(p, draft.images).any() for p in targets)
     track = _track(mover, draft.images)
-    way = (track[-1] - track[0]) / np.linalg.norm(track[-1] - track[0])
+    ahead = (track[-1] - track[0]) / np.linalg.norm(track[-1] - track[0])
     gaps = np.array([np.subtract(t.position_m[:2], track[0]) for t in targets])
-    cosines = gaps @ way / np.linalg.norm(gaps, axis=1)
+    cosines = gaps @ ahead / np.linalg.norm(gaps, axis=1)
     order = np.argsort(-cosines)
-    assert draft.options[draft.answer] == _said(targets[order[0]])
-    # Right towards it, and at least 40 degrees off any other.
+    assert draft.options[draft.answer] == _name(targets[order[0]])
+    # All other targets are at least 40 degrees away from the direction.
     assert cosines[order[0]] > 0.9999
     assert cosines[order[1]] < np.cos(np.radians(40))
 
 
 def _turns_deg(track):
-  """Unsigned turn of the way at each inner frame, [T - 2]."""
-  ways = np.diff(track, axis=0)
-  angles = np.arctan2(ways[:, 1], ways[:, 0])
+  """Returns the unsigned change of direction at inner frames, [T - 2]."""
+  steps = np.diff(track, axis=0)
+  angles = np.arctan2(steps[:, 1], steps[:, 0])
   return np.abs(np.degrees((np.diff(angles) + np.pi) % (2 * np.pi) - np.pi))
 
 
-# The turns that tell a path: at corners, and none between.
+# The changes of direction of each path: at corners, and 0 between them.
 TURNS_DEG = {
   'a circle': {45},
   'a square': {0, 90},
@@ -111,28 +115,29 @@ TURNS_DEG = {
 
 
 @_cells('MT')
-def test_paths_turn_as_their_names_say(name, drafts):
+def test_paths_turn_like_the_figures_they_are_named_after(name, drafts):
   for draft in drafts(name):
     prop = draft.images[0].scene.props[0]
-    assert f'does {_said(prop)} follow' in draft.prompt
+    assert f'does {_name(prop)} follow' in draft.prompt
     turns = _turns_deg(_track(prop, draft.images))
     answer = draft.options[draft.answer]
-    seen = {round(float(t)) for t in turns}
-    assert {min(TURNS_DEG[answer], key=lambda x: abs(x - t)) for t in seen} == (
-      TURNS_DEG[answer]
+    observed = {round(float(t)) for t in turns}
+    expected = TURNS_DEG[answer]
+    assert {min(expected, key=lambda x: abs(x - t)) for t in observed} == (
+      expected
     )
-    assert all(min(abs(x - t) for x in TURNS_DEG[answer]) <= 2 for t in seen)
+    assert all(min(abs(x - t) for x in expected) <= 2 for t in observed)
 
 
 @_cells('MT')
-def test_paths_are_as_wide_and_followed_at_one_speed(name, drawn):
-  for group in drawn(name):
+def test_all_paths_have_similar_widths_and_the_same_length(name, groups):
+  for group in groups(name):
     lengths, widths = [], []
     for draft in group.drafts:
       prop = draft.images[0].scene.props[0]
-      places = np.array([at[:2] for _, at in prop.path])
-      lengths.append(np.linalg.norm(np.diff(places, axis=0), axis=1).sum())
-      spread = np.linalg.norm(places[:, None] - places, axis=-1)
+      points = np.array([point[:2] for _, point in prop.path])
+      lengths.append(np.linalg.norm(np.diff(points, axis=0), axis=1).sum())
+      spread = np.linalg.norm(points[:, None] - points, axis=-1)
       widths.append(spread.max())
       assert prop.path[-1][0] == pytest.approx(0.5 * (len(draft.images) - 1))
     np.testing.assert_allclose(lengths, lengths[0], rtol=0.01)
@@ -140,11 +145,11 @@ def test_paths_are_as_wide_and_followed_at_one_speed(name, drawn):
 
 
 @_cells('MT')
-def test_the_other_props_path_is_each_as_often_whatever_the_answer(
-  name, drawn, drafts
+def test_the_path_of_the_other_prop_is_uniform_and_independent_of_the_key(
+  name, groups, drafts
 ):
   others = collections.Counter(
-    g.drafts[0].factors['other_path'] for g in drawn(name, 256)
+    g.drafts[0].factors['other_path'] for g in groups(name, 256)
   )
   assert set(others.values()) == {64}
   for draft in drafts(name):
@@ -152,7 +157,7 @@ def test_the_other_props_path_is_each_as_often_whatever_the_answer(
 
 
 @_cells('MI,MS,MD,MT')
-def test_prompts_say_how_many_frames_there_are_and_from_where(name, drafts):
+def test_prompts_state_the_number_of_frames_and_the_view(name, drafts):
   words = {4: 'Four', 6: 'Six', 7: 'Seven', 8: 'Eight'}
   for draft in drafts(name):
     assert draft.prompt.startswith(f'{words[len(draft.images)]} pictures show')

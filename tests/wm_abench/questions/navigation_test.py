@@ -16,7 +16,7 @@ CELLS = ('m_nav_indoor', 't_nav_indoor', 'm_nav_street', 't_nav_street')
 
 @pytest.fixture(scope='module')
 def shots():
-  shots = render_cache.Studio(rendering.MujocoRenderer(128))
+  shots = render_cache.RenderCache(rendering.MujocoRenderer(128))
   yield shots
   shots.close()
 
@@ -28,7 +28,7 @@ def _group(shots, name, index, attempt=0):
 
 
 def _drawn(shots, name, index):
-  """A group as the data has it: of the first attempt that is not rejected."""
+  """Returns the group of the first attempt that is not rejected."""
   for attempt in range(8):
     try:
       return _group(shots, name, index, attempt)
@@ -38,10 +38,10 @@ def _drawn(shots, name, index):
 
 
 def _varied(shots, name, varied, count):
-  """The first groups of a cell that vary the moves, or the start."""
-  drawn = (_drawn(shots, name, index) for index in itertools.count())
-  own = (group for group in drawn if group.varies == varied)
-  return itertools.islice(own, count)
+  """Returns the first groups of a cell that vary this factor."""
+  groups = (_drawn(shots, name, index) for index in itertools.count())
+  chosen = (group for group in groups if group.varies == varied)
+  return itertools.islice(chosen, count)
 
 
 @pytest.mark.parametrize('name', CELLS)
@@ -52,22 +52,22 @@ def test_groups_keep_the_law_and_few_are_rejected(shots, name):
       group_law.check(_group(shots, name, index))
     except group_law.Rejected:
       rejected += 1
-  # Where two moves and four starts have to be free, a draw may be in vain.
+  # Two moves from four starts have to be free, so some draws are rejected.
   assert rejected < 10
 
 
 @pytest.mark.parametrize('name', CELLS)
-def test_an_answer_is_where_its_moves_lead(shots, name):
+def test_the_key_is_the_view_after_the_moves_of_the_member(shots, name):
   for index in range(3):
     for draft in _drawn(shots, name, index).drafts:
-      right = draft.options[draft.answer]
-      told = tuple(map(protocol.Action, draft.factors['moves'].split(', ')))
-      assert right.actions == told and right.scene == draft.images[0].scene
+      key = draft.options[draft.answer]
+      moves = tuple(map(protocol.Action, draft.factors['moves'].split(', ')))
+      assert key.actions == moves and key.scene == draft.images[0].scene
       assert draft.images[0].actions == ()
 
 
 @pytest.mark.parametrize('name', CELLS)
-def test_ends_are_apart_from_each_other_and_from_the_start(shots, name):
+def test_ends_differ_from_each_other_and_from_the_start(shots, name):
   for index in range(6):
     draft = _drawn(shots, name, index).drafts[0]
     states = [
@@ -80,7 +80,7 @@ def test_ends_are_apart_from_each_other_and_from_the_start(shots, name):
 
 
 @pytest.mark.parametrize('name', CELLS)
-def test_starts_that_vary_share_their_moves_and_no_rule_of_distance_wins(
+def test_varied_starts_share_their_moves_and_every_distance_rank_of_the_key(
   shots, name
 ):
   group = next(_varied(shots, name, 'start', 1))
@@ -94,23 +94,25 @@ def test_starts_that_vary_share_their_moves_and_no_rule_of_distance_wins(
   ranks = set()
   for draft in group.drafts:
     shot = draft.images[0]
-    here = shots.simulate(name.split('_')[-1], shot.scene, ())[0]
+    start = shots.simulate(name.split('_')[-1], shot.scene, ())[0]
     ends = [
       shots.simulate(name.split('_')[-1], o.scene, o.actions)[-1]
       for o in draft.options
     ]
-    far = [protocol.distance(here, end) for end in ends]
-    ranks.add(sorted(far).index(far[draft.answer]))
+    distances_m = [protocol.distance(start, end) for end in ends]
+    ranks.add(sorted(distances_m).index(distances_m[draft.answer]))
   assert ranks == {0, 1, 2, 3}
 
 
 @pytest.mark.parametrize('name', CELLS[:2])
-def test_frames_of_options_are_apart(shots, name):
+def test_frames_of_options_are_distinguishable(shots, name):
   rejected = 0
   for index in range(6):
     group = _drawn(shots, name, index)
-    seen = dict.fromkeys(s for d in group.drafts for s in d.images + d.options)
-    frames, _ = shots.shoot(tuple(seen))
+    unique = dict.fromkeys(
+      s for d in group.drafts for s in d.images + d.options
+    )
+    frames, _ = shots.render(tuple(unique))
     try:
       group_law.check_frames(group, frames.get)
     except group_law.Rejected:
@@ -119,14 +121,14 @@ def test_frames_of_options_are_apart(shots, name):
 
 
 @pytest.mark.parametrize('design', navigation.DESIGNS.values())
-def test_no_move_of_a_pair_tells_the_answer_alone(design):
+def test_no_single_move_of_a_pair_determines_the_key(design):
   assert len(set(design)) == 4
-  for place in (0, 1):
-    counts = collections.Counter(moves[place] for moves in design)
+  for i in (0, 1):
+    counts = collections.Counter(moves[i] for moves in design)
     assert sorted(counts.values()) == [2, 2]
 
 
-def test_designs_have_pairs_in_both_orders_indoors(shots):
+def test_most_designs_indoors_have_two_moves_in_both_orders(shots):
   designs = collections.Counter()
   for group in _varied(shots, 't_nav_indoor', 'moves', 40):
     designs[group.drafts[0].factors['design']] += 1
@@ -138,7 +140,7 @@ def test_designs_have_pairs_in_both_orders_indoors(shots):
   assert set(designs) == set(navigation.DESIGNS)
 
 
-def test_prompts_differ_in_the_moves_alone_and_give_their_size(shots):
+def test_prompts_differ_only_in_the_moves_and_state_their_size(shots):
   (group,) = _varied(shots, 'm_nav_indoor', 'moves', 1)
   scene = group.drafts[0].options[0].scene
   by_move = {d.factors['moves']: d.prompt for d in group.drafts}
@@ -151,20 +153,20 @@ def test_prompts_differ_in_the_moves_alone_and_give_their_size(shots):
   assert pair.prompt.count('the car') == 1 and ', then it ' in pair.prompt
 
 
-def test_levels_of_all_nuisances_are_used(shots):
-  seen = collections.defaultdict(set)
+def test_every_level_of_every_nuisance_factor_occurs(shots):
+  levels_of = collections.defaultdict(set)
   for index in range(64):
     factors = _drawn(shots, 'm_nav_indoor', index).drafts[0].factors
     for name in ('background', *environment.FACTORS):
-      seen[name].add(factors[name])
-  assert seen['background'] == set(environment.BACKGROUNDS)
+      levels_of[name].add(factors[name])
+  assert levels_of['background'] == set(environment.BACKGROUNDS)
   for name, levels in environment.FACTORS.items():
-    assert seen[name] == set(levels)
+    assert levels_of[name] == set(levels)
 
 
-def test_the_order_of_options_tells_nothing(shots):
-  places = np.zeros(4, int)
+def test_the_key_of_a_move_is_at_every_position(shots):
+  counts = np.zeros(4, int)
   for group in _varied(shots, 'm_nav_indoor', 'moves', 40):
     forward = [d for d in group.drafts if d.factors['moves'] == 'forward']
-    places[forward[0].answer] += 1
-  assert places.min() >= 3
+    counts[forward[0].answer] += 1
+  assert counts.min() >= 3

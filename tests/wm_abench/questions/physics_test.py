@@ -4,8 +4,13 @@ import numpy as np
 import pytest
 
 from wm_abench.core import dimensions
-from wm_abench.questions import group_law, physics, physics_plays
-from wm_abench.worlds import protocol
+from wm_abench.questions import (
+  group_law,
+  physics,
+  physics_kinds,
+  physics_scenarios,
+)
+from wm_abench.worlds import protocol, registry
 
 CELLS = [c for c in dimensions.CELLS.values() if c.dimension.endswith('-IP')]
 WORLDS = {}
@@ -13,7 +18,7 @@ WORLDS = {}
 
 def simulate(environment, scene, actions=()):
   if environment not in WORLDS:
-    WORLDS[environment] = protocol.make(environment, None)
+    WORLDS[environment] = registry.open_environment(environment, None)
   world = WORLDS[environment]
   states = [world.reset(scene)]
   return (*states, *(world.step(action) for action in actions))
@@ -38,7 +43,7 @@ def drafted():
   return {cell.name: [draft(cell, i) for i in range(12)] for cell in CELLS}
 
 
-def of(drafted, action):
+def groups_of(drafted, action):
   return drafted[f'm_ip_intuitive_physics_{action}']
 
 
@@ -49,8 +54,8 @@ def test_groups_keep_the_law(drafted, cell):
 
 
 @pytest.mark.parametrize('cell', [c.name for c in CELLS])
-def test_the_answer_comes_after_its_own_pictures(drafted, cell):
-  """One scene, each picture one wait later than the one before."""
+def test_the_key_continues_the_pictures_of_its_member(drafted, cell):
+  """All shots have the same scene, and each is one wait after the last one."""
   for group in drafted[cell]:
     for member in group.drafts:
       film = [*member.images, member.options[member.answer]]
@@ -61,8 +66,8 @@ def test_the_answer_comes_after_its_own_pictures(drafted, cell):
 
 
 @pytest.mark.parametrize('cell', [c.name for c in CELLS])
-def test_the_members_meet_in_their_last_picture(drafted, cell):
-  """So what looks most like it is one option for all members."""
+def test_the_last_pictures_of_all_members_agree(drafted, cell):
+  """The option that is most similar to it is the same for all members."""
   for group in drafted[cell]:
     lasts = [end_of(member.images[-1]) for member in group.drafts]
     firsts = [end_of(member.images[0]) for member in group.drafts]
@@ -74,13 +79,13 @@ def test_the_members_meet_in_their_last_picture(drafted, cell):
 
 
 def _ordered(group, factor, measure):
-  """What is measured of the members' outcomes, by the factor's rank."""
+  """Returns a measurement of each outcome, in the order of the factor."""
   members = sorted(group.drafts, key=lambda d: d.factors[factor])
   return [measure(end_of(d.options[d.answer]), d) for d in members]
 
 
 def _along(state, draft, name='mover'):
-  """How far to the side where things go."""
+  """Returns the position along the direction of motion."""
   return draft.factors['way'] * state.bodies[name].position_m[0]
 
 
@@ -88,19 +93,19 @@ def _rising(values):
   return all(b > a for a, b in itertools.pairwise(values))
 
 
-def test_what_slid_from_higher_or_faster_gets_farther(drafted):
+def test_objects_that_slide_from_higher_or_faster_get_farther(drafted):
   factors = {'ramp': 'rise_m', 'bench': 'speed_mps'}
   kinds = set()
-  for group in of(drafted, 'slide'):
+  for group in groups_of(drafted, 'slide'):
     kind = group.drafts[0].factors['kind']
     kinds.add(kind)
     assert _rising(_ordered(group, factors[kind], _along))
   assert kinds == set(factors)
 
 
-def test_what_fell_for_longer_is_lower_unless_it_bounced(drafted):
+def test_objects_that_fell_farther_are_lower_unless_they_bounce(drafted):
   kinds = set()
-  for group in of(drafted, 'drop'):
+  for group in groups_of(drafted, 'drop'):
     kind = group.drafts[0].factors['kind']
     kinds.add(kind)
     if kind == 'fall':
@@ -115,32 +120,32 @@ def test_what_fell_for_longer_is_lower_unless_it_bounced(drafted):
         group, 'fallen_m', lambda s, d: s.bodies['mover'].velocity_mps[2]
       )
       assert speeds[-1] > max(speeds[0], 0.0)
-  assert kinds == set(physics_plays.KINDS['drop'])
+  assert kinds == set(physics_kinds.KINDS['drop'])
 
 
-def test_a_fall_is_galileos(drafted):
-  """g t of speed after t, whatever it is made of and however big it is."""
-  for group in of(drafted, 'drop'):
+def test_the_speed_of_a_fall_depends_only_on_its_height(drafted):
+  """v = sqrt(2 g h), independent of material and size."""
+  for group in groups_of(drafted, 'drop'):
     for member in group.drafts:
       if member.factors['kind'] != 'fall':
         continue
       state = end_of(member.images[-1])
-      speed_mps = np.sqrt(2 * physics_plays.G * member.factors['fallen_m'])
+      speed_mps = np.sqrt(2 * physics_scenarios.G * member.factors['fallen_m'])
       assert -state.bodies['mover'].velocity_mps[2] == pytest.approx(
         speed_mps, rel=0.02
       )
 
 
-def test_a_faster_blow_sends_its_target_farther(drafted):
+def test_a_faster_collision_moves_the_target_farther(drafted):
   kinds = set()
-  for group in of(drafted, 'collide'):
+  for group in groups_of(drafted, 'collide'):
     kind = group.drafts[0].factors['kind']
     kinds.add(kind)
     if kind == 'head_on':
       target = _ordered(group, 'speed_mps', lambda s, d: _along(s, d, 'target'))
       assert _rising(target)
     else:
-      # What comes from one side leaves for the other.
+      # A target that is hit from one side leaves to the other side.
       target = _ordered(
         group, 'aim_deg', lambda s, d: s.bodies['target'].velocity_mps[0]
       )
@@ -148,7 +153,7 @@ def test_a_faster_blow_sends_its_target_farther(drafted):
   assert kinds == {'head_on', 'aimed'}
 
 
-def test_of_two_that_come_at_once_the_faster_wins(drafted):
+def test_the_faster_of_two_spheres_pushes_the_target_its_way(drafted):
   for group in drafted['c_ip_tabletop']:
     shifts = {}
     for member in group.drafts:

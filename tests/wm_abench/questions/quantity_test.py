@@ -1,4 +1,4 @@
-"""Answers are counted in the scenes, by what the prompts name."""
+"""Tests that recompute the keys from the scenes and the prompts."""
 
 import collections
 import re
@@ -24,8 +24,8 @@ def _area(draft, color):
 
 
 @_cells('DQ')
-def test_as_many_have_the_colour_as_the_answer_says(name, drawn):
-  for group in drawn(name):
+def test_the_key_is_the_number_of_props_of_the_colour(name, groups):
+  for group in groups(name):
     for draft in group.drafts:
       (color,) = re.findall(r'objects are (\w+)\?', draft.prompt)
       number = sum(p.color == color for p in _props(draft))
@@ -35,8 +35,8 @@ def test_as_many_have_the_colour_as_the_answer_says(name, drawn):
 
 
 @_cells('RQ')
-def test_the_colour_that_has_more_is_the_answer(name, drawn):
-  for group in drawn(name):
+def test_the_key_is_the_colour_with_more_props(name, groups):
+  for group in groups(name):
     for draft in group.drafts:
       pair = re.findall(r'more (\w+)', draft.prompt)
       a, b = (sum(p.color == c for p in _props(draft)) for c in pair)
@@ -48,26 +48,26 @@ def test_the_colour_that_has_more_is_the_answer(name, drawn):
 
 
 @_cells('DQ,RQ')
-def test_props_are_recoloured_and_never_added_or_moved(name, drawn):
-  for group in drawn(name):
+def test_props_are_recoloured_and_never_added_or_moved(name, groups):
+  for group in groups(name):
     bare = {
       tuple((p.shape, p.size_m, p.position_m, p.yaw_deg) for p in _props(d))
       for d in group.drafts
     }
     assert len(bare) == 1
-    # Some are of neither colour, so that none can be found by subtraction.
+    # Some props have another colour, so subtraction from the total fails.
     for draft in group.drafts:
-      asked = re.findall(r'(?:are|more) (\w+)', draft.prompt)
-      assert any(p.color not in asked for p in _props(draft))
+      colors = re.findall(r'(?:are|more) (\w+)', draft.prompt)
+      assert any(p.color not in colors for p in _props(draft))
 
 
 @_cells('DQ')
-def test_the_total_does_not_tell_the_number(name, drawn):
+def test_the_total_does_not_predict_the_number(name, groups):
   table = collections.defaultdict(collections.Counter)
-  for group in drawn(name, 240):
+  for group in groups(name, 240):
     for draft in group.drafts:
       table[len(_props(draft))][draft.options[draft.answer]] += 1
-  # 4 totals x 5 ranges of numbers, all in the crossing, 12 groups of each.
+  # 4 totals x 5 ranges of numbers, with 12 groups of each combination.
   counts = [tuple(table[t][str(k)] for k in range(1, 9)) for t in table]
   assert len(counts) == 4 and set(counts) == {
     tuple(12 * min(k, 4, 9 - k, 5) for k in range(1, 9))
@@ -75,9 +75,9 @@ def test_the_total_does_not_tell_the_number(name, drawn):
 
 
 @_cells('RQ')
-def test_the_larger_area_has_more_props_in_half_of_the_groups(name, drawn):
+def test_the_larger_area_has_more_props_in_half_of_the_groups(name, groups):
   larger = collections.Counter()
-  for group in drawn(name, 96):
+  for group in groups(name, 96):
     for draft in group.drafts:
       pair = re.findall(r'more (\w+)', draft.prompt)
       answer = draft.options[draft.answer]
@@ -88,11 +88,9 @@ def test_the_larger_area_has_more_props_in_half_of_the_groups(name, drawn):
 
 
 @_cells('RQ')
-def test_how_many_there_are_in_all_does_not_tell_that_both_have_as_many(
-  name, drawn
-):
+def test_the_sum_of_both_colours_does_not_predict_equality(name, groups):
   gaps = []
-  for group in drawn(name, 96):
+  for group in groups(name, 96):
     both, other = 0, 0
     for draft in group.drafts:
       pair = re.findall(r'more (\w+)', draft.prompt)
@@ -105,9 +103,9 @@ def test_how_many_there_are_in_all_does_not_tell_that_both_have_as_many(
   assert np.mean(gaps) == 0 and np.mean(np.equal(gaps, 0)) == 1 / 3
 
 
-def test_the_deeper_shade_is_the_darker_and_the_hue_is_one(drawn):
+def test_the_key_is_the_darker_prop_and_both_have_one_hue(groups):
   first = collections.Counter()
-  for group in drawn('cq_tabletop', 200):
+  for group in groups('cq_tabletop', 200):
     for draft in group.drafts:
       props = _props(draft)
       deeper = min(props, key=lambda p: p.shade)

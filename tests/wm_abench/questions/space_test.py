@@ -1,4 +1,4 @@
-"""Answers are worked out anew, from the scenes and the cameras alone."""
+"""Tests that recompute the keys from the scenes and the cameras."""
 
 import re
 
@@ -13,12 +13,12 @@ def _cells(dimension):
   return pytest.mark.parametrize('name', names)
 
 
-def _said(prop):
+def _name(prop):
   return f'{prop.color} {"ring" if prop.shape == "torus" else prop.shape}'
 
 
 def _relation(shot, of, to):
-  """From the first picture's camera, along its own right and ahead."""
+  """Returns the relation of a prop to another in the frame of the camera."""
   camera = shot.camera
   gap = np.subtract(of.position_m, to.position_m)
   if gap[2] > of.size_m / 2:
@@ -34,27 +34,27 @@ def _relation(shot, of, to):
 
 
 @_cells('SR')
-def test_relations_are_those_that_the_camera_sees(name, drafts):
+def test_the_key_is_the_relation_in_the_frame_of_the_camera(name, drafts):
   for draft in drafts(name):
     front, top = draft.images
     to, of = front.scene.props
-    assert f'the {_said(of)}, ' in draft.prompt.replace(' as seen', ' ')
+    assert f'the {_name(of)}, ' in draft.prompt.replace(' as seen', ' ')
     answer = draft.options[draft.answer]
-    assert answer == f'{_relation(front, of, to)} the {_said(to)}'
-    # From above, ahead is up in the picture.
+    assert answer == f'{_relation(front, of, to)} the {_name(to)}'
+    # In the top view, ahead is up.
     ahead = np.subtract(front.camera.target_m, front.camera.position_m)[:2]
     assert ahead @ top.camera.up[:2] == pytest.approx(np.linalg.norm(ahead))
 
 
 @_cells('SR')
-def test_each_relation_is_left_out_as_often(name, drawn):
-  left = [g.drafts[0].factors['left_out'] for g in drawn(name, 160)]
+def test_every_relation_is_left_out_about_as_often(name, groups):
+  left = [g.drafts[0].factors['left_out'] for g in groups(name, 160)]
   assert {left.count(x) for x in set(left)} <= set(range(18, 47))
   assert len(set(left)) == 5
 
 
 @_cells('SE-V')
-def test_what_fits_is_thinner_than_the_hole(name, drafts):
+def test_a_prop_fits_if_it_is_thinner_than_the_hole(name, drafts):
   for draft in drafts(name):
     ring, prop = draft.images[0].scene.props
     assert ring.shape == 'torus' and prop.shape in ('cylinder', 'sphere')
@@ -65,17 +65,17 @@ def test_what_fits_is_thinner_than_the_hole(name, drafts):
     margin = max(hole_m, prop.size_m) / min(hole_m, prop.size_m)
     assert margin > 1.199
     assert 0.2 < ring.hole < 0.81
-    # So it is no cue that a ring is larger than what is to go into it.
+    # The ring is always larger, so its size is no cue.
     assert ring.size_m > 1.1 * prop.size_m
-    assert (_said(ring) in draft.prompt) and (_said(prop) in draft.prompt)
+    assert (_name(ring) in draft.prompt) and (_name(prop) in draft.prompt)
 
 
 @_cells('SE-V')
-def test_neither_the_holes_nor_the_props_size_alone_tells_what_fits(
-  name, drawn
+def test_the_members_differ_in_one_size_only_and_each_of_both_varies(
+  name, groups
 ):
   alike = {'hole': 0, 'prop': 0}
-  for group in drawn(name):
+  for group in groups(name):
     a, b = (d.images[0].scene.props for d in group.drafts)
     assert a[0].size_m == b[0].size_m
     same = {'hole': a[0].hole == b[0].hole, 'prop': a[1].size_m == b[1].size_m}
@@ -85,14 +85,14 @@ def test_neither_the_holes_nor_the_props_size_alone_tells_what_fits(
 
 
 @_cells('SE-O')
-def test_the_larger_is_of_the_same_shape_and_no_one_colour_or_side(name, drawn):
-  for group in drawn(name):
+def test_the_key_is_the_larger_prop_of_one_shape_at_any_distance(name, groups):
+  for group in groups(name):
     nearer = []
     for draft in group.drafts:
       shot = draft.images[0]
       props = shot.scene.props
       larger = max(props, key=lambda p: p.size_m)
-      assert draft.options[draft.answer] == f'the {_said(larger)}'
+      assert draft.options[draft.answer] == f'the {_name(larger)}'
       assert len({p.shape for p in props}) == 1
       gaps = [
         np.linalg.norm(np.subtract(shot.camera.position_m, p.position_m))
@@ -101,8 +101,8 @@ def test_the_larger_is_of_the_same_shape_and_no_one_colour_or_side(name, drawn):
       nearer.append(gaps[0] == min(gaps[1:]))
       ratio = larger.size_m / min(p.size_m for p in props)
       assert ratio == pytest.approx(draft.factors['ratio'], abs=0.002)
-    # The larger is the nearer in one member, and the farther in the other one;
-    # where both stand as far away their middles' heights may decide.
+    # The larger prop is nearer in one member and farther in the other. If both
+    # are equally far away, the heights of their centres may decide.
     assert sorted(nearer) == [False, True] or draft.factors['farther'] == 0
 
 
@@ -111,38 +111,38 @@ def _layout(shot):
 
 
 @_cells('SP')
-def test_the_top_view_is_that_of_the_scene_of_the_other_two(name, drafts):
+def test_the_key_is_the_top_view_of_the_pictured_scene(name, drafts):
   for draft in drafts(name):
     front, left = draft.images
     same = [_layout(option) == _layout(front) for option in draft.options]
     assert [i for i, s in enumerate(same) if s] == [draft.answer]
     assert {o.camera.name for o in draft.options} == {'top'}
     assert len({o.camera for o in draft.options}) == 1
-    # The left view's camera is on the left of the front view's.
+    # The camera of the left view is to the left of the front camera.
     ahead = np.subtract(front.camera.target_m, front.camera.position_m)[:2]
     x, y, _ = left.camera.position_m
     assert ahead[0] * y - ahead[1] * x > 0
 
 
 @_cells('SP')
-def test_no_top_view_is_the_nearest_to_all_others_more_than_its_share(
+def test_the_option_most_similar_to_the_others_is_the_key_at_chance(
   name, drafts
 ):
-  # What is seen from above: colours at places. The option that shares most
-  # with the others must not be the answer more often than one in four.
+  # A top view shows colours at positions. The option that shares most of them
+  # with the others must not be the key more often than one time in four.
   hits = 0
   for draft in drafts(name):
-    seen = [
+    views = [
       {(p.color, *p.position_m[:2]) for p in o.scene.props}
       for o in draft.options
     ]
-    shared = [sum(len(a & b) for b in seen) for a in seen]
+    shared = [sum(len(a & b) for b in views) for a in views]
     hits += int(np.argmax(shared)) == draft.answer
   assert hits == len(drafts(name)) / 4
 
 
 @_cells('SE-V')
-def test_prompts_say_which_views_there_are(name, drafts):
+def test_prompts_state_the_views_in_their_order(name, drafts):
   for draft in drafts(name):
     order = re.findall('front|above|left', draft.prompt.split('. ')[0])
     names = [s.camera.name for s in draft.images]

@@ -28,14 +28,14 @@ every_cell = pytest.mark.parametrize('cell', CELLS, ids=lambda c: c.name)
 
 
 def _draw(cell, index, seed=0):
-  """The group of the first attempt that is not rejected, and which it is."""
+  """Returns the first group that is not rejected, and its attempt."""
   for attempt in range(20):
     request = group_law.Request(cell, index, seed, attempt, simulate=None)
     try:
       return MAKERS[cell.dimension](request), attempt
     except group_law.Rejected:
       pass
-  raise AssertionError(f'{cell.name}/{index} is rejected always')
+  raise AssertionError(f'{cell.name}/{index} is rejected 20 times')
 
 
 @functools.cache
@@ -49,7 +49,7 @@ def _scenes(cell):
       yield from {shot.scene for shot in draft.images}
 
 
-def _at(prop, time_s):
+def _position_m(prop, time_s):
   if not prop.path:
     return np.array(prop.position_m)
   times, places = zip(*prop.path, strict=True)
@@ -70,7 +70,7 @@ def test_all_perception_cells_have_makers():
 
 
 @every_cell
-def test_groups_keep_the_law_and_are_the_requests_own(cell):
+def test_groups_keep_the_law_and_depend_on_the_request_alone(cell):
   for index, (group, _) in enumerate(_drawn(cell)):
     group_law.check(group)
     assert group.index == index and group.cell == cell
@@ -85,22 +85,22 @@ def test_few_draws_are_rejected(cell):
 
 
 @every_cell
-def test_props_stand_apart_on_the_surface_and_in_the_pictures(cell):
+def test_props_are_disjoint_on_the_surface_and_in_the_pictures(cell):
   surface = surfaces.SURFACES[cell.environment]
   for scene in _scenes(cell):
     assert scene.background in surface.backgrounds and not scene.dynamic
     assert len({p.name for p in scene.props}) == len(scene.props)
     for time_s in _times(scene):
-      at = [_at(p, time_s) for p in scene.props]
-      for prop, place in zip(scene.props, at, strict=True):
-        assert np.abs(place[:2]).max() + prop.size_m / 2 < surface.half_m[0]
-        assert place[2] >= stage_layout.height_m(prop) / 2 - 1e-4
+      positions = [_position_m(p, time_s) for p in scene.props]
+      for prop, position in zip(scene.props, positions, strict=True):
+        assert np.abs(position[:2]).max() + prop.size_m / 2 < surface.half_m[0]
+        assert position[2] >= props_lib.height_m(prop) / 2 - 1e-4
         for camera in surface.cameras.values():
-          assert np.abs(stage_layout.project(camera, place)).max() < 0.95
+          assert np.abs(stage_layout.project(camera, position)).max() < 0.95
       for (p, a), (q, b) in itertools.combinations(
-        zip(scene.props, at, strict=True), 2
+        zip(scene.props, positions, strict=True), 2
       ):
-        high = stage_layout.height_m(p) / 2 + stage_layout.height_m(q) / 2
+        high = props_lib.height_m(p) / 2 + props_lib.height_m(q) / 2
         reach = stage_layout.reach_m(p.shape, p.size_m)
         reach += stage_layout.reach_m(q.shape, q.size_m)
         beside = np.linalg.norm((a - b)[:2]) > reach
@@ -108,7 +108,7 @@ def test_props_stand_apart_on_the_surface_and_in_the_pictures(cell):
 
 
 @every_cell
-def test_paths_start_where_props_are_and_run_on_in_time(cell):
+def test_paths_start_at_the_prop_and_their_times_increase(cell):
   for scene in _scenes(cell):
     for prop in scene.props:
       times = [t for t, _ in prop.path]
@@ -119,33 +119,33 @@ def test_paths_start_where_props_are_and_run_on_in_time(cell):
 
 
 @every_cell
-def test_what_is_asked_about_is_seen(cell):
-  # In every picture of a film, else in one of the pictures at least.
+def test_every_prop_is_visible(cell):
+  # In every frame of a film; otherwise in at least one of the pictures.
   film = cell.of.category in ('time', 'motion')
   for group, _ in _drawn(cell):
     for draft in group.drafts:
-      shares = np.array([_shares_seen(shot) for shot in draft.images])
+      shares = np.array([_visible_shares(shot) for shot in draft.images])
       assert (shares.min(0) if film else shares.max(0)).min() > 0.35
 
 
-def _shares_seen(shot):
+def _visible_shares(shot):
   time_s = len(shot.actions) * stage_layout.STEP_S
   props = [_still(p, time_s) for p in shot.scene.props]
   return [
-    stage_layout.seen(p, [q for q in props if q is not p], shot.camera)
+    stage_layout.visible_share(p, [q for q in props if q is not p], shot.camera)
     for p in props
   ]
 
 
 def _still(prop, time_s):
-  x, y, z = _at(prop, time_s)
+  x, y, z = _position_m(prop, time_s)
   return props_lib.Prop(
     prop.name, prop.shape, prop.color, prop.size_m, (x, y, z), hole=prop.hole
   )
 
 
 @every_cell
-def test_films_run_frame_by_frame_and_pictures_are_of_one_scene(cell):
+def test_a_film_advances_by_one_step_per_frame_in_one_scene(cell):
   for group, _ in _drawn(cell):
     for draft in group.drafts:
       assert len({shot.scene for shot in draft.images}) == 1
@@ -155,9 +155,9 @@ def test_films_run_frame_by_frame_and_pictures_are_of_one_scene(cell):
 
 
 @every_cell
-def test_the_answer_is_told_by_neither_order_nor_place_in_the_list(cell):
-  # Over groups each option is at each place as often, and so is the answer of
-  # the first member: chi-square at a level of 1e-4 for each cell.
+def test_the_key_is_equally_often_at_every_position(cell):
+  # Over the groups, the key of the first member is equally often at every
+  # position: chi-square test at a level of 1e-4 per cell.
   n = cell.of.options
   first = collections.Counter(
     _draw(cell, i)[0].drafts[0].answer for i in range(120)
@@ -166,7 +166,7 @@ def test_the_answer_is_told_by_neither_order_nor_place_in_the_list(cell):
 
 
 @every_cell
-def test_backgrounds_are_crossed_evenly_with_the_viewers_side(cell):
+def test_backgrounds_and_sides_are_fully_crossed(cell):
   if cell.dimension in ('DQ', 'RQ', 'V-M'):
     names = ('background',)
   else:
@@ -183,25 +183,25 @@ def _prop(shape, xyz, size_m=0.2, **more):
   return props_lib.Prop('p', shape, 'red', size_m, xyz, **more)
 
 
-def test_a_prop_right_behind_another_is_hidden_and_one_beside_it_is_not():
+def test_a_prop_directly_behind_another_is_hidden_and_one_beside_it_is_not():
   level = protocol.Camera('front', (0.0, -3.0, 0.1), (0.0, 0.0, 0.1))
   target = _prop('sphere', (0.0, 0.0, 0.1))
-  assert stage_layout.seen(target, [], level) == 1
+  assert stage_layout.visible_share(target, [], level) == 1
   near = _prop('cube', (0.0, -0.5, 0.1))
-  assert stage_layout.seen(target, [near], level) == 0
-  assert stage_layout.seen(near, [target], level) == 1
+  assert stage_layout.visible_share(target, [near], level) == 0
+  assert stage_layout.visible_share(near, [target], level) == 1
   aside = _prop('sphere', (0.3, -0.5, 0.1))
-  assert stage_layout.seen(target, [aside], level) == 1
-  # A ball of the same size half a width aside hides about a third of a disc:
-  # the lens of two unit circles one radius apart is 0.39 of either.
+  assert stage_layout.visible_share(target, [aside], level) == 1
+  # A ball of the same size that is half a width aside hides about a third: two
+  # unit circles one radius apart overlap in 0.39 of their area.
   half = _prop('sphere', (0.1, -0.25, 0.1))
-  assert 0.5 < stage_layout.seen(target, [half], level) < 0.75
+  assert 0.5 < stage_layout.visible_share(target, [half], level) < 0.75
 
 
-def test_a_ring_lies_flat_and_a_thing_on_top_of_another_stands_on_it():
+def test_a_ring_lies_flat_and_a_prop_on_top_stands_above_the_surface():
   ring = stage_layout.stand('r', 'torus', 'red', 0.4, (0, 0), hole=0.5)
-  # Outer width 0.4 and hole 0.2: the tube is 0.1 thick, its middle at 0.05.
-  assert stage_layout.height_m(ring) == pytest.approx(0.1)
+  # Outer width 0.4 and hole 0.2: the tube is 0.1 thick, its centre at 0.05.
+  assert props_lib.height_m(ring) == pytest.approx(0.1)
   assert ring.position_m == (0.0, 0.0, 0.05)
   ball = stage_layout.stand('b', 'sphere', 'red', 0.2, (0, 0), on_m=0.3)
   assert ball.position_m[2] == pytest.approx(0.4)
@@ -235,23 +235,23 @@ def test_every_side_shows_the_viewers_frame_the_same_way(side):
         stage_layout.project(other.camera, points[1]),
         atol=1e-6,
       )
-  # What is away from the viewer is farther from his camera and up from above.
+  # In the top view, points that are farther from the viewer are higher up.
   far, near = (0.0, 0.5, 0.0), (0.0, -0.5, 0.0)
   top = [
     stage_layout.project(
       stage.camera('top'),
-      stage.shot([_prop('cube', at)], 'top').scene.props[0].position_m,
+      stage.shot([_prop('cube', xyz)], 'top').scene.props[0].position_m,
     )
-    for at in (far, near)
+    for xyz in (far, near)
   ]
   assert top[0][1] > 0 > top[1][1]
 
 
-def test_scattered_circles_fill_the_area_without_touching():
+def test_scattered_circles_stay_inside_and_keep_their_gaps():
   rng = np.random.default_rng(0)
-  places = stage_layout.scatter(rng, [0.1] * 8, (0.6, 0.4), 0.05)
-  assert (np.abs(places) <= (0.5, 0.3)).all()
-  gaps = [np.linalg.norm(a - b) for a, b in itertools.combinations(places, 2)]
+  centres = stage_layout.scatter(rng, [0.1] * 8, (0.6, 0.4), 0.05)
+  assert (np.abs(centres) <= (0.5, 0.3)).all()
+  gaps = [np.linalg.norm(a - b) for a, b in itertools.combinations(centres, 2)]
   assert min(gaps) >= 0.25
   with pytest.raises(group_law.Rejected):
     stage_layout.scatter(rng, [0.3] * 8, (0.6, 0.4), 0.05)

@@ -1,4 +1,4 @@
-"""Starts and ends are read off the scenes' paths as the frames show them."""
+"""Tests that recompute the keys from the paths, sampled at the frames."""
 
 import collections
 
@@ -15,23 +15,24 @@ every_cell = pytest.mark.parametrize('name', NAMES)
 
 
 def track(prop, shots):
-  """Where a prop is in each frame, [T, 3]."""
+  """Returns the positions of a prop in the frames, [T, 3]."""
   if not prop.path:
     return np.array([prop.position_m] * len(shots))
-  times, places = zip(*prop.path, strict=True)
-  at = [sum(a.values[0] for a in s.actions) for s in shots]
+  times, points = zip(*prop.path, strict=True)
+  frames_s = [sum(a.values[0] for a in s.actions) for s in shots]
   return np.stack(
-    [np.interp(at, times, axis) for axis in zip(*places, strict=True)], axis=1
+    [np.interp(frames_s, times, axis) for axis in zip(*points, strict=True)],
+    axis=1,
   )
 
 
 def moves(prop, shots):
-  """By how much it moves from each frame to the next, [T - 1]."""
+  """Returns the distance that a prop moves between frames, [T - 1]."""
   return np.linalg.norm(np.diff(track(prop, shots), axis=0), axis=1)
 
 
 def _answer(draft, numbers):
-  """The option by each prop's number: the lower, or that they are the same."""
+  """Returns the option of the prop with the lower number, or of equality."""
   props = draft.images[0].scene.props
   words = [
     f'the {p.color} {"ring" if p.shape == "torus" else p.shape}' for p in props
@@ -43,8 +44,8 @@ def _answer(draft, numbers):
 
 
 @every_cell
-def test_answers_are_what_the_frames_show(name, drawn):
-  for group in drawn(name):
+def test_keys_agree_with_the_frames(name, groups):
+  for group in groups(name):
     for draft in group.drafts:
       still = [moves(p, draft.images) for p in draft.images[0].scene.props]
       assert all(m.any() for m in still)
@@ -56,10 +57,8 @@ def test_answers_are_what_the_frames_show(name, drawn):
 
 
 @every_cell
-def test_props_go_straight_on_at_one_speed_and_far_enough_to_be_seen(
-  name, drawn
-):
-  for group in drawn(name):
+def test_props_move_without_pause_at_a_constant_visible_speed(name, groups):
+  for group in groups(name):
     for draft in group.drafts:
       for prop in draft.images[0].scene.props:
         steps = moves(prop, draft.images)
@@ -70,8 +69,8 @@ def test_props_go_straight_on_at_one_speed_and_far_enough_to_be_seen(
 
 
 @pytest.mark.parametrize('name', [n for n in NAMES if n.startswith('tp')])
-def test_first_and_last_frames_do_not_tell_which_starts_first(name, drawn):
-  for group in drawn(name):
+def test_first_and_last_frames_are_the_same_for_all_members(name, groups):
+  for group in groups(name):
     tracks = [
       [track(p, d.images) for p in d.images[0].scene.props]
       for d in group.drafts
@@ -79,25 +78,27 @@ def test_first_and_last_frames_do_not_tell_which_starts_first(name, drawn):
     for props in tracks[1:]:
       for a, b in zip(tracks[0], props, strict=True):
         np.testing.assert_allclose(a[[0, -1]], b[[0, -1]])
-        # And each moves for as long.
+        # The durations agree as well.
         assert (
           np.diff(a, axis=0).any(1).sum() == np.diff(b, axis=0).any(1).sum()
         )
 
 
 @pytest.mark.parametrize('name', [n for n in NAMES if n.startswith('te')])
-def test_neither_distance_nor_speed_tells_which_moves_longer(name, drawn):
-  held = collections.Counter()
-  for group in drawn(name):
+def test_neither_distance_nor_speed_determines_which_prop_moves_longer(
+  name, groups
+):
+  counts = collections.Counter()
+  for group in groups(name):
     unlike = next(d for d in group.drafts if 'both' not in d.options[d.answer])
     steps = [moves(p, unlike.images) for p in unlike.images[0].scene.props]
-    far, speed = [s.sum() for s in steps], [s.max() for s in steps]
+    distance, speed = [s.sum() for s in steps], [s.max() for s in steps]
     same = {
-      'distance': far[0] == pytest.approx(far[1], abs=1e-3),
+      'distance': distance[0] == pytest.approx(distance[1], abs=1e-3),
       'speed': speed[0] == pytest.approx(speed[1], abs=1e-3),
     }
     assert sum(same.values()) == 1
-    held.update(k for k, v in same.items() if v)
+    counts.update(k for k, v in same.items() if v)
     starts = {
       tuple(
         int(np.flatnonzero(moves(p, d.images))[0])
@@ -106,29 +107,29 @@ def test_neither_distance_nor_speed_tells_which_moves_longer(name, drawn):
       for d in group.drafts
     }
     assert len(starts) == 1
-  assert min(held['distance'], held['speed']) >= 10
+  assert min(counts['distance'], counts['speed']) >= 10
 
 
 @every_cell
-def test_the_left_one_is_listed_first_in_half_of_the_groups(name, drawn):
+def test_every_order_of_the_options_is_equally_frequent(name, groups):
   listed = collections.Counter()
-  for group in drawn(name, 200):
+  for group in groups(name, 200):
     draft = group.drafts[0]
     left = min(draft.images[0].scene.props, key=lambda p: p.position_m[0])
-    places = [left.color in option.split() for option in draft.options]
-    both = ['both' in option for option in draft.options]
-    listed[places.index(True), both.index(True)] += 1
-  # Each order of the three options as often.
+    is_left = [left.color in option.split() for option in draft.options]
+    is_both = ['both' in option for option in draft.options]
+    listed[is_left.index(True), is_both.index(True)] += 1
+  # All orders of the three options are equally frequent.
   assert len(listed) == 6
   assert stats.chisquare([*listed.values()]).pvalue > 1e-4
 
 
-def test_a_turn_is_walked_from_its_start_for_its_steps():
+def test_a_path_starts_and_ends_at_the_frames_of_its_move():
   surface = surfaces.SURFACES['tabletop']
   lanes = timing.draw_lanes(np.random.default_rng(0), surface, 'across', 0.6)
-  prop = timing.go(lanes.props[0], timing.Turn(1, 2, 0.6), (0.0, 1.0))
+  prop = timing.with_path(lanes.props[0], timing.Move(1, 2, 0.6), (0.0, 1.0))
   x, y, z = prop.position_m
-  # Frames are 0.5 s apart: it starts at 0.5 s and is there at 1.5 s.
+  # Frames are 0.5 s apart: the move starts at 0.5 s and ends at 1.5 s.
   assert prop.path == (
     (0.0, (x, y, z)),
     (0.5, (x, y, z)),

@@ -1,4 +1,4 @@
-"""Answers are looked up in the scenes, by what the prompts name."""
+"""Tests that recompute the keys from the scenes and the prompts."""
 
 import collections
 
@@ -13,27 +13,27 @@ def _word(prop):
 
 
 @pytest.mark.parametrize('name', ['v_c_apartment_table', 'v_c_tabletop'])
-def test_the_colour_is_that_of_the_only_prop_of_the_shape(name, drafts):
+def test_the_key_is_the_colour_of_the_only_prop_of_the_shape(name, drafts):
   alone = 0
   for draft in drafts(name):
     props = draft.images[0].scene.props
-    (asked,) = [p for p in props if draft.prompt.endswith(f'{_word(p)}?')]
-    assert draft.options[draft.answer] == asked.color
-    # Seeing colours without knowing whose is no help.
+    (prop,) = [p for p in props if draft.prompt.endswith(f'{_word(p)}?')]
+    assert draft.options[draft.answer] == prop.color
+    # Knowing which colours are present is therefore not enough.
     assert {p.color for p in props} <= set(draft.options)
     alone += len(props) == 1
   assert 0.2 < alone / len(drafts(name)) < 0.5
 
 
-def test_the_shape_is_that_of_the_only_prop_of_the_colour(drafts):
+def test_the_key_is_the_shape_of_the_only_prop_of_the_colour(drafts):
   for draft in drafts('v_s_tabletop'):
     props = draft.images[0].scene.props
-    (asked,) = [p for p in props if f'the {p.color} object' in draft.prompt]
-    assert draft.options[draft.answer] == f'a {_word(asked)}'
+    (prop,) = [p for p in props if f'the {p.color} object' in draft.prompt]
+    assert draft.options[draft.answer] == f'a {_word(prop)}'
     assert {f'a {_word(p)}' for p in props} <= set(draft.options)
 
 
-def test_materials_are_the_same_where_the_answer_is_yes(drafts):
+def test_materials_are_the_same_if_the_key_is_yes(drafts):
   for draft in drafts('v_m_tabletop'):
     a, b = draft.images[0].scene.props
     same = a.material == b.material
@@ -43,12 +43,12 @@ def test_materials_are_the_same_where_the_answer_is_yes(drafts):
     assert f'the {_word(a)} and the {_word(b)}' in draft.prompt
 
 
-def test_no_material_nor_shape_nor_tint_tells_whether_they_are_the_same(drawn):
-  # The first prop's in both members; the second's is each one as often with
-  # either answer over the crossing of 30 pairs, 4 rooms and 2 tints.
+def test_neither_material_nor_tint_predicts_the_key(groups):
+  # The first material is the same in both members. Over 30 pairs x 4 rooms x 2
+  # tints, each second material is equally frequent with both keys.
   second = {'yes': collections.Counter(), 'no': collections.Counter()}
   tints = collections.Counter()
-  for group in drawn('v_m_tabletop', 240):
+  for group in groups('v_m_tabletop', 240):
     for draft in group.drafts:
       prop = draft.images[0].scene.props[1]
       second[draft.options[draft.answer]][prop.material] += 1
@@ -61,9 +61,9 @@ def test_no_material_nor_shape_nor_tint_tells_whether_they_are_the_same(drawn):
 @pytest.mark.parametrize(
   'name', ['v_c_apartment_table', 'v_c_tabletop', 'v_s_tabletop']
 )
-def test_each_option_is_offered_about_as_often(name, drawn):
+def test_all_options_are_about_equally_frequent(name, groups):
   offered = collections.Counter(
-    option for g in drawn(name, 160) for option in g.drafts[0].options
+    option for g in groups(name, 160) for option in g.drafts[0].options
   )
   assert len(offered) == (5 if name == 'v_s_tabletop' else 10)
   assert stats.chisquare([*offered.values()]).pvalue > 1e-4
