@@ -1,7 +1,7 @@
 """Halls in which solids slide, fall and collide, as MuJoCo models.
 
-A hall is a room of worlds/rooms with blocks besides the props: boxes that
-nothing moves, such as ramps and benches, whose material says how they rub.
+A hall is a room of worlds/rooms that also has blocks: immovable boxes, such as
+ramps and benches, whose material determines their friction and restitution.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,11 +19,12 @@ from wm_abench.worlds.tabletop import dynamics, prop_pool
 from wm_abench.worlds.tabletop import props as props_lib
 
 NAMES: tuple[str, ...] = tuple(plans.PLANS)
-BLOCKS = 8  # That a hall can show at once.
-_SEEN, _HIDDEN = 1, 4
+BLOCKS = 8  # The largest number of blocks in a scene.
+_VISIBLE, _HIDDEN = 1, 4  # Groups of geoms.
 
-# What each material of blocks looks like: source and name of a texture, the
-# mean colour, how much of its contrast is kept, metres of one repeat, shine.
+# The appearance of each material: source and name of a texture, mean colour,
+# fraction of the texture's contrast, metres of one repeat, and specular and
+# shininess.
 _LOOKS: dict[str, tuple[str, str, protocol.Vector, float, float, float]] = {
   'wood': ('miniworld', 'wood_2', (0.76, 0.60, 0.40), 1.0, 0.8, 0.15),
   'metal': ('robosuite', 'steel-brushed', (0.66, 0.68, 0.71), 0.8, 0.7, 0.7),
@@ -35,14 +36,14 @@ MATERIALS: tuple[str, ...] = tuple(_LOOKS)
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-  """A box that nothing moves.
+  """An immovable box.
 
   Attributes:
     name: unique among the blocks.
-    material: one of MATERIALS; it rubs and throws back as dynamics.MATTER says.
-    position_m: of its centre; the floor is z = 0.
-    half_m: half sizes along its own axes.
-    quaternion: (w, x, y, z), its turn.
+    material: one of MATERIALS, with the coefficients of dynamics.MATTER.
+    position_m: of the centre; the floor is z = 0.
+    half_m: half sizes along the axes of the box.
+    quaternion: rotation of the box, (w, x, y, z).
   """
 
   name: str
@@ -52,7 +53,7 @@ class Block:
   quaternion: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)
 
   def fixed(self) -> dynamics.Fixed:
-    """What physics knows of it."""
+    """Returns the block as an obstacle for the physics."""
     matter = dynamics.MATTER[self.material]
     return dynamics.Fixed(
       self.name,
@@ -65,13 +66,13 @@ class Block:
 
 
 class Hall:
-  """One hall's model, with a pool of props and of blocks in it.
+  """The compiled model of one hall, with a pool of props and of blocks.
 
   Args:
     name: one of NAMES.
 
   Attributes:
-    model, data: as MuJoCo has them.
+    model, data: the MjModel and its MjData.
   """
 
   def __init__(self, name: str):
@@ -88,17 +89,20 @@ class Hall:
     bodies: Mapping[str, protocol.Body],
     blocks: Sequence[Block],
   ) -> list[int]:
-    """Shows these alone; the meshes that the renderer must take up.
+    """Shows exactly these props and blocks.
 
     Args:
       props: at most prop_pool.SLOTS.
-      bodies: where the props are, by name.
+      bodies: the pose of each prop by its name.
       blocks: at most BLOCKS.
+
+    Returns:
+      Indices of the meshes that have changed, which the renderer must refresh.
     """
     model, data = self.model, self.data
     changed = self._pool.show(data, props, bodies)
     for i, geom in enumerate(self._blocks):
-      model.geom_group[geom] = _SEEN if i < len(blocks) else _HIDDEN
+      model.geom_group[geom] = _VISIBLE if i < len(blocks) else _HIDDEN
       if i < len(blocks):
         block = blocks[i]
         mocap = model.body_mocapid[model.geom_bodyid[geom]]
@@ -112,11 +116,12 @@ class Hall:
 
 
 def _add_blocks(spec: mujoco.MjSpec) -> None:
+  """Adds the pool of blocks and their materials to a specification."""
   for name, (*_, tile_m, shine) in _LOOKS.items():
     material = {'specular': shine, 'shininess': shine, 'texuniform': True}
     repeat = (1 / tile_m, 1 / tile_m)
     meshes.add_material(
-      spec, _material(name), _picture(name), texrepeat=repeat, **material
+      spec, _material(name), _texture(name), texrepeat=repeat, **material
     )
   for i in range(BLOCKS):
     body = spec.worldbody.add_body(name=_slot(i), mocap=True)
@@ -131,10 +136,11 @@ def _add_blocks(spec: mujoco.MjSpec) -> None:
 
 
 @functools.cache
-def _picture(name: str) -> np.ndarray:
+def _texture(name: str) -> np.ndarray:
+  """Returns the texture of a material of blocks, uint8 [H, W, 3]."""
   source, texture, color, contrast, *_ = _LOOKS[name]
-  picture_HW3 = decor.tinted(decor.texture(source, texture), color, contrast)
-  return (picture_HW3 * 255).round().astype(np.uint8)
+  texture_HW3 = decor.tinted(decor.texture(source, texture), color, contrast)
+  return (texture_HW3 * 255).round().astype(np.uint8)
 
 
 def _material(name: str) -> str:

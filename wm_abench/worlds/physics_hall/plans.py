@@ -1,6 +1,6 @@
-"""The halls that solids slide, fall and collide in, as plain data.
+"""The halls of the physics environment, as data.
 
-Who looks stands at the south wall, so that furniture is along the other three.
+The cameras are at the south wall, and furniture is along the other three.
 """
 
 from wm_abench.worlds.rooms import plans, shells

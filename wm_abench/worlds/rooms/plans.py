@@ -1,4 +1,4 @@
-"""The rooms of the two environments of props on a surface, as plain data."""
+"""The rooms of the two environments of props on a surface, as data."""
 
 from collections.abc import Mapping
 import dataclasses
@@ -15,26 +15,28 @@ S, E, N, W = range(4)
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-  """A room and all that is in it.
+  """A room and everything in it.
 
   Attributes:
-    seed: of its style and of its furniture's small things.
-    kind: of room, as styles knows it.
-    shell: its walls.
+    seed: of the style and of the variations of furniture.
+    kind: of the room, as homes/styles.py names it.
+    shell: the walls and windows.
     surface: a key of furniture.SURFACES.
-    surface_half_m: half the width of what the props stand on.
-    top_m: the surface's height over the floor.
-    top: source and name of the surface's texture, its mean colour, how much
-      of the texture's contrast it keeps, and metres of one repeat.
-    gloss: of the surface.
-    floor: source, texture, metres of one repeat, mean colour.
-    paint: of the walls.
-    pattern: of the walls, and the side that has it.
-    front: colour of cupboards' doors.
-    cloths: colours of fabrics by finish.
-    lamp_m: where the lamp is that casts the shadows, over the surface.
-    at_walls: kind, side, metres along the wall, and before it if not 0.
-    standing: kind, x, y, yaw in degrees; a piece faces +y at 0.
+    surface_half_m: half the width of the surface that props stand on.
+    top_m: height of the surface above the floor.
+    top: (source, name of a texture, mean colour, fraction of the texture's
+      contrast, metres of one repeat) of the surface.
+    floor: (source, name of a texture, metres of one repeat, mean colour).
+    paint: colour of the walls.
+    pattern: (name, side) of the wall that has a pattern; the side 9 is none.
+    front: colour of the doors of cupboards.
+    cloths: colours of fabrics, by finish.
+    lamp_m: position relative to the surface of the lamp that casts shadows.
+    at_walls: (kind, side, metres along the wall) of furniture at a wall, with
+      the distance from the wall in metres if that is not 0.
+    standing: (kind, x, y, yaw in degrees) of other furniture. A piece faces +y
+      at a yaw of 0.
+    gloss: specular and shininess of the surface.
   """
 
   seed: int
@@ -56,7 +58,7 @@ class Plan:
 
 
 def top(plan: Plan) -> np.ndarray:
-  """The picture of what props stand on."""
+  """Returns the texture [H, W, 3] of the surface that props stand on."""
   if plan.surface == 'rug':
     return _rug(plan)
   source, name, color, contrast, tile_m = plan.top
@@ -67,23 +69,23 @@ def top(plan: Plan) -> np.ndarray:
 
 
 def _rug(plan: Plan) -> np.ndarray:
-  """A plain woven field with a border of two stripes."""
+  """Returns the texture of a plain rug with a border of two stripes."""
   rng = np.random.default_rng([plan.seed, 4])
   n = 640
   v, u = np.mgrid[0:n, 0:n] / n
   edge = np.minimum(np.minimum(u, 1 - u), np.minimum(v, 1 - v))
   _, _, color, contrast, _ = plan.top
   field = np.broadcast_to(color, (n, n, 3))
-  dark = np.multiply(color, 0.62)
+  border_color = np.multiply(color, 0.62)
   border = (edge < 0.05) | ((edge > 0.07) & (edge < 0.08))
-  woven = np.where(border[..., None], dark, field)
+  woven = np.where(border[..., None], border_color, field)
   weave = rng.normal(0, 1, (n, n)) + 0.7 * rng.normal(0, 1, (n, 1))
   weave += decor.smooth(rng, n, n, 30)
   return np.clip(woven * (1 + 0.1 * contrast * weave[..., None]), 0, 1)
 
 
 def _lamp(height_m: float) -> tuple[float, float, float]:
-  # From the side, for what is lit steeply has specks of false shadow.
+  # Not straight above the surface, where shadow maps leave specks.
   return (0.68 * height_m, -0.55 * height_m, 0.8 * height_m)
 
 

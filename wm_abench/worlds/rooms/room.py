@@ -1,7 +1,8 @@
 """Furnished rooms around a surface with props on it, as MuJoCo models.
 
-The surface's free area is centred at the origin, its top at z = 0. All that has
-one material is one mesh; furniture keeps clear of what cameras see of the area.
+The free area of the surface is centred at the origin and its top is z = 0. All
+parts of one material form one mesh. Furniture does not hide the free area from
+any camera.
 """
 
 import collections
@@ -17,9 +18,9 @@ from wm_abench.worlds.homes import (
   fixtures,
   furnishings,
   household,
+  joinery,
   styles,
 )
-from wm_abench.worlds.homes import joinery as make
 from wm_abench.worlds.rooms import furniture, plans, shells
 from wm_abench.worlds.tabletop import prop_pool
 from wm_abench.worlds.tabletop import props as props_lib
@@ -28,10 +29,13 @@ _KINDS = furnishings.KINDS | fixtures.KINDS | furniture.KINDS
 
 
 class Room:
-  """One room's model, with a pool of props in it.
+  """The compiled model of one room, with a pool of props.
+
+  Args:
+    name: a key of plans.PLANS.
 
   Attributes:
-    model, data: as MuJoCo has them.
+    model, data: the MjModel and its MjData.
   """
 
   def __init__(self, name: str):
@@ -44,16 +48,16 @@ class Room:
     props: Sequence[props_lib.Prop],
     bodies: Mapping[str, protocol.Body],
   ) -> list[int]:
-    """Shows these props alone; the meshes that the renderer must take up."""
+    """Shows exactly these props; see prop_pool.Pool.show."""
     changed = self._pool.show(self.data, props, bodies)
     mujoco.mj_forward(self.model, self.data)
     return changed
 
 
 def specify(plan: plans.Plan) -> mujoco.MjSpec:
-  """A room with the pool of props in it; it compiles in a second or two."""
+  """Returns the specification of a room with a pool of props."""
   spec = mujoco.MjSpec()
-  _settle(spec, plan)
+  _add_lights(spec, plan)
   style = _style(plan)
   body = spec.worldbody.add_body(name='room', pos=(0, 0, -plan.top_m))
   pieces = list(_furniture(plan))
@@ -61,10 +65,10 @@ def specify(plan: plans.Plan) -> mujoco.MjSpec:
   shells.add(
     spec, body, shell, style, plan.kind, [f for _, fs in pieces for f in fs]
   )
-  loose: dict[str, list[meshes.Mesh]] = collections.defaultdict(list)
+  by_material: dict[str, list[meshes.Mesh]] = collections.defaultdict(list)
   for part in _parts(plan, pieces):
-    loose[part.material].append(part.mesh)
-  for name, parts in loose.items():
+    by_material[part.material].append(part.mesh)
+  for name, parts in by_material.items():
     finish = style.finishes[name]
     mesh = meshes.join(parts)
     scaled = dataclasses.replace(mesh, uvs_V2=mesh.uvs_V2 / finish.tile_m)
@@ -79,11 +83,12 @@ def specify(plan: plans.Plan) -> mujoco.MjSpec:
     )
     meshes.add_mesh(spec, name, scaled)
     meshes.add_geom(body, name, name)
-  prop_pool.add(spec)
+  prop_pool.add_slots(spec)
   return spec
 
 
-def _parts(plan, pieces) -> Iterator[make.Part]:
+def _parts(plan, pieces) -> Iterator[joinery.Part]:
+  """Yields the parts of a room that get one mesh per material."""
   yield from furniture.SURFACES[plan.surface](plan.surface_half_m, plan.top_m)
   yield from shells.trim(plan.shell)
   for parts, _ in pieces:
@@ -92,13 +97,13 @@ def _parts(plan, pieces) -> Iterator[make.Part]:
 
 def _furniture(
   plan: plans.Plan,
-) -> Iterator[tuple[list[make.Part], list[shells.Footing]]]:
-  """Of each piece its parts in the room, and the ground it takes."""
+) -> Iterator[tuple[list[joinery.Part], list[shells.Footing]]]:
+  """Yields the parts of each piece of furniture, and the ground it covers."""
   rng = np.random.default_rng([plan.seed, 1])
   for kind, side, along_m, *depth_m in plan.at_walls:
     wall = shells.side(plan.shell, side)
-    place = wall.world(along_m, *depth_m)
-    yield _placed(_KINDS[kind](rng), *place, 90.0 * side)
+    x_m, y_m = wall.world(along_m, *depth_m)
+    yield _placed(_KINDS[kind](rng), x_m, y_m, 90.0 * side)
   for kind, x_m, y_m, yaw_deg in plan.standing:
     yield _placed(_KINDS[kind](rng), x_m, y_m, yaw_deg)
   h = plan.surface_half_m
@@ -107,20 +112,21 @@ def _furniture(
 
 
 def _placed(piece: household.Piece, x_m, y_m, yaw_deg) -> tuple:
-  parts = make.moved(piece.parts, x_m, y_m, 0, yaw_deg)
+  """Returns the parts and the footings of a piece at a pose in the room."""
+  parts = joinery.moved(piece.parts, x_m, y_m, 0, yaw_deg)
   angle = np.radians(yaw_deg)
   cosine, sine = np.cos(angle), np.sin(angle)
   footings = []
   for x0, y0, x1, y1 in piece.solids:
     corners = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])
-    turned = corners @ np.array([[cosine, sine], [-sine, cosine]]) + (x_m, y_m)
-    footings.append(
-      shells.Footing((*turned.min(axis=0), *turned.max(axis=0)), piece.height_m)
-    )
+    corners = corners @ np.array([[cosine, sine], [-sine, cosine]]) + (x_m, y_m)
+    rectangle = (*corners.min(axis=0), *corners.max(axis=0))
+    footings.append(shells.Footing(rectangle, piece.height_m))
   return parts, footings
 
 
 def _style(plan: plans.Plan) -> styles.Style:
+  """Returns a random style with the finishes that the plan fixes."""
   style = styles.draw(plan.seed)
   rng = np.random.default_rng([plan.seed, 2])
   finishes = dict(style.finishes)
@@ -147,7 +153,8 @@ def _style(plan: plans.Plan) -> styles.Style:
   )
 
 
-def _settle(spec: mujoco.MjSpec, plan: plans.Plan) -> None:
+def _add_lights(spec: mujoco.MjSpec, plan: plans.Plan) -> None:
+  """Adds the lights and sets the scale and the clipping planes."""
   spec.stat.extent, spec.stat.center = 4.0, (0.0, 0.0, 0.0)
   spec.visual.map.znear, spec.visual.map.zfar = 0.04, 12.0
   head = spec.visual.headlight

@@ -1,8 +1,9 @@
-"""Bodies in a compiled model that become any props, with nothing compiled anew.
+"""A pool of bodies in a compiled model that can look like any props.
 
-Each slot is one body with a mesh of every shape. To show a prop, the slot's
-mesh of its shape gets the prop's size (a torus its hole too), and the geom its
-material and colour; all other geoms of the slot are in a group nobody sees.
+Each slot of the pool is one body with a mesh of every shape. To show a prop,
+the slot's mesh of that shape is scaled to the prop's size (a torus to its hole
+too), and the geom gets its material and colour. The other geoms of the slot
+move to a group that is not rendered. Nothing is compiled again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,20 +12,22 @@ import itertools
 
 import mujoco
 import numpy as np
+from scipy.spatial import transform
 
 from wm_abench.worlds import meshes, protocol
 from wm_abench.worlds.homes import decor, joinery
 from wm_abench.worlds.tabletop import props as props_lib
 
 SLOTS = 16
-_SEEN, _HIDDEN = 1, 4
-_TURNS = 48
-_HOLE = 0.5  # Of the torus as it is compiled.
-_ALPHA = 0.42  # Of glass.
-# Their pictures would not be seen on what is as good as black.
+_VISIBLE, _HIDDEN = 1, 4  # Groups of geoms.
+_SIDES = 48  # Around the axis of a round shape.
+_HOLE = 0.5  # Of the torus as compiled, as a fraction of its width.
+_ALPHA = 0.42  # Opacity of glass.
+# Materials with a texture, and the least value of their RGB, since a texture
+# would be invisible on black.
 _GRAINY, _GRAINY_LEAST = ('wood', 'metal', 'stone', 'fabric'), 0.14
 
-# Specular and shininess; names say to a renderer what they are made of.
+# Specular and shininess. Renderers read the material from the name.
 _SHINE: dict[str, tuple[float, float]] = {
   'plastic': (0.45, 0.55),
   'wood': (0.12, 0.15),
@@ -33,8 +36,8 @@ _SHINE: dict[str, tuple[float, float]] = {
   'stone': (0.05, 0.05),
   'fabric': (0.0, 0.0),
 }
-# The colours that materials have by themselves, where no picture has them.
-_OWN: dict[str, protocol.Vector] = {
+# The natural colours of the materials.
+_NATURAL: dict[str, protocol.Vector] = {
   'plastic': (0.10, 0.62, 0.66),
   'wood': (0.66, 0.45, 0.26),
   'metal': (0.74, 0.75, 0.77),
@@ -44,8 +47,8 @@ _OWN: dict[str, protocol.Vector] = {
 }
 
 
-def add(spec: mujoco.MjSpec) -> None:
-  """Puts the slots and the materials into a specification."""
+def add_slots(spec: mujoco.MjSpec) -> None:
+  """Adds the slots and the materials of props to a specification."""
   for name in props_lib.MATERIALS:
     _add_material(spec, name)
   for slot in range(SLOTS):
@@ -56,12 +59,16 @@ def add(spec: mujoco.MjSpec) -> None:
 
 
 class Pool:
-  """The slots of one compiled model."""
+  """The slots of a compiled model.
+
+  Args:
+    model: whose specification went through add_slots.
+  """
 
   def __init__(self, model: mujoco.MjModel):
     self._model = model
-    self._units = {
-      _geom(slot, shape): _Unit(model, model.mesh(_geom(slot, shape)).id)
+    self._meshes = {
+      _geom(slot, shape): _SlotMesh(model, model.mesh(_geom(slot, shape)).id)
       for slot in range(SLOTS)
       for shape in props_lib.SHAPES
     }
@@ -76,15 +83,15 @@ class Pool:
     props: Sequence[props_lib.Prop],
     bodies: Mapping[str, protocol.Body],
   ) -> list[int]:
-    """Shows props where their bodies are, and nothing else.
+    """Shows exactly these props, at the poses of their bodies.
 
     Args:
-      data: gets the poses; mj_forward is the caller's.
+      data: receives the poses; the caller runs mj_forward.
       props: at most SLOTS.
-      bodies: by the props' names.
+      bodies: the pose of each prop by its name.
 
     Returns:
-      The meshes that have changed, which the renderer has to take up.
+      Indices of the meshes that have changed, which the renderer must refresh.
     """
     model, changed = self._model, []
     for slot, geoms in enumerate(self._slots):
@@ -94,45 +101,51 @@ class Pool:
         continue
       prop = props[slot]
       geom = geoms[prop.shape]
-      model.geom_group[geom] = _SEEN
+      model.geom_group[geom] = _VISIBLE
       model.geom_matid[geom] = model.material(_material(prop.material)).id
       model.geom_rgba[geom] = _rgba(prop)
       body = bodies[prop.name]
       data.mocap_pos[slot] = body.position_m
       data.mocap_quat[slot] = body.quaternion
-      unit = self._units[_geom(slot, prop.shape)]
-      if unit.resize(prop):
-        changed.append(unit.mesh)
+      mesh = self._meshes[_geom(slot, prop.shape)]
+      if mesh.resize(prop):
+        changed.append(mesh.index)
     return changed
 
 
-class _Unit:
-  """One mesh of a slot, which can be given any size."""
+class _SlotMesh:
+  """One mesh of a slot, which can be scaled in place.
 
-  def __init__(self, model: mujoco.MjModel, mesh: int):
-    self.mesh = mesh
+  Attributes:
+    index: of the mesh in the model.
+  """
+
+  def __init__(self, model: mujoco.MjModel, index: int):
+    self.index = index
     self._size: tuple[float, float] | None = None
-    start = model.mesh_vertadr[mesh]
+    start = model.mesh_vertadr[index]
     self._vertices_V3 = model.mesh_vert[
-      start : start + model.mesh_vertnum[mesh]
+      start : start + model.mesh_vertnum[index]
     ]
-    # MuJoCo keeps vertices about their centre of mass and main axes.
-    turn = np.empty(9)
-    mujoco.mju_quat2Mat(turn, model.mesh_quat[mesh])
-    self._turn_33, self._middle_3 = turn.reshape(3, 3), model.mesh_pos[mesh]
-    self._unit_V3 = self._vertices_V3 @ self._turn_33.T + self._middle_3
+    # MuJoCo stores vertices in the frame of their principal axes of inertia.
+    rotation = transform.Rotation.from_quat(
+      model.mesh_quat[index], scalar_first=True
+    )
+    self._rotation_33 = rotation.as_matrix()
+    self._centre_3 = model.mesh_pos[index]
+    self._unit_V3 = self._vertices_V3 @ self._rotation_33.T + self._centre_3
 
   def resize(self, prop: props_lib.Prop) -> bool:
-    """Gives the vertices a prop's size; whether they had another."""
+    """Scales the vertices to a prop; returns whether that changed them."""
     size = (prop.size_m, prop.hole if prop.shape == 'torus' else 0.0)
     if size == self._size:
       return False
     self._size, unit_V3 = size, self._unit_V3
     if prop.shape == 'torus':
-      unit_V3 = _bored(unit_V3, prop.hole)
+      unit_V3 = _with_hole(unit_V3, prop.hole)
     self._vertices_V3[:] = (
-      unit_V3 * prop.size_m - self._middle_3
-    ) @ self._turn_33
+      unit_V3 * prop.size_m - self._centre_3
+    ) @ self._rotation_33
     return True
 
 
@@ -145,35 +158,37 @@ def _material(name: str) -> str:
 
 
 def _rgba(prop: props_lib.Prop) -> np.ndarray:
-  color = props_lib.COLORS[prop.color] if prop.color else _OWN[prop.material]
+  color = (
+    props_lib.COLORS[prop.color] if prop.color else _NATURAL[prop.material]
+  )
   if prop.material in _GRAINY:
     color = np.maximum(color, _GRAINY_LEAST)
   alpha = _ALPHA if prop.material == 'glass' else 1.0
   return np.array((*np.clip(np.multiply(color, prop.shade), 0, 1), alpha))
 
 
-def _bored(unit_V3: np.ndarray, hole: float) -> np.ndarray:
-  """The torus of width 1 with another hole."""
-  out_V3 = unit_V3 * [1, 1, 0]
-  out_V3 = out_V3 / np.linalg.norm(out_V3, axis=1, keepdims=True)
-  tube_V3 = unit_V3 - out_V3 * (1 + _HOLE) / 4
-  return out_V3 * (1 + hole) / 4 + tube_V3 * (1 - hole) / (1 - _HOLE)
+def _with_hole(unit_V3: np.ndarray, hole: float) -> np.ndarray:
+  """Returns the vertices of the torus of width 1 with another hole."""
+  radial_V3 = unit_V3 * [1, 1, 0]
+  radial_V3 = radial_V3 / np.linalg.norm(radial_V3, axis=1, keepdims=True)
+  tube_V3 = unit_V3 - radial_V3 * (1 + _HOLE) / 4
+  return radial_V3 * (1 + hole) / 4 + tube_V3 * (1 - hole) / (1 - _HOLE)
 
 
 def _add_material(spec: mujoco.MjSpec, name: str) -> None:
   specular, shininess = _SHINE[name]
   shine = {'specular': specular, 'shininess': shininess}
-  picture_HW3 = _picture(name)
-  if picture_HW3 is None:
+  texture_HW3 = _texture(name)
+  if texture_HW3 is None:
     spec.add_material(name=_material(name), **shine)
     return
-  pixels = (np.clip(picture_HW3, 0, 1) * 255).round().astype(np.uint8)
+  pixels = (np.clip(texture_HW3, 0, 1) * 255).round().astype(np.uint8)
   meshes.add_material(spec, _material(name), pixels, **shine)
 
 
 @functools.cache
-def _picture(name: str) -> np.ndarray | None:
-  """The grain that a material's colour is multiplied with; None has none."""
+def _texture(name: str) -> np.ndarray | None:
+  """Returns the factor on a material's colour [H, W, 3], or None for none."""
   rng = np.random.default_rng(7)
   match name:
     case 'wood':
@@ -192,17 +207,17 @@ def _gray(values_HW: np.ndarray) -> np.ndarray:
 
 
 def _wood(rng: np.random.Generator) -> np.ndarray:
-  """Year rings cut lengthwise: dark lines that wander."""
+  """Returns wood cut along the grain: growth rings are wavy dark lines."""
   n = 256
   v, _ = np.mgrid[0:n, 0:n] / n
-  way = 6 * v + 0.35 * decor.smooth(rng, n, n, 60)
-  ring = (way % 1) ** 3
+  depth = 6 * v + 0.35 * decor.smooth(rng, n, n, 60)
+  ring = (depth % 1) ** 3
   pore = 0.06 * decor.smooth(rng, n, n, 2) * (rng.random((n, 1)) > 0.4)
   return _gray(0.97 - 0.38 * ring + pore)
 
 
 def _metal(rng: np.random.Generator) -> np.ndarray:
-  """Brushed, with light and dark mirrored in it in bands from top to foot."""
+  """Returns brushed metal with vertical bands, like blurred reflections."""
   n = 256
   u = np.linspace(0, 2 * np.pi, n, endpoint=False)
   level = 0.7 + 0.22 * np.sin(u + 0.6) + 0.14 * np.sin(3 * u)
@@ -211,7 +226,7 @@ def _metal(rng: np.random.Generator) -> np.ndarray:
 
 
 def _stone(rng: np.random.Generator) -> np.ndarray:
-  """Granite: large clouds and grains of dark and light."""
+  """Returns granite: large clouds with dark and light grains."""
   n = 256
   cloud = 0.10 * decor.smooth(rng, n, n, 60)
   grain = 0.10 * decor.smooth(rng, n, n, 10)
@@ -221,7 +236,7 @@ def _stone(rng: np.random.Generator) -> np.ndarray:
 
 
 def _fabric(rng: np.random.Generator) -> np.ndarray:
-  """A coarse weave of threads over and under."""
+  """Returns a coarse plain weave."""
   n, threads = 256, 24
   v, u = np.mgrid[0:n, 0:n] * threads / n
   over = (np.floor(u) + np.floor(v)) % 2 == 0
@@ -232,21 +247,29 @@ def _fabric(rng: np.random.Generator) -> np.ndarray:
 
 @functools.cache
 def _shapes() -> dict[str, meshes.Mesh]:
-  """Every shape, one metre wide, about its middle."""
+  """Returns every shape with a width of 1 m, centred at the origin.
+
+  trimesh.creation has these shapes too, but without texture coordinates and
+  the seams that these need.
+  """
   cube = joinery.soft('', (-0.5,) * 3, (0.5,) * 3, 0.025).mesh
-  foot, rim, top = (0.0, -0.5), (0.5, -0.5), (0.5, 0.5)
+  bottom, rim, top = (0.0, -0.5), (0.5, -0.5), (0.5, 0.5)
   return {
     'cube': cube,
-    'sphere': meshes.ball(24, _TURNS).moved((0, 0, 0), 0, 0.5),
-    'cylinder': _revolved([foot, rim, top, (0.0, 0.5)]),
-    'cone': _revolved([foot, rim, (0.0, 0.5)]),
+    'sphere': meshes.ball(24, _SIDES).moved((0, 0, 0), 0, 0.5),
+    'cylinder': _revolved([bottom, rim, top, (0.0, 0.5)]),
+    'cone': _revolved([bottom, rim, (0.0, 0.5)]),
     'torus': _torus(),
   }
 
 
 def _revolved(profile: Sequence[tuple[float, float]]) -> meshes.Mesh:
-  """A profile (radius, height), from below to above, turned about z."""
-  angle_A = np.linspace(0, 2 * np.pi, _TURNS + 1)
+  """Returns the surface of revolution of a profile about z.
+
+  Args:
+    profile: (radius, height) from bottom to top.
+  """
+  angle_A = np.linspace(0, 2 * np.pi, _SIDES + 1)
   cos_A, sin_A = np.cos(angle_A), np.sin(angle_A)
   parts = []
   for (r0, z0), (r1, z1) in itertools.pairwise(profile):
@@ -257,14 +280,14 @@ def _revolved(profile: Sequence[tuple[float, float]]) -> meshes.Mesh:
     slope = np.array([z1 - z0, r0 - r1]) / np.hypot(z1 - z0, r0 - r1)
     normal = np.stack([slope[0] * cos_A, slope[0] * sin_A], -1)
     normal = np.concatenate([normal, 0 * normal[:, :1] + slope[1]], -1)
-    if z0 == z1:  # A lid shows its texture from straight above.
+    if z0 == z1:  # A disc: the texture is projected along z.
       uvs = [end[:, :2] + 0.5 for end in ends]
     else:
       uvs = [
         np.stack([2 * angle_A / (2 * np.pi), 0 * angle_A + v], -1)
         for v in (0, 1)
       ]
-    n, i = _TURNS + 1, np.arange(_TURNS)[:, None]
+    n, i = _SIDES + 1, np.arange(_SIDES)[:, None]
     index = (i + np.array([0, 1, n + 1, 0, n + 1, n])).reshape(-1, 3)
     parts.append(
       meshes.Mesh(
@@ -278,17 +301,18 @@ def _revolved(profile: Sequence[tuple[float, float]]) -> meshes.Mesh:
 
 
 def _torus() -> meshes.Mesh:
+  """Returns a torus that lies flat, with a width of 1 and the hole _HOLE."""
   rows = 24
-  v, u = np.mgrid[0 : rows + 1, 0 : _TURNS + 1] * 1.0
-  tube, around = 2 * np.pi * v / rows, 2 * np.pi * u / _TURNS
-  out = np.stack([np.cos(around), np.sin(around), 0 * around], -1)
-  normal = out * np.cos(tube)[..., None]
+  v, u = np.mgrid[0 : rows + 1, 0 : _SIDES + 1] * 1.0
+  tube, around = 2 * np.pi * v / rows, 2 * np.pi * u / _SIDES
+  radial = np.stack([np.cos(around), np.sin(around), 0 * around], -1)
+  normal = radial * np.cos(tube)[..., None]
   normal[..., 2] = np.sin(tube)
-  points = out * (1 + _HOLE) / 4 + normal * (1 - _HOLE) / 4
-  n = _TURNS + 1
-  first = (np.arange(rows)[:, None] * n + np.arange(_TURNS)).reshape(-1, 1)
+  points = radial * (1 + _HOLE) / 4 + normal * (1 - _HOLE) / 4
+  n = _SIDES + 1
+  first = (np.arange(rows)[:, None] * n + np.arange(_SIDES)).reshape(-1, 1)
   index = (first + np.array([0, 1, n + 1, 0, n + 1, n])).reshape(-1, 3)
-  uvs = np.stack([4 * u / _TURNS, v / rows], -1)
+  uvs = np.stack([4 * u / _SIDES, v / rows], -1)
   return meshes.Mesh(
     points.reshape(-1, 3), normal.reshape(-1, 3), uvs.reshape(-1, 2), index
   )

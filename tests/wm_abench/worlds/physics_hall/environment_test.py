@@ -20,42 +20,44 @@ FRONT = environment.CAMERAS['front']
 
 @pytest.fixture(scope='module')
 def world():
-  made = environment.IntuitivePhysics(fast.MujocoRenderer(128))
-  yield made
-  made.close()
+  renderer = fast.MujocoRenderer(128)
+  world = environment.IntuitivePhysics(renderer)
+  yield world
+  world.close()
+  renderer.close()
 
 
 @pytest.mark.parametrize('background', environment.BACKGROUNDS)
-def test_one_shot_is_one_state_and_one_picture(world, background):
+def test_equal_shots_have_equal_states_and_pixels(world, background):
   scene = dataclasses.replace(SCENE, background=background)
-  seen = []
+  results = []
   for _ in range(2):
     world.reset(scene)
     state = world.step(WAIT)
     frame_HWC = world.render(FRONT)
     np.testing.assert_array_equal(world.render(FRONT), frame_HWC)
-    seen.append((state, frame_HWC))
+    results.append((state, frame_HWC))
     world.reset(dataclasses.replace(scene, props=(BOX,)))
-    world.render(FRONT)  # Another scene in between leaves no trace.
-  assert seen[0][0] == seen[1][0]
-  np.testing.assert_array_equal(seen[0][1], seen[1][1])
-  later_HWC = world.reset(scene) and world.render(FRONT)
-  assert (later_HWC != seen[0][1]).any()
+    world.render(FRONT)  # Another scene in between changes nothing.
+  assert results[0][0] == results[1][0]
+  np.testing.assert_array_equal(results[0][1], results[1][1])
+  world.reset(scene)
+  assert (world.render(FRONT) != results[0][1]).any()
 
 
-def test_rendering_changes_nothing(world):
+def test_rendering_changes_no_state(world):
   ends = []
-  for looks in (0, 3):
+  for renders in (0, 3):
     world.reset(SCENE)
     for _ in range(4):
       end = world.step(WAIT)
-      for _ in range(looks):
+      for _ in range(renders):
         world.render(FRONT)
     ends.append(end)
   assert ends[0] == ends[1]
 
 
-def test_a_block_holds_what_falls_on_it_and_the_floor_the_rest(world):
+def test_a_prop_falls_onto_a_block_or_onto_the_floor(world):
   scene = dataclasses.replace(
     SCENE, props=(BALL, dataclasses.replace(BOX, position_m=(1, 0, 0.15)))
   )
@@ -68,20 +70,20 @@ def test_a_block_holds_what_falls_on_it_and_the_floor_the_rest(world):
     assert state.time_s == 4.0
 
 
-def test_a_prop_is_seen_where_it_is(world):
-  """Frames with and without it differ about its place and nowhere else."""
+def test_a_prop_is_visible_at_its_position_only(world):
+  """Frames with and without the prop differ around its projection only."""
   floating = dataclasses.replace(BALL, position_m=(0.0, 0.0, 0.5))
   world.reset(dataclasses.replace(SCENE, props=(floating,)))
   with_HWC = world.render(FRONT).astype(int)
   world.reset(dataclasses.replace(SCENE, props=()))
   gap_HW = np.abs(with_HWC - world.render(FRONT)).max(-1) > 24
-  # The camera looks at (0, 0, 0.5): the middle of the picture.
+  # The camera looks at (0, 0, 0.5), the centre of the frame.
   assert gap_HW[60:68, 60:68].mean() > 0.9
   assert not gap_HW[:40].any()
 
 
 @pytest.mark.parametrize(
-  ('change', 'said'),
+  ('change', 'message'),
   [
     ({'background': 'cellar'}, "'cellar'.*playroom"),
     ({'props': (BALL, BALL)}, "'ball'"),
@@ -96,6 +98,10 @@ def test_a_prop_is_seen_where_it_is(world):
     ),
     ({'props': (dataclasses.replace(BALL, size_m=-0.1),)}, '-0.1'),
     (
+      {'props': (dataclasses.replace(BALL, path=((0.0, (0, 0, 0)),)),)},
+      'path in a dynamic scene',
+    ),
+    (
       {
         'props': tuple(
           dataclasses.replace(BALL, name=f'b{i}')
@@ -106,13 +112,13 @@ def test_a_prop_is_seen_where_it_is(world):
     ),
   ],
 )
-def test_a_scene_that_cannot_be_is_met_at_the_door(world, change, said):
-  with pytest.raises(errors.UserError, match=said):
+def test_an_invalid_scene_is_refused(world, change, message):
+  with pytest.raises(errors.UserError, match=message):
     world.reset(dataclasses.replace(SCENE, **change))
 
 
 @pytest.mark.parametrize(
-  ('action', 'said'),
+  ('action', 'message'),
   [
     (protocol.Action('jump'), "'jump'.*wait"),
     (protocol.Action('wait'), 'one number'),
@@ -120,7 +126,7 @@ def test_a_scene_that_cannot_be_is_met_at_the_door(world, change, said):
     (protocol.Action('wait', (float('nan'),)), 'nan'),
   ],
 )
-def test_an_action_that_cannot_be_is_met_at_the_door(world, action, said):
+def test_an_invalid_action_is_refused(world, action, message):
   world.reset(SCENE)
-  with pytest.raises(errors.UserError, match=said):
+  with pytest.raises(errors.UserError, match=message):
     world.step(action)
