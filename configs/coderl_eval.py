@@ -1,13 +1,14 @@
-"""Greedy evaluation of a policy on held-out problems.
+"""Evaluates a policy on held-out problems by greedy decoding.
 
   python -m main --config=configs/coderl_eval.py:path=runs/coderl/policy \
       --workdir=runs/eval
 
-prints the table and writes results.json. Arguments: path, model, style, data
-and file as in coderl_train.py (path= is the embedded policy; data= may also be
-human_eval or humaneval_shortest48), split=NAME, problems=N; runlocal asks 32
-problems. `eval.questions` are asked of each: four, or of a pretrained base
-model one, for a program. So
+prints a table and writes results.json. Arguments: path, model, style, data and
+file as in coderl_train.py (without path and model the embedded policy is
+evaluated; data= may also be human_eval or humaneval_shortest48); split=NAME;
+problems=N; and runlocal, for 32 problems. `eval.questions` names what is asked
+about each problem: all four questions, but only for a program (pass@1) where a
+pretrained base model runs. For example,
 
   --config=configs/coderl_eval.py:model=gemma3-270m,data=humaneval_shortest48
 
@@ -18,7 +19,7 @@ import ml_collections
 
 from configs import coderl_train, common
 
-# What an evaluation reads of a training's sections.
+# The fields of coderl_train's sections that an evaluation reads.
 DATA = (
   'eval_name',
   'eval_path',
@@ -33,7 +34,7 @@ SAMPLING = ('max_len_tokens', 'slots', 'cache_dtype')
 
 
 def get_config(arg: str = '') -> ml_collections.ConfigDict:
-  """The evaluation; the policy is asked as it is in training."""
+  """Returns the evaluation, with the prompts and limits of training."""
   arg = common.parse_arg(
     arg,
     runlocal=False,

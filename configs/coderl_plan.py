@@ -1,17 +1,18 @@
-"""Plans a run for chips that are not here: does it fit, and how fast is it.
+"""Plans a run for a pod that is not present: does it fit, and how fast is it?
 
   python -m main --workdir=runs/plan \\
       --config=configs/coderl_plan.py:model=qwen2.5-coder-7b,topology=v5p:4x4x4
 
 compiles the training step and the sampler of configs/coderl_train.py for that
-pod on this machine, in some minutes, and writes results.json; nothing is
-trained. TPUs (v4, v5e, v5p, v6e) need `pip install -e '.[plan]'`; for GPUs
-(a100-80gb, h100-80gb, h200, ...) it is arithmetic. Arguments, after the colon:
-model and algo as in coderl_train; topology, a chip and a shape (v5e:4x4) or a
-number (h100-80gb:8); tensor, over how many devices a layer is split; and
-runlocal, for the embedded policy's short run. Every field of coderl_train can
-be set too; --config.train.microbatches=0, the default here, is as many as leave
-each device one row at a time.
+pod on this machine, which takes some minutes, and writes results.json; nothing
+is trained. TPUs (v4, v5e, v5p, v6e) need `pip install -e '.[plan]'`. For GPUs
+(a100-80gb, h100-80gb, h200, ...) the plan is an estimate by arithmetic.
+
+Arguments, after the colon: model and algo as in coderl_train; topology, a chip
+and a shape (v5e:4x4) or a number (h100-80gb:8); tensor, the number of devices
+over which a layer is split; and runlocal, for the short run of the embedded
+policy. Every field of coderl_train can be set too. train.microbatches=0, the
+default here, means as many as leave one sequence per device and microbatch.
 """
 
 import ml_collections
@@ -20,7 +21,7 @@ from configs import coderl_train, common
 
 
 def get_config(arg: str = '') -> ml_collections.ConfigDict:
-  """The plan; see the module for its arguments."""
+  """Returns the plan; the module's docstring lists the arguments."""
   arg = common.parse_arg(
     arg,
     runlocal=False,
@@ -29,9 +30,9 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
     topology='v5p:4x4x4',
     tensor=1,
   )
-  local = ',runlocal' if arg.runlocal else ''
+  runlocal = ',runlocal' if arg.runlocal else ''
   model = 'tiny' if arg.runlocal else arg.model
-  config = coderl_train.get_config(f'model={model},algo={arg.algo}{local}')
+  config = coderl_train.get_config(f'model={model},algo={arg.algo}{runlocal}')
   with config.unlocked():
     config.program = 'coderl.plan'
     config.plan = dict(topology=arg.topology, compile_decode=True)

@@ -1,7 +1,7 @@
-"""What config files share: arguments, and the check of overrides.
+"""Arguments of config files, and the check of overrides.
 
-`--config=configs/coderl_train.py:runlocal,algo=grpo,seed=3` hands
-'runlocal,algo=grpo,seed=3' to the file's `get_config`, which reads it with
+With `--config=configs/coderl_train.py:runlocal,algo=grpo,seed=3`, the file's
+`get_config` is called with 'runlocal,algo=grpo,seed=3', which it reads with
 `parse_arg`. `--config.section.field=value` overrides a field afterwards.
 """
 
@@ -23,18 +23,18 @@ def parse_arg(arg: str, **defaults) -> ml_collections.ConfigDict:
 
   Args:
     arg: comma-separated `name` (a boolean set to True) and `name=value`.
-    **defaults: every argument there is; its default gives its type, one of
-      bool, int, float, str.
+    **defaults: all arguments with their defaults, whose types (bool, int,
+      float or str) the values must have.
 
   Returns:
     The arguments, locked.
 
   Raises:
-    UserError: an unknown or repeated name, or a value of another type.
+    UserError: a name is unknown or repeated, or a value has another type.
   """
   values = {}
-  for part in filter(None, arg.split(',')):
-    name, equals, text = part.partition('=')
+  for assignment in filter(None, arg.split(',')):
+    name, equals, text = assignment.partition('=')
     if name not in defaults:
       raise errors.unknown('config argument', name, defaults)
     if name in values:
@@ -61,16 +61,16 @@ def _parse_value(name, text, default):
 
 
 def check_overrides(argv: list[str]) -> None:
-  """Refuses a config file or a `--config.a.b` override that does not exist.
+  """Checks that the config file and all overridden fields exist.
 
-  ml_collections finds these too, but answers with a traceback and one guess;
-  here the fields that do exist are named.
+  ml_collections checks this too, but raises with a traceback and a guess; here
+  the error lists the fields that exist.
 
   Args:
     argv: the command line, program name first.
 
   Raises:
-    UserError: what does not exist, and what does.
+    UserError: the config file or a field of `--config.a.b` does not exist.
   """
   values = flags.FlagValues()
   flags.DEFINE_string('config', None, '', flag_values=values)
@@ -93,14 +93,15 @@ def _load(spec):
   try:
     return config_flags.ConfigFileFlagParser('config').parse(spec)
   except errors.UserError as e:
-    raise e.__context__ from None  # Wrapped by the parser in its traceback.
+    # The parser wraps the error in a message with its traceback.
+    raise e.__context__ from None
 
 
 def _check_field(config, name):
-  section, at = config, 'config'
+  section, section_name = config, 'config'
   for key in name.partition('[')[0].split('.'):
     if not isinstance(section, ml_collections.ConfigDict):
-      raise errors.UserError(f'--config.{name}: {at} has no fields')
+      raise errors.UserError(f'--config.{name}: {section_name} has no fields')
     if key not in section:
-      raise errors.unknown(f'field of {at},', key, section)
-    section, at = section[key], f'{at}.{key}'
+      raise errors.unknown(f'field of {section_name},', key, section)
+    section, section_name = section[key], f'{section_name}.{key}'

@@ -3,19 +3,22 @@
   python -m main --config=configs/wm_abench_eval.py:model=openai/gpt-4o \
       --workdir=runs/gpt-4o
 
-asks a model of any provider that Inspect has, with its key in the environment
-(OPENAI_API_KEY, ...), and writes results.json, report.html and Inspect's logs.
-Several models are joined by '+'. Those that need no key: random; nearest, the
-picture most like the last one; small, the policy in this repository, or
-jax/FOLDER, one of configs/wm_abench_policy.py; blind, which is small without
-the pictures of the state; and oracle, which knows. Arguments, after the colon:
-model, data=FOLDER of configs/wm_abench_generate.py or of the published release,
-cells=NAME+NAME, subset=mini|100|full, protocol=strict|paper, seed of the
-options' order, circular (all rotations of the options), blind (the pictures of
-the state are left out), people=FILE+FILE that `python -m wm_abench.people.server` wrote,
-each scored as a model human/NAME beside the others, base_url of a compatible
-service, runlocal for the first few items of each cell, and dry_run, which
-prints items, pictures and tokens and asks nothing.
+evaluates a model of any provider that Inspect supports, with the key in the
+environment (OPENAI_API_KEY, ...), and writes results.json, report.html and
+Inspect's logs. Several models are joined by '+'. These need no key: random;
+nearest, the option picture most similar to the last picture; small, the policy
+in this repository, or jax/FOLDER, a policy of configs/wm_abench_policy.py;
+blind, which is small without the pictures of the state; and oracle, which knows
+the keys.
+
+Arguments, after the colon: model; data=FOLDER of
+configs/wm_abench_generate.py or of the published release; cells=NAME+NAME;
+subset=mini|100|full; protocol=strict|paper; seed of the order of options;
+circular (all rotations of the options); blind (the pictures of the state are
+left out); people=FILE+FILE written by `python -m wm_abench.people.server`, each
+scored as a model human/NAME; base_url of a compatible service; runlocal for the
+first few items of each cell; and dry_run, which prints items, pictures and
+tokens and sends no request.
 """
 
 import ml_collections
@@ -24,7 +27,7 @@ from configs import common
 
 
 def get_config(arg: str = '') -> ml_collections.ConfigDict:
-  """The evaluation; see the module for its arguments."""
+  """Returns the evaluation; the module's docstring lists the arguments."""
   arg = common.parse_arg(
     arg,
     runlocal=False,
@@ -53,11 +56,11 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config.setup.seed = arg.seed
   config.setup.circular = arg.circular
   config.setup.blind = arg.blind
-  config.seed = 0  # Of intervals and permutations.
-  config.connections = 0  # Requests at a time; 0: as many as go well.
-  # Of one request before it is made again, and of all requests of an item.
+  config.seed = 0  # Seed of intervals and permutation tests.
+  config.connections = 0  # Concurrent requests; 0 leaves it to Inspect.
+  # Timeouts of one request, and of all attempts for one item.
   config.try_s, config.all_tries_s = 120, 1800
-  config.display = 'plain'  # Inspect's: full, rich, plain, log or none.
+  config.display = 'plain'  # Inspect's display: full, rich, plain, log, none.
   config.dry_run = arg.dry_run
   config.lock()
   return config

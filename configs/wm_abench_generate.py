@@ -1,24 +1,25 @@
-"""Makes items of WM-ABench: a data set, its audits and its gallery.
+"""Generates items of WM-ABench: a data set, its audits and its gallery.
 
   python -m main --config=configs/wm_abench_generate.py --workdir=runs/mini
 
-makes eight items of each of the 44 cells (nine where there are three options,
-so that groups are whole) in some minutes, and writes tfds folders, results.json
-and gallery.html. The same command goes on with a run that was stopped.
-Arguments, after the colon: cells=NAME+NAME (cells, dimensions, environments or
-stages; default all), split=mini|test, items=N a cell in place of the split's
-own number, seed, size_px, renderer=mujoco|mitsuba, workers (0: one a core),
-simulator, and runlocal for pictures of 192 pixels. So
+generates eight items of each of the 44 cells in some minutes (nine where there
+are three options, so that all groups are complete), and writes tfds folders,
+results.json and gallery.html. The same command continues a run that was
+stopped. Arguments, after the colon: cells=NAME+NAME (cells, dimensions,
+environments or stages; default all); split=mini|test; items=N per cell, instead
+of the number of the split; seed; size_px; renderer=mujoco|mitsuba; workers (0
+is one per core); simulator; and runlocal for pictures of 192 pixels. For
+example,
 
   --config=configs/wm_abench_generate.py:cells=street+M-Man,split=test
 
-makes the full set of the street and of manipulation, and
+generates all items of the street and of M-Man, and
 
   --config=configs/wm_abench_generate.py:cells=manipulation,simulator=maniskill
 
-the cells of manipulation that the real ManiSkill3 makes; what that needs is in
-wm_abench/simulators/maniskill.py. `--config.beam=OPTIONS` hands the making to
-Apache Beam, e.g. --config.beam='--runner=DirectRunner'.
+generates the cells of manipulation that ManiSkill3 supports, with the
+requirements of wm_abench/simulators/maniskill.py. With `--config.beam=OPTIONS`
+Apache Beam generates them, e.g. --config.beam='--runner=DirectRunner'.
 """
 
 import ml_collections
@@ -27,7 +28,7 @@ from configs import common
 
 
 def get_config(arg: str = '') -> ml_collections.ConfigDict:
-  """The generation; see the module for its arguments."""
+  """Returns the generation; the module's docstring lists the arguments."""
   arg = common.parse_arg(
     arg,
     runlocal=False,
@@ -44,14 +45,14 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config.program = 'wm_abench.generate'
   config.cells = arg.cells.replace('+', ',')
   config.split = arg.split
-  # Of each cell; 0: as many as the split has. `arg.items` would be a method.
+  # Items per cell; 0 is the number of the split. `arg.items` is a method.
   config.cell_items = arg['items']
   config.seed = arg.seed
   config.size_px = 192 if arg.runlocal else arg.size_px
   config.renderer = arg.renderer
-  config.simulator = arg.simulator  # '': our own environments.
+  config.simulator = arg.simulator  # '' is the environments of this package.
   config.workers = arg.workers
-  config.beam = ''  # Options of a pipeline; '': processes of this machine.
-  config.gallery_items = 3  # Of each cell.
+  config.beam = ''  # Options of a pipeline; '' runs processes on this machine.
+  config.gallery_items = 3  # Items per cell in the gallery.
   config.lock()
   return config

@@ -6,8 +6,8 @@
   python -m main --workdir=runs/policy \\
       --config=configs/wm_abench_policy.py:data=runs/items
 
-writes runs/policy/policy, and results.json: accuracy on held-out groups by
-dimension. The same command goes on with a run that was stopped. Arguments,
+writes runs/policy/policy, and results.json with the accuracy on held-out groups
+by dimension. The same command continues a run that was stopped. Arguments,
 after the colon: data, a folder of items; cells (as in wm_abench_generate);
 seed; steps; and runlocal for a run of a minute that learns little.
 """
@@ -18,7 +18,7 @@ from configs import common
 
 
 def get_config(arg: str = '') -> ml_collections.ConfigDict:
-  """The training; see the module for its arguments."""
+  """Returns the training; the module's docstring lists the arguments."""
   arg = common.parse_arg(
     arg,
     runlocal=False,
@@ -32,11 +32,11 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config.data = arg.data
   config.cells = arg.cells.replace('+', ',')
   config.seed = arg.seed
-  config.hold_out = 5  # Every fifth group of a cell is never trained on.
+  config.hold_out = 5  # Every fifth group of a cell is held out.
   config.model = dict(
     vocab_size=4096, width=64, vision_layers=1, layers=3, heads=4
   )
-  # Rows of a batch, a multiple of 12: whole groups of 2, 3 or 4.
+  # `rows` is the batch size, a multiple of 12: complete groups of 2, 3 or 4.
   config.train = dict(
     steps=arg.steps,
     rows=48,

@@ -5,7 +5,7 @@ sections are followed through assignments, arguments, attributes of objects and
 results of functions, over all project modules that the program imports.
 
 A field counts as read where it is an attribute or a constant subscript of its
-section, or where `**section` meets a parameter or a dataclass field of its name.
+section, or where `**section` meets a parameter or dataclass field of its name.
 Where `**section` meets `**settings`, or where a subscript is a variable, the
 fields that are strings in the constants of that module count as read.
 """
