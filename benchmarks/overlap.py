@@ -31,7 +31,7 @@ from coderl.models.checkpoints import huggingface
 from coderl.problems.sources.embedded import problem_set
 from coderl.rewards import scoring
 from coderl.rl import batching
-from coderl.sampling import base, sampler
+from coderl.sampling import base, local, sampler
 from coderl.sandbox import api, sandbox
 from coderl.text import tokenization
 from coderl.training import async_rewards
@@ -45,7 +45,7 @@ _SHORTEST_S, _LONGEST_S = 0.01, 2.0
 class Instead:
   """An engine whose programs are others, by their number."""
 
-  def __init__(self, source: base.Engine, programs: Sequence[str]):
+  def __init__(self, source: base.Sampler, programs: Sequence[str]):
     self._source, self._programs = source, programs
 
   def sample(self, policy, prompts, key, config):
@@ -73,11 +73,11 @@ def programs_of(rows: int, rng: np.random.Generator) -> list[str]:
 def measure(prompts, policy, mesh, box, seed: int) -> dict[str, float]:
   """Of one step, in seconds."""
   programs = programs_of(len(prompts) * _GROUP, np.random.default_rng(seed))
-  source = Instead(base.BuiltIn(40, mesh), programs)
+  source = Instead(local.LocalSampler(40, mesh), programs)
 
   def begin(box):
     key = jax.random.key(seed)
-    judge = async_rewards.Judge(box)
+    judge = async_rewards.RewardFunction(box)
     return async_rewards.begin(source, policy, prompts, key, _CONFIG, judge)
 
   clock = [time.monotonic()]

@@ -74,12 +74,12 @@ def measure(seed: int) -> dict[str, float]:
       len(part.mask_BR) * (up(prompts.max()) + up(responses.max())) / used
     )
     began = time.perf_counter()
-    packed, places = batching.pack(
+    packed, placement = batching.pack(
       part, layout, algorithms.make('grpo'), t.microbatches
     )
     seconds.append(time.perf_counter() - began)
     assert int((packed.segments_BT > 0).sum()) == used
-    after.append(packing.padding(places))
+    after.append(packing.padding(placement))
   return {
     'at_cap': float((responses == longest[1]).mean()),
     'mean_response': float(responses.mean()),

@@ -108,11 +108,11 @@ def packed(
   batch: types.RolloutBatch,
   objective: train_step.Objective,
   mesh: jax.sharding.Mesh,
-) -> tuple[types.PackedBatch, packing.Places]:
-  arrays, places = batching.pack(
+) -> tuple[types.PackedBatch, packing.Placement]:
+  arrays, placement = batching.pack(
     batch, batching.Layout(8, 0, 1), objective.algorithm, _MICROBATCHES
   )
-  return sharding.put(arrays, mesh, sharding.MICROBATCHES), places
+  return sharding.put(arrays, mesh, sharding.MICROBATCHES), placement
 
 
 def steps(work: rl_step_work.Work, mesh: jax.sharding.Mesh) -> None:
@@ -141,11 +141,11 @@ def steps(work: rl_step_work.Work, mesh: jax.sharding.Mesh) -> None:
     meter.rewarded(responses, rewards)
     batch = padded(prompts_UP, samples, work)
     if work.kl_weight:
-      arrays, places = packed(batch, objective, mesh)
+      arrays, placement = packed(batch, objective, mesh)
       logprobs_NBR, _ = score(reference, arrays)
       batch = batch._replace(
         ref_logprobs_BR=packing.unpack(
-          np.asarray(logprobs_NBR), places, batch.mask_BR.shape
+          np.asarray(logprobs_NBR), placement, batch.mask_BR.shape
         )
       )
     batch = batching.with_advantages(
@@ -174,10 +174,10 @@ def gap(work: rl_step_work.Work, mesh: jax.sharding.Mesh) -> None:
       state.params['policy'], work, objective.model, mesh, step=0
     )
     batch = padded(*samples, work)
-    arrays, places = packed(batch, objective, mesh)
+    arrays, placement = packed(batch, objective, mesh)
     trained_NBR, _ = train_step.score(state.params, arrays, objective=objective)
     trained_BR = packing.unpack(
-      np.asarray(trained_NBR), places, batch.mask_BR.shape
+      np.asarray(trained_NBR), placement, batch.mask_BR.shape
     )
     apart_BR = np.abs(trained_BR - samples[1].logprobs_NR)
     found[dtype] = {

@@ -9,7 +9,7 @@ import pathlib
 import ml_collections
 
 from coderl.evaluators import held_out
-from coderl.training import checkpoint, setup
+from coderl.training import checkpoint, checks
 
 
 def run(config: ml_collections.ConfigDict, workdir: str) -> None:
@@ -19,7 +19,7 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> None:
     UserError: a value of the config is out of range, or `workdir` holds the
       results of another config.
   """
-  setup.check_evaluation(config)
+  checks.check_evaluation(config)
   checkpoint.check_config(workdir, config)
   checkpoint.write_config(workdir, config)
   held_out.evaluate_policy(config, pathlib.Path(workdir))

@@ -80,15 +80,15 @@ def make_workload(config: ml_collections.ConfigDict) -> workload_lib.Workload:
 
 
 def _mesh(config: ml_collections.ConfigDict, pod: hardware.Pod):
-  shape = sharding.sizes(config.mesh.shape, pod.count)
+  shape = sharding.mesh_shape(config.mesh.shape, pod.count)
   if not pod.devices:
     return jax.sharding.AbstractMesh(
-      shape, sharding.AXES, axis_types=sharding.KINDS
+      shape, sharding.AXES, axis_types=sharding.AXIS_TYPES
     )
   devices = mesh_utils.create_device_mesh(
     shape, devices=pod.devices, allow_split_physical_axes=True
   )
-  return jax.sharding.Mesh(devices, sharding.AXES, axis_types=sharding.KINDS)
+  return jax.sharding.Mesh(devices, sharding.AXES, axis_types=sharding.AXIS_TYPES)
 
 
 def train_phase(workload: workload_lib.Workload) -> workload_lib.Phase:

@@ -1,20 +1,22 @@
-"""CodeRL+ training (arXiv 2510.18471), in the loop's order.
+"""CodeRL+ training (arXiv 2510.18471).
+
+A step, in order:
 
   1. Prompts: problems in a seeded order, and from `alignment.start_step` on a
      fixed share of alignment tasks drawn from the replay buffer.
-  2. Rollouts: G samples a prompt from the current policy.
-  3. Rewards: programs by their hidden tests, inferences by what runs gave.
+  2. Rollouts: G samples per prompt from the current policy.
+  3. Rewards: programs by their hidden tests, answers by what the runs gave.
   4. Alignment: failed programs are traced and go to the replay buffer, which
      feeds the next steps. This is the only loop back.
-  5. Update: advantages, then one optimiser step a minibatch.
+  5. Update: advantages, then one optimizer update per minibatch.
 
-A step is a function of the state, the buffer, the data position and the step's
-number, from which all randomness is drawn; these are what is checkpointed, so
-a run taken up again is the run that never stopped. A step whose sandbox fails
-is a step that was not begun.
+A step is a function of the train state, the replay buffer, the data position
+and the step's number, from which all randomness is derived. These are saved, so
+a resumed run equals one that never stopped. If the sandbox fails during a step,
+the step is rolled back.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 import contextlib
 import json
 import pathlib
@@ -36,12 +38,13 @@ from coderl.evaluators import suite as suite_lib
 from coderl.models.checkpoints import huggingface
 from coderl.reporting import report
 from coderl.rl import batching, packing, train_step
-from coderl.training import checkpoint, journal, setup, update
-from coderl.training import metrics as metrics_lib
+from coderl.training import checkpoint, metrics, setup
+from coderl.training import progress as progress_lib
 from coderl.training import rollouts as rollouts_lib
-from commons import errors, estimates
+from coderl.training import update as update_lib
+from commons import errors, estimates, files
 
-# May differ between the starts of one run.
+# Fields that may differ between the starts of one run.
 _MAY_DIFFER = (
   'train.steps',
   'checkpoint',
@@ -55,139 +58,10 @@ _MAY_DIFFER = (
 )
 
 
-def one_step(
-  ex: setup.Experiment,
-  state: types.TrainState,
-  progress: setup.Progress,
-  compiled: update.Updates,
-  ahead: rollouts_lib.Ahead | None,
-) -> tuple[types.TrainState, dict[str, float], rollouts_lib.Ahead | None]:
-  """Steps 1 to 5; returns the state, the step's metrics and the next rollouts.
-
-  With `train.staleness` 1, the next step's rollouts are sampled before this
-  one's update, while the sandbox still runs this one's programs.
-
-  Args:
-    ahead: this step's rollouts, where they were sampled before.
-
-  What may fail for want of the sandbox comes before the update, which takes
-  the state's memory. Raises: ServiceError; the state is then as it was.
-  """
-  c, began = ex.config, time.monotonic()
-  policy, staleness = ex.policy(state), int(ahead is not None)
-  ahead = ahead or rollouts_lib.begin(ex, policy, progress, progress.step)
-  following = None
-  if c.train.staleness and progress.step + 1 < c.train.steps:
-    following = rollouts_lib.begin(ex, policy, progress, progress.step + 1)
-  waiting = time.monotonic()
-  code, rollouts = rollouts_lib.collect(ex, ahead)
-  rng = np.random.default_rng([c.seed, progress.step, 2])
-  if c.alignment.ratio:
-    traced = tasks.collect(
-      code,
-      ex.box,
-      rng,
-      step=progress.step,
-      bounds=tasks.Bounds(**c.alignment.bounds),
-    )
-    fitting = [task for task in traced if rollouts_lib.ask(ex, task)]
-    progress.replay.add(fitting, progress.step)
-  waited_s = time.monotonic() - waiting
-  if progress.step % c.log.samples_every_steps == 0:
-    progress.samples += metrics_lib.samples(
-      rollouts, ex.box, progress.step + 1, c.log.samples
-    )
-  batch = update.make_batch(ex, rollouts, state.params, compiled)
-  size = c.sampling.group_size
-  losses = []
-  for part in batching.minibatches(batch, c.train.minibatches, size, rng):
-    packed, places = batching.pack(
-      part, ex.layout, ex.objective.algorithm, c.train.microbatches
-    )
-    sizes = (packed.tokens_BT, packed.before_BR, packed.queries_BM)
-    progress.met('train_step', *(a.shape[-1] for a in sizes))
-    state, metrics = compiled.step(state, packed)
-    losses.append(metrics | {'padding': packing.padding(places)})
-  losses = jax.device_get(losses)
-  means = {
-    name: float(np.mean([m[name] for m in losses])) for name in losses[0]
-  }
-  seconds = time.monotonic() - began
-  progress.step += 1
-  progress.seconds += seconds
-  tokens = sum(len(r.tokens) for r in rollouts)
-  progress.tokens += tokens
-  record = metrics_lib.rollout_metrics(code, rollouts) | means
-  if ex.objective.algorithm.importance_cap:
-    record |= metrics_lib.importance_metrics(batch, ex.objective.algorithm)
-  record |= {
-    'step': progress.step,
-    'replay_size': len(progress.replay),
-    'staleness': staleness,
-    'seconds': seconds,
-    'sandbox_wait_share': waited_s / seconds,
-    'tokens': progress.tokens,
-    'tokens_per_s': tokens / seconds,
-  }
-  progress.history.append(record)
-  return state, record, following
-
-
-@contextlib.contextmanager
-def stop_requests() -> Iterator[list[int]]:
-  """A list that SIGINT or SIGTERM appends to, until the block ends.
-
-  A second signal acts as it would have without this.
-  """
-  asked: list[int] = []
-  kinds = (signal.SIGINT, signal.SIGTERM)
-  old = {kind: signal.getsignal(kind) for kind in kinds}
-
-  def ask(number, frame):
-    del frame
-    asked.append(number)
-    signal.signal(number, old[number])
-
-  for kind in kinds:
-    signal.signal(kind, ask)
-  try:
-    yield asked
-  finally:
-    for kind in kinds:
-      signal.signal(kind, old[kind])
-
-
-def results(
-  config: ml_collections.ConfigDict,
-  progress: setup.Progress,
-  after: dict[str, list[float]],
-) -> dict:
-  """What the table and the page show: means, intervals, differences."""
-  differences = {}
-  for name, scores in after.items():
-    mean, low, high = estimates.paired_difference(
-      np.asarray(progress.before[name]), np.asarray(scores), seed=0
-    )
-    differences[name] = {'difference': mean, 'low': low, 'high': high}
-  summaries = {'before': progress.before, 'after': after}
-  return {
-    'steps': progress.step,
-    'tokens': progress.tokens,
-    'seconds': progress.seconds,
-    'evaluations': {
-      when: {name: suite_lib.summary(s) for name, s in scores.items()}
-      for when, scores in summaries.items()
-    },
-    'difference': differences,
-    'shapes': progress.shapes,
-    'settings': config.to_dict(),
-  }
-
-
 def run(config: ml_collections.ConfigDict, workdir: str) -> None:
-  """Trains, or goes on with the training found in `workdir`.
+  """Trains, or resumes the training found in `workdir`.
 
-  Leaves there: checkpoints, metrics.jsonl, TensorBoard events, rollouts.jsonl,
+  Writes there: checkpoints, metrics.jsonl, TensorBoard events, rollouts.jsonl,
   results.json, report.html, and the trained policy in Hugging Face layout.
   """
   checkpoint.check_config(workdir, config, _MAY_DIFFER)
@@ -195,111 +69,360 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> None:
     mesh = sharding.make_mesh(config.mesh.shape)
     with (
       stop_requests() as stop,
-      setup.open_sandbox(config.sandbox) as box,
+      setup.open_sandbox(config.sandbox) as sandbox,
       jax.set_mesh(mesh),
     ):
-      ex = setup.make(config, mesh, box)
+      experiment = setup.make(config, mesh, sandbox)
       checkpoint.write_config(workdir, config)
-      train(ex, workdir, stop)
+      train(experiment, workdir, stop)
 
 
-def begin(
-  ex: setup.Experiment, manager: ocp.CheckpointManager
-) -> tuple[types.TrainState, types.TrainState, setup.Progress]:
-  """The state to go on from, its layout on the mesh, and the progress."""
-  c = ex.config
-  state, layout = train_step.init_state(
-    setup.keys(c.seed)[0], ex.objective, ex.optimizer, ex.mesh
-  )
-  # A copy: the state is donated, the start may stay as the reference.
-  weights = jax.tree.map(jnp.copy, ex.start.params)
-  state = state.replace(params=state.params | {'policy': weights})
-  restored = checkpoint.restore(manager, state)
-  if restored:
-    progress = setup.Progress.from_state(restored.host)
-    if processes.is_first():
-      print(f'Going on after step {progress.step}.')
-    return restored.state, layout, progress
-  buffer = replay_lib.Replay(
-    c.alignment.buffer_capacity, c.alignment.max_age_steps
-  )
-  return state, layout, setup.Progress(buffer)
+def train(experiment: setup.Experiment, workdir: str, stop: list[int]) -> None:
+  """Runs the loop from the last checkpoint to the last step or a stop request.
 
+  Args:
+    experiment: what to train.
+    workdir: the run's directory.
+    stop: true once the run is to stop; see `stop_requests`.
 
-def train(ex: setup.Experiment, workdir: str, stop: list[int]) -> None:
-  """The loop, from the last checkpoint to the last step or a stop request.
-
-  Raises: ServiceError, where the sandbox fails, once the steps are saved.
+  Raises:
+    ServiceError: the sandbox failed. The steps before are saved.
   """
-  c, folder = ex.config, pathlib.Path(workdir)
-  manager = checkpoint.manager(workdir, c.checkpoint.keep)
-  state, layout, progress = begin(ex, manager)
-  compiled = update.Updates(ex, layout)
-  suite = suite_lib.make_suite(
-    held_out.load_problems(c), ex.start.tokenizer, ex.box, c
-  )
-
-  def measure():
-    answered = suite_lib.evaluate(
-      ex.engine, ex.policy(state), suite, ex.judge, c
-    )
-    return suite_lib.scores(answered)
-
-  def save(ahead):
-    if progress.step in manager.all_steps():
-      return
-    pending = ahead._asdict().items() if ahead else ()
-    progress.pending = {name: p.state() for name, p in pending if p}
-    checkpoint.save(manager, progress.step, state, progress.state())
-
+  config, folder = experiment.config, pathlib.Path(workdir)
+  manager = checkpoint.manager(workdir, config.checkpoint.keep)
+  state, layout, progress = restore_or_init(experiment, manager)
+  update = make_update(experiment, layout)
+  suite = make_suite(experiment)
   if not progress.before:
-    progress.before = measure()
-    save(None)
-  ahead = rollouts_lib.restored(ex, progress)
-  outage, finished = None, (progress, ahead)
-  with journal.Journal(folder, c, progress) as written:
-    while not progress.is_done(c) and not any(processes.gather(bool(stop))):
-      finished = progress.copy(), ahead
+    progress_lib.announce('Evaluating before training ...')
+    progress.before = evaluate(experiment, state, suite)
+    save(manager, state, progress, None)
+  pending, outage = rollouts_lib.restore(experiment, progress), None
+  writer = metrics.make_writer(folder, progress.history, config.train.steps)
+  with contextlib.closing(writer):
+    while not progress.is_done(config) and not stop_requested(stop):
       try:
-        state, record, ahead = one_step(ex, state, progress, compiled, ahead)
+        state, progress, pending = run_step(
+          experiment, update, state, progress, pending
+        )
       except errors.ServiceError as error:
-        outage, (progress, ahead) = error, finished
+        outage = error
         break
-      written.tell(record)
-      if progress.step % c.checkpoint.every_steps == 0:
-        save(ahead)
-  save(ahead)
+      writer.write_scalars(progress.step, progress.history[-1])
+      if progress.step % config.checkpoint.every_steps == 0:
+        save(manager, state, progress, pending)
+  save(manager, state, progress, pending)
   manager.close()
   if processes.is_first():
-    metrics_lib.write_lines(folder / 'rollouts.jsonl', progress.samples)
-  if progress.is_done(c):
-    finish(ex, state, progress, measure(), folder)
+    metrics.write_lines(folder / 'rollouts.jsonl', progress.samples)
+  if progress.is_done(config):
+    progress_lib.announce('Evaluating after training ...')
+    finish(
+      experiment, state, progress, evaluate(experiment, state, suite), folder
+    )
   elif processes.is_first():
     print(
-      f'Stopped and saved after step {progress.step} of {c.train.steps};'
-      ' the same command goes on from there.'
+      f'Stopped and saved after step {progress.step} of {config.train.steps};'
+      ' the same command resumes the run.'
     )
   if outage:
     raise outage
 
 
-def finish(
-  ex: setup.Experiment,
+def run_step(
+  experiment: setup.Experiment,
+  update: update_lib.Update,
   state: types.TrainState,
-  progress: setup.Progress,
-  after: dict[str, list[float]],
+  progress: progress_lib.Progress,
+  pending: rollouts_lib.PendingStep | None,
+) -> tuple[
+  types.TrainState, progress_lib.Progress, rollouts_lib.PendingStep | None
+]:
+  """Runs one step; see the module.
+
+  With `train.staleness` 1, the rollouts of the next step are sampled before
+  the update, while the sandbox still runs the programs of this step.
+
+  Everything that needs the sandbox runs before the update, because the update
+  donates `state` and cannot be undone.
+
+  Args:
+    experiment: what to train.
+    update: the compiled functions.
+    state: before the step; donated.
+    progress: before the step; not changed.
+    pending: the rollouts of this step, if they were sampled ahead.
+
+  Returns:
+    The state and the progress after the step, and the rollouts that were
+    sampled ahead for the next step.
+
+  Raises:
+    ServiceError: the sandbox failed; `state` is then not yet donated.
+  """
+  config, start = experiment.config, time.monotonic()
+  progress, step = progress.copy(), progress.step
+  policy, staleness = experiment.policy(state), int(pending is not None)
+  pending = pending or rollouts_lib.begin(experiment, policy, progress, step)
+  ahead = None
+  if config.train.staleness and step + 1 < config.train.steps:
+    ahead = rollouts_lib.begin(experiment, policy, progress, step + 1)
+  wait_start = time.monotonic()
+  code, rollouts = rollouts_lib.collect(
+    pending,
+    group_size=config.sampling.group_size,
+    prompts_per_step=config.train.prompts_per_step,
+    dynamic_sampling=experiment.objective.algorithm.dynamic_sampling,
+  )
+  rng = np.random.default_rng([config.seed, step, 2])
+  add_alignment_tasks(experiment, code, progress, rng)
+  waited_s = time.monotonic() - wait_start
+  if step % config.log.samples_every_steps == 0:
+    progress.samples += metrics.samples(
+      rollouts, experiment.sandbox, step + 1, config.log.samples
+    )
+  state, update_metrics = update_policy(
+    experiment, update, state, rollouts, progress, rng
+  )
+  progress.finish_step(
+    metrics.rollout_metrics(code, rollouts) | update_metrics,
+    tokens=sum(len(r.tokens) for r in rollouts),
+    seconds=time.monotonic() - start,
+    waited_s=waited_s,
+    staleness=staleness,
+  )
+  return state, progress, ahead
+
+
+def add_alignment_tasks(
+  experiment: setup.Experiment,
+  code: list[types.Rollout],
+  progress: progress_lib.Progress,
+  rng: np.random.Generator,
+) -> None:
+  """Traces the failed programs of a step and adds them to the replay buffer."""
+  config = experiment.config.alignment
+  if not config.ratio:
+    return
+  traced = tasks.collect(
+    code,
+    experiment.sandbox,
+    rng,
+    step=progress.step,
+    bounds=tasks.Bounds(**config.bounds),
+  )
+  fitting = [task for task in traced if experiment.alignment_prompt(task)]
+  progress.replay.add(fitting, progress.step)
+
+
+def update_policy(
+  experiment: setup.Experiment,
+  update: update_lib.Update,
+  state: types.TrainState,
+  rollouts: list[types.Rollout],
+  progress: progress_lib.Progress,
+  rng: np.random.Generator,
+) -> tuple[types.TrainState, dict[str, float]]:
+  """Runs one optimizer update per minibatch.
+
+  Args:
+    experiment: what to train.
+    update: the compiled functions.
+    state: donated.
+    rollouts: the rollouts to train on.
+    progress: new shapes are added to it.
+    rng: shuffles the groups into minibatches.
+
+  Returns:
+    The state after the updates, and the means of their metrics.
+  """
+  config, algorithm = experiment.config, experiment.objective.algorithm
+  size = config.sampling.group_size
+  batch = update_lib.make_batch(
+    batching.padded(rollouts, experiment.layout, experiment.initial.tokenizer),
+    rollouts,
+    algorithm,
+    group_size=size,
+    max_len_tokens=config.sampling.max_len_tokens,
+    score=update.score,
+    params=state.params,
+    reference={'policy': experiment.initial.params},
+  )
+  records = []
+  for minibatch in batching.minibatches(
+    batch, config.train.minibatches, size, rng
+  ):
+    packed, placement = batching.pack(
+      minibatch, experiment.layout, algorithm, config.train.microbatches
+    )
+    progress.add_shape('train_step', packing.packed_shape(packed))
+    state, step_metrics = update.step(state, packed)
+    records.append(step_metrics | {'padding': packing.padding(placement)})
+  records = jax.device_get(records)
+  means = {
+    name: float(np.mean([r[name] for r in records])) for name in records[0]
+  }
+  if algorithm.importance_cap:
+    means |= metrics.importance_metrics(batch, algorithm)
+  return state, means
+
+
+@contextlib.contextmanager
+def stop_requests() -> Iterator[list[int]]:
+  """Yields a list to which SIGINT and SIGTERM are appended during the block.
+
+  A second signal acts as it would without this.
+  """
+  received: list[int] = []
+  numbers = (signal.SIGINT, signal.SIGTERM)
+  old = {number: signal.getsignal(number) for number in numbers}
+
+  def handle(number, frame):
+    del frame
+    received.append(number)
+    signal.signal(number, old[number])
+
+  for number in numbers:
+    signal.signal(number, handle)
+  try:
+    yield received
+  finally:
+    for number in numbers:
+      signal.signal(number, old[number])
+
+
+def stop_requested(stop: list[int]) -> bool:
+  """Returns whether any process was asked to stop; all processes call it."""
+  return any(processes.gather(bool(stop)))
+
+
+def restore_or_init(
+  experiment: setup.Experiment, manager: ocp.CheckpointManager
+) -> tuple[types.TrainState, types.TrainState, progress_lib.Progress]:
+  """Returns the state to start from, its shardings, and the progress."""
+  config = experiment.config
+  state, layout = train_step.init_state(
+    setup.initial_key(config.seed),
+    experiment.objective,
+    experiment.optimizer,
+    experiment.mesh,
+  )
+  # A copy, because the state is donated and KL reads the initial policy.
+  params = jax.tree.map(jnp.copy, experiment.initial.params)
+  state = state.replace(params=state.params | {'policy': params})
+  restored = checkpoint.restore(manager, state)
+  if restored:
+    progress = progress_lib.Progress.from_state(restored.host)
+    if processes.is_first():
+      print(f'Resuming after step {progress.step}.')
+    return restored.state, layout, progress
+  replay = replay_lib.Replay(
+    config.alignment.buffer_capacity, config.alignment.max_age_steps
+  )
+  return state, layout, progress_lib.Progress(replay)
+
+
+def save(
+  manager: ocp.CheckpointManager,
+  state: types.TrainState,
+  progress: progress_lib.Progress,
+  pending: rollouts_lib.PendingStep | None,
+) -> None:
+  """Saves a checkpoint of the step, with the rollouts sampled ahead."""
+  if progress.step not in manager.all_steps():
+    progress.pending = pending.state() if pending else {}
+    checkpoint.save(manager, progress.step, state, progress.state())
+
+
+def make_update(
+  experiment: setup.Experiment, layout: types.TrainState
+) -> update_lib.Update:
+  """Returns the compiled functions of the update."""
+  config = experiment.config.train
+  return update_lib.Update(
+    experiment.objective,
+    experiment.optimizer,
+    layout,
+    experiment.mesh,
+    experiment.layout,
+    config.microbatches * config.minibatches,
+    experiment.compilations,
+  )
+
+
+def make_suite(experiment: setup.Experiment) -> suite_lib.Suite:
+  """Reads the held-out problems and makes the prompts of the evaluation."""
+  progress_lib.announce('Reading the held-out problems ...')
+  return suite_lib.make_suite(
+    held_out.load_problems(experiment.config),
+    experiment.initial.tokenizer,
+    experiment.sandbox,
+    experiment.config,
+  )
+
+
+def evaluate(
+  experiment: setup.Experiment,
+  state: types.TrainState,
+  suite: suite_lib.Suite,
+) -> dict[str, list[float]]:
+  """Returns the scores of the state's policy, by figure of the evaluation."""
+  rollouts = suite_lib.evaluate(
+    experiment.sampler,
+    experiment.policy(state),
+    suite,
+    experiment.reward_function,
+    experiment.config,
+  )
+  return suite_lib.scores(rollouts)
+
+
+def finish(
+  experiment: setup.Experiment,
+  state: types.TrainState,
+  progress: progress_lib.Progress,
+  after: Mapping[str, list[float]],
   folder: pathlib.Path,
 ) -> None:
-  """Exports the policy, writes the results and the page, prints the table."""
-  # At full precision: what was evaluated is what is exported.
-  model = ex.start.model
-  params = jax.tree.map(processes.whole, ex.policy(state).params)
+  """Exports the policy, writes results and report, and prints the table."""
+  # At full precision, so that the exported policy is the evaluated one.
+  model = experiment.initial.model
+  params = jax.tree.map(sharding.fetch, experiment.policy(state).params)
   if not processes.is_first():
     return
   huggingface.save(folder / 'policy', model, params, dtype=model.param_dtype)
-  ex.start.tokenizer.save(folder / 'policy')
-  found = results(ex.config, progress, after)
-  (folder / 'results.json').write_text(json.dumps(found, indent=2) + '\n')
+  experiment.initial.tokenizer.save(folder / 'policy')
+  run_results = results(experiment.config, progress, after)
+  files.write_text(
+    folder / 'results.json', json.dumps(run_results, indent=2) + '\n'
+  )
   report.write(folder)
-  print(report.table(found))
+  print(report.table(run_results))
   print(f'Report: {folder / "report.html"}')
+
+
+def results(
+  config: ml_collections.ConfigDict,
+  progress: progress_lib.Progress,
+  after: Mapping[str, list[float]],
+) -> dict:
+  """Returns what table and report show: means, intervals and differences."""
+  differences = {}
+  for name, scores in after.items():
+    mean, low, high = estimates.paired_difference(
+      np.asarray(progress.before[name]), np.asarray(scores), seed=0
+    )
+    differences[name] = {'difference': mean, 'low': low, 'high': high}
+  evaluations = {'before': progress.before, 'after': after}
+  return {
+    'steps': progress.step,
+    'tokens': progress.tokens,
+    'seconds': progress.seconds,
+    'evaluations': {
+      when: {name: suite_lib.summary(s) for name, s in scores.items()}
+      for when, scores in evaluations.items()
+    },
+    'difference': differences,
+    'shapes': progress.shapes,
+    'settings': config.to_dict(),
+  }

@@ -1,6 +1,6 @@
-"""Types of the seams, and the dimension key.
+"""Types that the rooms exchange, and the key of array dimensions.
 
-Array names end with one letter an axis:
+Array names end with one letter per axis:
 
   B sequences           G samples per prompt (a group)
   T positions (P + R)   P prompt positions, left-padded
@@ -31,7 +31,7 @@ Params = Any  # A tree of arrays.
 # Prompt kinds.
 GENERATE = 'generate'  # Write a program for a statement.
 ALIGN = 'align'  # Infer the variables and the output of a failed program.
-REASON = 'reason'  # Predict the output of a given program.
+REASON = 'reason'  # Predict the output of a program.
 TEST_OUTPUT = 'test_output'  # Predict a test's output from the statement.
 
 
@@ -39,7 +39,7 @@ TEST_OUTPUT = 'test_output'  # Predict a test's output from the statement.
 class Test:
   """One test of a problem, in one of three forms.
 
-  stdin/stdout: `stdin` is fed and `expected` is the text to be printed.
+  stdin/stdout: `stdin` is the input and `expected` the text to be printed.
   Call: `call` is an expression, such as 'add(1, 2)', evaluated after the
     program ran; `expected` is the value's canonical text (values.canonical).
   Checker: `checker` is the source of assertions that call the problem's
@@ -56,16 +56,17 @@ class Test:
 class Problem:
   """A programming problem.
 
-  id: unique within its data set.
-  statement: what is asked, in natural language.
-  tests: at least one; hidden from the policy.
-  entry_point: the function to be written ('Solution.f' for a method), or None
-    for a stdin/stdout program.
-  prefix: source put before the response's program (HumanEval's imports and
-    helpers); empty elsewhere.
-  reference: a right program, where the data set has one.
-  source: the data set's name, or the origin it gives of the row.
-  level: difficulty from 1 up; 0 where unknown.
+  Attributes:
+    id: unique within its data set.
+    statement: the task in natural language.
+    tests: at least one; hidden from the policy.
+    entry_point: the name of the required function ('Solution.f' for a method),
+      or None for a stdin/stdout program.
+    prefix: source put before the response's program (HumanEval's imports and
+      helpers); empty elsewhere.
+    reference: a correct program, where the data set has one.
+    source: the name of the data set, or the origin that it names.
+    level: difficulty from 1 up; 0 where unknown.
   """
 
   id: str
@@ -82,8 +83,9 @@ class Problem:
 class Target:
   """A variable to be inferred: its qualified name and its value.
 
-  name: as it stands in the prompt ('total', or 'solve.total' in a function).
-  value: canonical text of the value at its last definition.
+  Attributes:
+    name: as written in the prompt ('total', or 'solve.total' in a function).
+    value: canonical text of the value at its last definition.
   """
 
   name: str
@@ -92,24 +94,28 @@ class Target:
 
 @dataclasses.dataclass(frozen=True)
 class Prompt:
-  """What the policy is asked, ready to be sampled from.
+  """A prompt of the policy, tokenized.
 
-  kind: GENERATE, ALIGN, REASON or TEST_OUTPUT.
-  text: the user's message, before the chat template; of a completion, all of
-    the prompt.
-  tokens: token ids of the whole prompt, chat template included.
-  problem: the problem it stems from.
-  program: ALIGN and REASON: the source whose run is asked about.
-  stdin: ALIGN, REASON, TEST_OUTPUT: the input asked about.
-  expected: ALIGN, REASON, TEST_OUTPUT: what that run prints.
-  targets: ALIGN: the variables asked for, in the prompt's order.
-  queries: ALIGN: for each target, the index in `tokens` of the last token of
-    its name in the list of target variables.
-  opening: of a completion, what its reply is read after: the beginning of the
-    program, or of the answer.
-  closing: of a completion, what follows the program.
-  completion: the reply goes on from `text`, with no chat around it.
-  stops: texts that end a response.
+  A chat prompt goes through the model's chat template. A completion prompt
+  does not: the model continues `text`.
+
+  Attributes:
+    kind: GENERATE, ALIGN, REASON or TEST_OUTPUT.
+    text: the user's message before the chat template, or the whole completion
+      prompt.
+    tokens: token ids of the whole prompt, chat template included.
+    problem: the problem it was made from.
+    program: ALIGN and REASON: the source of the program asked about.
+    stdin: ALIGN, REASON, TEST_OUTPUT: the input asked about.
+    expected: ALIGN, REASON, TEST_OUTPUT: the text that this input gives.
+    targets: ALIGN: the variables to infer, in the prompt's order.
+    queries: ALIGN: for each target, the index in `tokens` of the last token of
+      its name in the list of target variables.
+    opening: text put before a completion when it is parsed: the beginning of
+      the program, or of the answer.
+    closing: text put after the program of a completion.
+    completion: whether this is a completion prompt.
+    stops: strings that end a response.
   """
 
   kind: str
@@ -127,50 +133,60 @@ class Prompt:
   stops: tuple[str, ...] = ()
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Rollout:
-  """A sampled response with what became of it.
+  """A sampled response, its verdict and its reward.
 
-  tokens, logprobs: the response, the end-of-turn token included when reached;
-    log-probabilities under the policy at the temperature of sampling.
-  drawn_logprobs: under the distribution that drew the tokens, after top-k,
-    top-p and min-p, by the engine that sampled.
-  text: the response as text, without the end-of-turn token.
-  finished: the policy ended the response itself, within the length limit.
-  reward: in [0, 1].
-  scores: named parts of the reward (e.g. 'passed', 'form', 'variables').
-  masked: the row carries no gradient (its execution failed for reasons of
-    ours, not of the program).
-  executions: GENERATE: one per test that was run, in order.
+  Rollouts compare and hash by identity, since arrays have no truth value.
+
+  Attributes:
+    prompt: the prompt it responds to.
+    tokens: int32 [length], the end-of-turn token included when reached.
+    logprobs: float32 [length], log-probabilities of the tokens under the
+      policy at the sampling temperature, before top-k, top-p and min-p.
+    drawn_logprobs: float32 [length], under the distribution that the sampler
+      drew from, after these filters.
+    text: the response as text, without the end-of-turn token.
+    finished: the policy ended the response itself, within the length limit.
+    reward: in [0, 1].
+    passed: the verdict. A program passes if it passes all tests of its problem,
+      an answer if all of it is right.
+      Other kinds: the whole answer is right, whatever credit `reward` gives.
+    scores: named components of the reward (e.g. 'form', 'variables').
+    masked: the response gets no gradient, because the sandbox failed.
+    executions: GENERATE: one per test that was run, in order.
   """
 
   prompt: Prompt
-  tokens: tuple[int, ...]
-  logprobs: tuple[float, ...]
-  drawn_logprobs: tuple[float, ...]
+  tokens: np.ndarray
+  logprobs: np.ndarray
+  drawn_logprobs: np.ndarray
   text: str
   finished: bool
   reward: float = 0.0
+  passed: bool = False
   scores: dict[str, float] = dataclasses.field(default_factory=dict)
   masked: bool = False
   executions: tuple[api.Execution, ...] = ()
 
 
 class RolloutBatch(NamedTuple):
-  """Scored responses on the host, a row each.
+  """Scored responses on the host, padded, one row per response.
 
-  tokens_BT: int32, prompt left-padded, response right-padded.
-  valid_BT: bool, False on padding.
-  mask_BR: bool, True on response tokens that carry gradient.
-  logprobs_BR: float32, of the response under the policy that sampled it.
-  advantages_BR: float32.
-  returns_BR: float32, the value head's regression target (PPO only).
-  values_BR: float32, the value head's output at sampling time (PPO only).
-  ref_logprobs_BR: float32, under the reference policy (KL only).
-  drawn_logprobs_BR: float32, under the distribution that drew the tokens.
-  queries_BM: int32, positions in T the trajectory head reads.
-  values_BMC: int32, token ids of the target values.
-  values_mask_BMC: bool, True on value tokens that exist.
+  Attributes:
+    tokens_BT: int32, prompt left-padded, response right-padded.
+    valid_BT: bool, False on padding.
+    mask_BR: bool, True on response tokens that get a gradient.
+    logprobs_BR: float32, under the policy at the start of the update.
+    advantages_BR: float32.
+    returns_BR: float32, the value head's regression target (PPO only).
+    values_BR: float32, the value head's output at the start of the update (PPO
+      only).
+    ref_logprobs_BR: float32, under the reference policy (with KL only).
+    drawn_logprobs_BR: float32, under the distribution that drew the tokens.
+    queries_BM: int32, positions in T that the trajectory head reads.
+    values_BMC: int32, token ids of the target values.
+    values_mask_BMC: bool, False on padding of the values.
   """
 
   tokens_BT: Array | np.ndarray
@@ -188,23 +204,27 @@ class RolloutBatch(NamedTuple):
 
 
 class PackedBatch(NamedTuple):
-  """What an update is computed on: rows that several sequences share.
+  """The input of the training step: rows that several sequences share.
 
-  A microbatch of B rows; in a batch, an axis N of microbatches comes first. A
-  row has T tokens, R slots for response tokens and M for target values; those
-  that nothing fills weigh nothing. Rows lie over data and fsdp.
+  A microbatch has B rows; a batch has a leading axis of N microbatches. A row
+  holds T tokens, R response tokens and M target values. Unused entries have
+  weight 0. Rows are sharded over data and fsdp.
 
-  tokens_BT: int32. segments_BT: int32, the number of the sequence in its
-    row, from 1 up; 0 on padding.
-  before_BR: int32, positions in T of the tokens before the response's.
-  targets_BR: int32, the response's tokens.
-  logprobs_BR, advantages_BR, returns_BR, values_BR, ref_logprobs_BR: as
-    in RolloutBatch.
-  policy_weights_BR, token_weights_BR: float32, weights of the loss's terms
-    and of token means; they sum to one over the batch.
-  queries_BM: int32, positions in T the trajectory head reads.
-  values_BMC: int32, token ids of the target values.
-  value_weights_BMC: float32, 0 where there is no token.
+  Attributes:
+    tokens_BT: int32.
+    segments_BT: int32, the number of the sequence within its row, from 1 up; 0
+      on padding.
+    before_BR: int32, the position in T from which a response token is
+      predicted.
+    targets_BR: int32, the response tokens.
+    logprobs_BR, advantages_BR, returns_BR, values_BR, ref_logprobs_BR: as in
+      RolloutBatch.
+    policy_weights_BR: float32, weights of the policy-gradient and KL terms.
+    token_weights_BR: float32, weights of token means; they sum to one over the
+      batch.
+    queries_BM: int32, positions in T that the trajectory head reads.
+    values_BMC: int32, token ids of the target values.
+    value_weights_BMC: float32, weights of the value tokens; 0 on padding.
   """
 
   tokens_BT: Array | np.ndarray
@@ -224,11 +244,13 @@ class PackedBatch(NamedTuple):
 
 
 class TrainState(flax.struct.PyTreeNode):
-  """What a step changes.
+  """The device state that a training step changes.
 
-  step: int32 scalar, optimiser updates done.
-  params: {'policy': tree, 'lora': tree?, 'trajectory': tree?, 'value': tree?}.
-  opt_state: the optimiser's, of what it trains (train_step.trained).
+  Attributes:
+    step: int32 scalar, the number of optimizer updates done.
+    params: {'policy': tree}, with 'lora', 'trajectory' and 'value' where there
+      are adapters and heads.
+    opt_state: the optimizer's state of the trained trees (train_step.trained).
   """
 
   step: Array
@@ -236,10 +258,10 @@ class TrainState(flax.struct.PyTreeNode):
   opt_state: Any
 
 
-# Named seams.
-# (logprobs_BR, old_logprobs_BR, advantages_BR) -> per-token loss_BR.
+# Function types.
+# (logprobs_BR, old_logprobs_BR, advantages_BR) -> loss_BR, per token.
 PolicyLoss = Callable[[Array, Array, Array], Array]
-# mask_BR -> weights_BR whose weighted sum of a per-token loss is the loss.
+# mask_BR -> weights_BR; the loss is the weighted sum of the per-token losses.
 Aggregation = Callable[[Array], Array]
 # (rewards_BG, valid_BG) -> advantages_BG.
 GroupAdvantage = Callable[[Array, Array], Array]

@@ -98,7 +98,7 @@ def test_a_killed_and_resumed_run_is_the_run_that_never_stopped(tmp_path):
   process = start(broken, *SMALL)
   out, _ = process.communicate(timeout=300)
   assert process.returncode == 0, said(broken)
-  assert 'Going on after step' in out
+  assert 'Resuming after step' in out
 
   weights = [
     safetensors.load_file(d / 'policy/model.safetensors')

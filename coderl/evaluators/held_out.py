@@ -15,7 +15,7 @@ from coderl.evaluators import pass_at_1, suite
 from coderl.models import load
 from coderl.problems import mixtures
 from coderl.reporting import report
-from coderl.sampling import base
+from coderl.sampling import local
 from coderl.training import async_rewards, setup
 from commons import files
 
@@ -51,10 +51,10 @@ def evaluate_policy(
       load_problems(config), policy.tokenizer, sandbox, config
     )
     rollouts = suite.evaluate(
-      base.BuiltIn(config.data.bucket_len_tokens, mesh),
+      local.LocalSampler(config.data.bucket_len_tokens, mesh),
       policy,
       prompts,
-      async_rewards.Judge(sandbox),
+      async_rewards.RewardFunction(sandbox),
       config,
     )
   summaries = {

@@ -84,10 +84,10 @@ def make_suite(
 
 
 def evaluate(
-  sampler: base.Engine,
+  sampler: base.Sampler,
   policy: load.Policy,
   suite: Suite,
-  reward_function: async_rewards.Judge,
+  reward_function: async_rewards.RewardFunction,
   config: ml_collections.ConfigDict,
 ) -> dict[str, list[types.Rollout]]:
   """Samples and scores one greedy rollout for each prompt of the suite.
@@ -111,10 +111,10 @@ def evaluate(
 
 
 def _sample(
-  sampler: base.Engine,
+  sampler: base.Sampler,
   policy: load.Policy,
   prompts: Sequence[types.Prompt],
-  reward_function: async_rewards.Judge,
+  reward_function: async_rewards.RewardFunction,
   config: ml_collections.ConfigDict,
 ) -> list[types.Rollout]:
   """Returns one greedy, scored rollout per prompt, in the prompts' order."""

@@ -1,9 +1,9 @@
-"""Advantages: how much better a response did than was to be expected.
+"""Advantages: how much better a response did than expected.
 
 Group estimators take rewards_BG, the rewards of the G responses to each of B
-prompts, and valid_BG, False on responses that count for nothing: they enter no
-statistic and get no advantage, whatever stands in their place. A group whose
-valid rewards are all equal has nothing to teach and gets exact zeros.
+prompts, and valid_BG. Where valid_BG is False, the response enters no statistic
+and gets advantage 0, whatever its reward is. A group whose valid rewards are
+all equal carries no information and gets exact zeros.
 """
 
 import chex
@@ -14,10 +14,10 @@ Array = jax.Array
 
 
 def informative_groups(rewards_BG: Array, valid_BG: Array) -> Array:
-  """Groups whose valid rewards differ: a standard deviation above zero.
+  """Returns which groups have valid rewards that differ.
 
-  DAPO's dynamic sampling keeps these alone (arXiv 2503.14476 eq. 11), judged
-  on the rewards before any length penalty. Compares extremes, as a computed
+  DAPO's dynamic sampling keeps only these (arXiv 2503.14476 eq. 11), by the
+  rewards before any length penalty. Extremes are compared, because a computed
   standard deviation of equal rewards may be a rounding error above zero.
 
   Args:
@@ -36,7 +36,7 @@ def informative_groups(rewards_BG: Array, valid_BG: Array) -> Array:
 
 
 def group_centered(rewards_BG: Array, valid_BG: Array) -> Array:
-  """Dr. GRPO (arXiv 2503.20783): A = R - mean(group).
+  """Returns Dr. GRPO's advantage (arXiv 2503.20783): A = R - mean(group).
 
   Args:
     rewards_BG: float.
@@ -57,13 +57,15 @@ def group_centered(rewards_BG: Array, valid_BG: Array) -> Array:
 def group_normalized(
   rewards_BG: Array, valid_BG: Array, *, ddof: int = 1, eps: float = 1e-6
 ) -> Array:
-  """GRPO (arXiv 2402.03300): A = (R - mean(group)) / (std(group) + eps).
+  """Returns GRPO's advantage (arXiv 2402.03300).
+
+  A = (R - mean(group)) / (std(group) + eps).
 
   Args:
     rewards_BG: float.
     valid_BG: bool.
     ddof: 1 divides the squares by n - 1, as the common implementations do.
-    eps: keeps nearly equal rewards from blowing up.
+    eps: bounds the advantages of nearly equal rewards.
 
   Returns:
     advantages_BG, float32.
@@ -75,9 +77,10 @@ def group_normalized(
 
 
 def leave_one_out(rewards_BG: Array, valid_BG: Array) -> Array:
-  """RLOO (arXiv 2402.14740): A_i = R_i - mean of the others' rewards.
+  """Returns RLOO's advantage (arXiv 2402.14740).
 
-  Equals (R_i - mean(group)) n / (n - 1) for n valid responses.
+  A_i = R_i - mean of the other responses' rewards; for n valid responses this
+  equals (R_i - mean(group)) n / (n - 1).
 
   Args:
     rewards_BG: float.
@@ -92,7 +95,7 @@ def leave_one_out(rewards_BG: Array, valid_BG: Array) -> Array:
 
 
 def whiten(x: Array, mask: Array) -> Array:
-  """(x - mean) / std over all of the True entries of mask; zero elsewhere.
+  """Returns (x - mean) / std over the True entries of mask, zero elsewhere.
 
   Args:
     x: float, any shape.
@@ -106,9 +109,9 @@ def whiten(x: Array, mask: Array) -> Array:
 
 
 def reinforce_plus_plus(rewards_BG: Array, valid_BG: Array) -> Array:
-  """REINFORCE++ (arXiv 2501.03262): normalised over the whole batch.
+  """Returns REINFORCE++'s advantage (arXiv 2501.03262).
 
-  No group enters: A = (R - mean(batch)) / std(batch).
+  A = (R - mean(batch)) / std(batch); groups do not matter.
 
   Args:
     rewards_BG: float.
@@ -128,7 +131,7 @@ def gae(
   gamma: float,
   lam: float,
 ) -> tuple[Array, Array]:
-  """Generalised advantage estimation (arXiv 1506.02438 eq. 16).
+  """Returns generalised advantage estimates (arXiv 1506.02438 eq. 16).
 
   delta_t = r_t + gamma V_{t+1} - V_t;  A_t = delta_t + gamma lam A_{t+1}.
   The value past the last token of a response is zero.
@@ -137,8 +140,8 @@ def gae(
     rewards_BR: float, the reward upon each token.
     values_BR: float, the value before each token.
     mask_BR: bool, True on the tokens of the response, which come first.
-    gamma: discount a token.
-    lam: 0 trusts the values, 1 the rewards.
+    gamma: discount per token.
+    lam: 0 relies on the values, 1 on the rewards.
 
   Returns:
     advantages_BR and returns_BR = advantages_BR + values_BR, float32, zero
@@ -166,14 +169,14 @@ def gae(
 def overlong_penalty(
   response_len_tokens: Array, max_len_tokens: int, buffer_len_tokens: int
 ) -> Array:
-  """DAPO's soft overlong punishment (arXiv 2503.14476 eq. 13).
+  """Returns DAPO's soft overlong penalty (arXiv 2503.14476 eq. 13).
 
-  Zero up to max - buffer tokens, falling linearly to -1 at max tokens.
+  It is zero up to max - buffer tokens, falling linearly to -1 at max tokens.
 
   Args:
     response_len_tokens: lengths in tokens, any shape.
-    max_len_tokens: the longest response sampled.
-    buffer_len_tokens: over how many of the last tokens the penalty grows.
+    max_len_tokens: the length limit of a response.
+    buffer_len_tokens: the number of last tokens over which the penalty grows.
 
   Returns:
     Penalty in [-1, 0], float32, to be added to the reward.

@@ -1,7 +1,7 @@
 """Algorithms: compositions of advantages.py and losses.py.
 
-ALGORITHMS holds each with the settings of its paper; `make` looks one up and
-binds what a config says otherwise.
+ALGORITHMS holds each algorithm with the settings of its paper; `make` looks one
+up by name and changes the settings that a config gives.
 """
 
 from collections.abc import Callable, Mapping
@@ -29,22 +29,23 @@ _value_loss = functools.partial(losses.value_loss, clip=0.2)
 
 @dataclasses.dataclass(frozen=True)
 class Algorithm:
-  """What makes an algorithm; hashable, so it can be a static argument.
+  """The parts of an algorithm; hashable, so it can be a static argument.
 
-  advantage: of a response within its group or batch, alike for all of its
-    tokens. None: of each token, by `gae` from a value head.
-  policy_loss: of each token.
-  aggregation: weights of the tokens in the loss, the KL term included.
-  kl: estimator of the divergence from the reference policy.
-  kl_weight: of the KL term; 0 does without a reference policy.
-  dynamic_sampling: groups that are not advantages.informative_groups are
-    dropped and sampled anew.
-  overlong_buffer_len_tokens: of advantages.overlong_penalty; 0 for none.
-  importance_cap: of losses.importance, for tokens that another distribution
-    drew than the policy at the start of the update; 0 where none did.
-  gae: (rewards_BR, values_BR, mask_BR) -> (advantages_BR, returns_BR).
-  value_loss: (values_BR, old_values_BR, returns_BR) -> loss_BR.
-  value_weight: of the value loss.
+  Attributes:
+    advantage: the advantage of a response, shared by its tokens. None computes
+      one per token by `gae` from a value head.
+    policy_loss: the loss per token.
+    aggregation: weights of the tokens in the policy and KL terms.
+    kl: estimator of the divergence from the reference policy.
+    kl_weight: weight of the KL term; at 0 no reference policy is read.
+    dynamic_sampling: more groups are sampled than trained on, and groups that
+      advantages.informative_groups accepts are preferred.
+    overlong_buffer_len_tokens: see advantages.overlong_penalty; 0 for none.
+    importance_cap: see losses.importance_weights; 0 for no correction, where
+      the policy at the start of the update drew all tokens.
+    gae: (rewards_BR, values_BR, mask_BR) -> (advantages_BR, returns_BR).
+    value_loss: (values_BR, old_values_BR, returns_BR) -> loss_BR.
+    value_weight: weight of the value loss.
   """
 
   advantage: types.GroupAdvantage | None
@@ -61,7 +62,7 @@ class Algorithm:
 
   @property
   def uses_values(self) -> bool:
-    """Whether it needs a value head."""
+    """Whether the algorithm needs a value head."""
     return self.advantage is None
 
 
@@ -93,8 +94,9 @@ ALGORITHMS = {
 }
 
 
-# Where a setting goes: name -> (field, keyword of the function there) or,
-# with a dict in the keyword's place, the functions to choose from by name.
+# Setting -> (field of Algorithm, keyword argument of the function in it).
+# Instead of the keyword, a dict holds the functions to choose from by name, and
+# None means that the field itself is set.
 _SETTINGS = {
   'clip_low': ('policy_loss', 'clip_low'),
   'clip_high': ('policy_loss', 'clip_high'),
@@ -114,19 +116,19 @@ _SETTINGS = {
 
 
 def make(name: str, **settings: Any) -> Algorithm:
-  """An algorithm by name; None leaves a setting as the algorithm has it.
+  """Returns an algorithm by name, with some settings changed.
 
   A setting of a function that the algorithm does not use, such as a clip with
   RLOO or gamma without a value head, changes nothing.
 
   Args:
     name: one of ALGORITHMS.
-    **settings: clip_low, clip_high, dual_clip of losses.clipped_surrogate;
-      aggregation and kl_estimator, names in losses.AGGREGATIONS and
-      losses.KL_ESTIMATORS; max_len_tokens, the longest response sampled, of
-      losses.sequence_mean_token_sum_norm; gamma and lam of advantages.gae;
-      value_clip of losses.value_loss; and kl_weight, value_weight,
-      dynamic_sampling, overlong_buffer_len_tokens, importance_cap as in
+    **settings: None keeps the algorithm's value. clip_low, clip_high and
+      dual_clip: see losses.clipped_surrogate. aggregation, kl_estimator: names
+      in losses.AGGREGATIONS and losses.KL_ESTIMATORS. max_len_tokens: see
+      losses.sequence_mean_token_sum_norm. gamma, lam: see advantages.gae.
+      value_clip: see losses.value_loss. kl_weight, value_weight,
+      dynamic_sampling, overlong_buffer_len_tokens, importance_cap: see
       Algorithm.
 
   Raises:
@@ -135,7 +137,8 @@ def make(name: str, **settings: Any) -> Algorithm:
   algorithm = _lookup('algorithm', ALGORITHMS, name)
   for setting in settings:
     _lookup('setting of an algorithm', _SETTINGS, setting)
-  # In the table's order: an aggregation is chosen before it is bound.
+  # In the order of the table, which chooses an aggregation before it sets the
+  # aggregation's max_len_tokens.
   for setting, (field, how) in _SETTINGS.items():
     value = settings.get(setting)
     if value is None:
@@ -155,22 +158,23 @@ def token_advantages(
   values_BR: Array,
   mask_BR: Array,
 ) -> tuple[Array, Array]:
-  """Advantages and returns of every response token of a batch of groups.
+  """Returns advantages and returns of every response token of a batch.
 
-  A group advantage is laid on all tokens of its response. With a value head
-  the reward falls on the last token, and GAE's advantages are whitened over
-  the batch, as PPO implementations do.
+  All tokens of a response share its group advantage. With a value head, the
+  reward is given at the last token, and the advantages of `gae` are whitened
+  over the batch, as in PPO implementations.
 
   Args:
-    algorithm: what `make` gave.
+    algorithm: the algorithm.
     rewards_BG: float; row b * G + g of the batch is response g to prompt b.
-    valid_BG: bool, False on responses that count for nothing.
-    values_BR: float, by the value head at sampling time; unread without one.
+    valid_BG: bool, False on responses that are left out.
+    values_BR: float, from the value head at the start of the update; not read
+      without one.
     mask_BR: bool, True on the tokens of the responses, which come first.
 
   Returns:
-    advantages_BR and returns_BR, float32, zero where nothing is learned;
-    returns_BR is all zeros without a value head.
+    advantages_BR and returns_BR, float32, zero where the mask or valid_BG is
+    False; returns_BR is all zeros without a value head.
   """
   chex.assert_rank([rewards_BG, valid_BG, values_BR, mask_BR], 2)
   chex.assert_equal_size([rewards_BG, mask_BR[:, 0]])
@@ -189,7 +193,7 @@ def token_advantages(
 def _bind(
   function: Callable[..., Any], keyword: str, value: Any
 ) -> Callable[..., Any]:
-  """The function with a keyword set, or as it is if it has no such keyword."""
+  """Sets a keyword argument of a function, if the function has it."""
   if keyword not in inspect.signature(function).parameters:
     return function
   return functools.partial(function, **{keyword: value})

@@ -1,10 +1,10 @@
 """Losses as functions of arrays.
 
-Policy losses, KL estimators and the value loss are per token (loss_BR); an
+Policy losses, KL estimators and the value loss are per token (loss_BR). An
 aggregation turns the mask of the WHOLE batch into weights_BR, and the loss is
-sum(weights_BR * loss_BR). So a sum over microbatches is the loss of the batch,
-however it was split. Every per-token loss is finite where its inputs are, in
-value and in gradient, so that a weight of zero does hide padding.
+sum(weights_BR * loss_BR), so a sum over microbatches is the loss of the batch,
+however it was split. Value and gradient of every per-token loss are finite if
+its inputs are, so that a weight of zero hides padding.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 Array = jax.Array
 
-# exp(20) is as good as infinite for a ratio, but survives a product with zero.
+# exp(20) is practically infinite for a ratio, but its product with 0 is 0.
 _MAX_LOG_RATIO = 20.0
 
 
@@ -37,11 +37,11 @@ def _check_BR(*arrays_BR: Array) -> None:
 def policy_gradient(
   logprobs_BR: Array, old_logprobs_BR: Array, advantages_BR: Array
 ) -> Array:
-  """REINFORCE: loss = -A log pi, for tokens sampled from pi itself.
+  """Returns REINFORCE's loss -A log pi, for tokens sampled from pi itself.
 
   Args:
     logprobs_BR: float, under the policy being trained.
-    old_logprobs_BR: float, not used: on policy they equal logprobs_BR.
+    old_logprobs_BR: float, not read: on policy they equal logprobs_BR.
     advantages_BR: float.
 
   Returns:
@@ -59,7 +59,7 @@ def clipped_surrogate(
   clip_high: float,
   dual_clip: float | None = None,
 ) -> Array:
-  """PPO's clipped surrogate (arXiv 1707.06347 eq. 7), negated to be a loss.
+  """Returns PPO's clipped surrogate (arXiv 1707.06347 eq. 7), negated.
 
   loss = -min(r A, clip(r, 1 - clip_low, 1 + clip_high) A), r = pi / pi_old.
   clip_high > clip_low is DAPO's clip-higher (arXiv 2503.14476 eq. 10).
@@ -68,8 +68,8 @@ def clipped_surrogate(
     logprobs_BR: float, under the policy being trained.
     old_logprobs_BR: float, under the policy that sampled.
     advantages_BR: float.
-    clip_low: how far below 1 the ratio still counts.
-    clip_high: how far above 1 the ratio still counts.
+    clip_low: the ratio is clipped below 1 - clip_low.
+    clip_high: the ratio is clipped above 1 + clip_high.
     dual_clip: bounds the loss by -dual_clip A where A < 0 (arXiv 1912.09729
       eq. 5); above 1, or None for no bound.
 
@@ -87,22 +87,23 @@ def clipped_surrogate(
   return jnp.where(advantages_BR < 0, bounded_BR, loss_BR)
 
 
-def importance(
+def importance_weights(
   logprobs_BR: Array, drawn_logprobs_BR: Array, cap: float
 ) -> Array:
-  """Truncated importance weights: min(pi_old / mu, cap), without gradient.
+  """Returns truncated importance weights: min(pi_old / mu, cap).
 
-  For tokens that mu drew and not the policy at the start of the update: an
-  engine with its own numerics, weights of a step before, or top-p. Truncation
-  bounds the variance (Ionides, 2008; for rollout engines, Yao et al., 2025).
+  They correct for tokens that another distribution mu drew than the policy
+  pi_old at the start of the update: a server with its own numerics, weights of
+  the step before, or top-p. Truncation bounds the variance (Ionides, 2008; for
+  rollout engines, Yao et al., 2025).
 
   Args:
-    logprobs_BR: float, under the policy at the start of the update.
+    logprobs_BR: float, under pi_old.
     drawn_logprobs_BR: float, under mu.
     cap: above 0.
 
   Returns:
-    weights_BR, to multiply the weights of the policy's terms.
+    ratio_BR, by which the weights of the policy's terms are multiplied.
   """
   _check_BR(logprobs_BR, drawn_logprobs_BR)
   return jnp.minimum(_ratio(logprobs_BR - drawn_logprobs_BR), cap)
@@ -112,17 +113,18 @@ def importance(
 
 
 def token_mean(mask: Array) -> Array:
-  """Every token of the batch weighs the same (DAPO, arXiv 2503.14476).
+  """Gives every token of the batch the same weight (DAPO, arXiv 2503.14476).
 
-  Any shape will do, that of value tokens (BMC) too.
+  The mask may have any shape, e.g. that of value tokens (BMC).
   """
   return mask / jnp.maximum(jnp.sum(mask), 1)
 
 
 def sequence_mean_token_mean(mask_BR: Array) -> Array:
-  """Every response weighs the same (GRPO, arXiv 2402.03300 eq. 3).
+  """Gives every response the same weight (GRPO, arXiv 2402.03300 eq. 3).
 
-  Its tokens share its weight; responses without a token count for nothing.
+  The tokens of a response share its weight. Responses without an unmasked token
+  are not counted.
   """
   chex.assert_rank(mask_BR, 2)
   len_B = jnp.sum(mask_BR, axis=1)
@@ -133,13 +135,14 @@ def sequence_mean_token_mean(mask_BR: Array) -> Array:
 def sequence_mean_token_sum_norm(
   mask_BR: Array, max_len_tokens: int | None = None
 ) -> Array:
-  """Token sums over a constant, mean over responses (arXiv 2503.20783).
+  """Averages token sums, divided by a constant, over responses.
 
-  Dr. GRPO: unlike a mean, a constant does not favour long wrong responses.
+  Dr. GRPO (arXiv 2503.20783): unlike the division by the length, a constant
+  does not favour long wrong responses.
 
   Args:
     mask_BR: bool.
-    max_len_tokens: the constant; the longest response sampled. None is R.
+    max_len_tokens: the constant, the length limit of a response. None is R.
 
   Returns:
     weights_BR.
@@ -161,19 +164,19 @@ AGGREGATIONS = {
 
 
 def kl_k1(logprobs_BR: Array, ref_logprobs_BR: Array) -> Array:
-  """k1 = -log r: unbiased, noisy, may be negative."""
+  """Returns k1 = -log r: unbiased, of high variance, may be negative."""
   _check_BR(logprobs_BR, ref_logprobs_BR)
   return logprobs_BR - ref_logprobs_BR
 
 
 def kl_k2(logprobs_BR: Array, ref_logprobs_BR: Array) -> Array:
-  """k2 = (log r)^2 / 2: biased, steady; its gradient is that of the KL."""
+  """Returns k2 = (log r)^2 / 2: biased, but its gradient is that of the KL."""
   _check_BR(logprobs_BR, ref_logprobs_BR)
   return 0.5 * jnp.square(logprobs_BR - ref_logprobs_BR)
 
 
 def kl_k3(logprobs_BR: Array, ref_logprobs_BR: Array) -> Array:
-  """k3 = r - 1 - log r: unbiased, never negative ('low_var_kl')."""
+  """Returns k3 = r - 1 - log r: unbiased, never negative ('low_var_kl')."""
   _check_BR(logprobs_BR, ref_logprobs_BR)
   log_ratio_BR = ref_logprobs_BR - logprobs_BR
   return _ratio(log_ratio_BR) - 1.0 - log_ratio_BR
@@ -185,15 +188,15 @@ KL_ESTIMATORS = {'k1': kl_k1, 'k2': kl_k2, 'k3': kl_k3}
 def value_loss(
   values_BR: Array, old_values_BR: Array, returns_BR: Array, clip: float
 ) -> Array:
-  """PPO's clipped value loss: max((V - R)^2, (V_clip - R)^2) / 2.
+  """Returns PPO's clipped value loss: max((V - R)^2, (V_clip - R)^2) / 2.
 
-  V_clip = V_old + clip(V - V_old, -clip, clip): a value that moved further
+  V_clip = V_old + clip(V - V_old, -clip, clip): a value that has moved further
   than that towards its return gets no gradient.
 
   Args:
-    values_BR: float, by the value head being trained.
-    old_values_BR: float, by the value head at sampling time.
-    returns_BR: float, what is to be predicted.
+    values_BR: float, from the value head being trained.
+    old_values_BR: float, from the value head at the start of the update.
+    returns_BR: float, the regression target.
     clip: in units of the reward.
 
   Returns:
@@ -207,7 +210,7 @@ def value_loss(
 
 
 def _split(x: Array, chunk: int) -> Array:
-  """[B, T, ...] -> [chunks, B, chunk, ...], T padded with zeros."""
+  """Reshapes [B, T, ...] to [chunks, B, chunk, ...], T padded with zeros."""
   b, t = x.shape[:2]
   chunks = -(-t // chunk)
   padding = [(0, 0), (0, chunks * chunk - t), *[(0, 0)] * (x.ndim - 2)]
@@ -216,13 +219,21 @@ def _split(x: Array, chunk: int) -> Array:
 
 
 def _join(x: Array, t: int) -> Array:
-  """The inverse of _split."""
+  """Inverts `_split`."""
   x = jnp.moveaxis(x, 0, 1)
   return x.reshape(x.shape[0], -1, *x.shape[3:])[:, :t]
 
 
 class _Scored(NamedTuple):
-  """Of N tokens, all float32. hit_NV: whether it is the target."""
+  """Scores of N tokens, all float32 but hit_NV.
+
+  Attributes:
+    logits_NV: over the vocabulary, divided by the temperature.
+    hit_NV: bool, whether the vocabulary entry is the target.
+    normaliser_N: log-sum-exp of the logits.
+    logprobs_N: of the targets.
+    entropy_N: in nats, without gradient.
+  """
 
   logits_NV: Array
   hit_NV: Array
@@ -241,16 +252,16 @@ def _score(
     preferred_element_type=jnp.float32,
   )
   logits_NV = logits_NV / temperature
-  # A masked sum and no gather: it stays local where V is sharded, and its
-  # gradient needs no scatter.
+  # A masked sum instead of a gather: it stays local where V is sharded, and
+  # its gradient needs no scatter.
   ids_NV = jax.lax.broadcasted_iota(targets_N.dtype, logits_NV.shape, 1)
   hit_NV = ids_NV == targets_N[:, None]
   picked_N = jnp.sum(jnp.where(hit_NV, logits_NV, 0.0), axis=-1)
   # One exponential serves the normaliser and the entropy.
-  most_N1 = jax.lax.stop_gradient(jnp.max(logits_NV, axis=-1, keepdims=True))
-  odds_NV = jnp.exp(logits_NV - most_N1)
+  max_N1 = jax.lax.stop_gradient(jnp.max(logits_NV, axis=-1, keepdims=True))
+  odds_NV = jnp.exp(logits_NV - max_N1)
   sum_N = jnp.sum(odds_NV, axis=-1)
-  normaliser_N = most_N1[:, 0] + jnp.log(sum_N)
+  normaliser_N = max_N1[:, 0] + jnp.log(sum_N)
   entropy_N = normaliser_N - jnp.sum(odds_NV * logits_NV, axis=-1) / sum_N
   return _Scored(
     logits_NV,
@@ -277,10 +288,10 @@ def token_logprobs(
   temperature: float,
   chunk: int,
 ) -> tuple[Array, Array]:
-  """Log-probabilities and entropies without logits for all of T at once.
+  """Returns log-probabilities and entropies without holding [B, T, V].
 
   Scans over chunks of T and recomputes a chunk's logits in the backward pass,
-  so that neither pass holds [B, T, V]: at most a few of [B, chunk, V].
+  so that either pass holds at most a few arrays [B, chunk, V].
 
   Args:
     hidden_BTD: float; position t predicts targets_BT[:, t].
@@ -301,7 +312,7 @@ def token_logprobs(
   chunk = min(chunk, t)
 
   @jax.checkpoint
-  def of_chunk(inputs):
+  def score_chunk(inputs):
     hidden, targets = inputs
     scored = _score(
       hidden.reshape(-1, hidden.shape[-1]),
@@ -312,10 +323,10 @@ def token_logprobs(
     shape = targets.shape
     return scored.logprobs_N.reshape(shape), scored.entropy_N.reshape(shape)
 
-  parts = jax.lax.map(
-    of_chunk, (_split(hidden_BTD, chunk), _split(targets_BT, chunk))
+  chunks = jax.lax.map(
+    score_chunk, (_split(hidden_BTD, chunk), _split(targets_BT, chunk))
   )
-  return jax.tree.map(lambda x: _join(x, t), parts)
+  return jax.tree.map(lambda x: _join(x, t), chunks)
 
 
 def token_loss(
@@ -327,19 +338,20 @@ def token_loss(
   temperature: float,
   chunk: int,
 ) -> tuple[Array, Array, Array]:
-  """sum(loss(logprobs, *others)), its gradient made in the forward pass.
+  """Returns sum(loss(logprobs, *others)); the forward pass makes its gradient.
 
-  As `token_logprobs`, but a chunk's logits are made once and not a second time
-  for the gradient: as the loss is a sum over tokens, what it passes back to a
-  token's logits is known as soon as they are.
+  Works in chunks like `token_logprobs`, but computes a chunk's logits once
+  instead of a second time for the gradient. This is possible because the loss
+  is a sum over tokens: the gradient with respect to a token's logits is known
+  as soon as the logits are.
 
   Args:
-    loss: (logprobs_BC, *others_BC) -> loss_BC, each token on its own.
-    hidden_BTD, unembed_DV, targets_BT, temperature, chunk: of token_logprobs.
-    *others_BT: what else the loss reads of a token; without gradient.
+    loss: (logprobs_BC, *others_BC) -> loss_BC, each token separately.
+    hidden_BTD, unembed_DV, targets_BT, temperature, chunk: see token_logprobs.
+    *others_BT: further inputs of the loss, per token; they get no gradient.
 
   Returns:
-    The sum; logprobs_BT and entropy_BT, float32, without gradient.
+    The sum, and logprobs_BT and entropy_BT, float32, without gradient.
 
   Raises:
     ValueError: temperature is not positive, or chunk is below 1.
@@ -362,7 +374,7 @@ def _token_loss_forward(
   loss, temperature, chunk = settings
   t, dtype = targets_BT.shape[1], hidden_BTD.dtype
 
-  def of_chunk(grad_DV, inputs):
+  def add_chunk(grad_DV, inputs):
     hidden, real, targets, *others = inputs
     hidden_ND = hidden.reshape(-1, hidden.shape[-1])
     weights_DV = unembed_DV.astype(dtype)
@@ -383,20 +395,20 @@ def _token_loss_forward(
     return grad_DV, (value, logprobs, entropy, back_ND.reshape(hidden.shape))
 
   real_BT = jnp.ones(targets_BT.shape, bool)
-  rows = jax.tree.map(
+  chunks = jax.tree.map(
     lambda x: _split(x, chunk), (hidden_BTD, real_BT, targets_BT, *others_BT)
   )
   zeros_DV = jnp.zeros(unembed_DV.shape, jnp.float32)
-  grad_DV, (values, *parts) = jax.lax.scan(of_chunk, zeros_DV, rows)
-  logprobs_BT, entropy_BT, back_BTD = (_join(part, t) for part in parts)
+  grad_DV, (values, *outputs) = jax.lax.scan(add_chunk, zeros_DV, chunks)
+  logprobs_BT, entropy_BT, back_BTD = (_join(x, t) for x in outputs)
   out = jnp.sum(values), logprobs_BT, entropy_BT
   return out, (back_BTD, grad_DV.astype(unembed_DV.dtype))
 
 
 def _token_loss_backward(settings, residuals, cotangents):
   del settings
-  by, *_ = cotangents
-  back_BTD, grad_DV = (r * by.astype(r.dtype) for r in residuals)
+  scale, *_ = cotangents
+  back_BTD, grad_DV = (r * scale.astype(r.dtype) for r in residuals)
   return back_BTD, grad_DV, None, None
 
 

@@ -1,13 +1,13 @@
 """The training step: one pure function of (state, batch).
 
-  loss = policy gradient (generation and alignment rows, one objective)
+  loss = policy gradient (of code and alignment responses alike)
        + kl_weight         x KL to the reference policy
        + trajectory_weight x cross-entropy of the trajectory head
        + value_weight      x value regression (PPO)
 
-Every term is a weighted sum over tokens whose weights were fixed on the whole
-batch before it was packed and split, so neither packing nor the number of
-microbatches nor the mesh changes the loss.
+Every term is a weighted sum over tokens. The weights are computed on the whole
+batch before it is packed and split, so the loss depends neither on packing nor
+on the number of microbatches nor on the mesh.
 """
 
 import dataclasses
@@ -25,23 +25,26 @@ from coderl.rl import algorithms, losses
 
 Array = types.Array
 
-# Tokens unembedded at a time on a device. Accelerators want large matmuls.
+# Tokens unembedded at once per device. Accelerators need large matmuls.
 CHUNK_TOKENS = 2048
-# On CPU their logits stay in the caches, and below the 32 MiB from which on
-# malloc asks the kernel for zeroed memory every time.
+# (least, most) tokens on a CPU. A chunk's logits should stay in the caches and
+# below 32 MiB, above which malloc gets zeroed memory from the kernel each time.
 _CPU_CHUNK_TOKENS = (128, 512)
 _CPU_CHUNK_LOGITS = 2**22
 
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
-  """Everything static about the loss.
+  """The static parts of the loss.
 
-  temperature: that of sampling; it divides the logits here as well.
-  trajectory_weight: of the trajectory head's loss; 0 does without the head.
-  max_value_tokens: C of the trajectory head.
-  chunk_len_tokens: positions unembedded at a time; 0 is as many as suit the
-    devices (chunk_len).
+  Attributes:
+    model: the policy's architecture.
+    algorithm: the RL algorithm.
+    temperature: the sampling temperature; it divides the logits here as well.
+    trajectory_weight: weight of the trajectory head's loss; at 0 there is no
+      head.
+    max_value_tokens: C of the trajectory head.
+    chunk_len_tokens: positions unembedded at once; 0 lets `chunk_len` choose.
   """
 
   model: transformer.ModelConfig
@@ -53,27 +56,31 @@ class Objective:
 
 
 def chunk_len(rows: int, objective: Objective) -> int:
-  """Positions of `rows` rows to unembed at a time."""
+  """Returns how many positions of `rows` packed rows to unembed at once."""
   if objective.chunk_len_tokens:
     return objective.chunk_len_tokens
   tokens = CHUNK_TOKENS
   if jax.default_backend() == 'cpu':
     least, most = _CPU_CHUNK_TOKENS
-    fitting = _CPU_CHUNK_LOGITS // objective.model.vocab_size
-    tokens = min(max(fitting, least), most)
+    cached = _CPU_CHUNK_LOGITS // objective.model.vocab_size
+    tokens = min(max(cached, least), most)
   mesh = jax.sharding.get_abstract_mesh()
-  parts = 1 if mesh.empty else sharding.parts(mesh, sharding.BATCH[0])
-  return max(1, tokens * parts // rows)
+  shards = 1 if mesh.empty else sharding.num_shards(mesh, sharding.BATCH[0])
+  return max(1, tokens * shards // rows)
 
 
 def hidden_states(
   params: types.Params, batch: types.PackedBatch, objective: Objective
 ) -> tuple[Array, Array]:
-  """hidden_BTD of a microbatch, and hidden_BRD before its response tokens."""
+  """Runs the policy on a microbatch.
+
+  Returns:
+    hidden_BTD, and hidden_BRD at the positions that predict response tokens.
+  """
   policy, model = params['policy'], objective.model
   if 'lora' in params:
     policy = lora.attached(policy, params['lora'])
-  else:  # So is the reference, which has no adapters.
+  else:  # The reference policy has no adapters.
     model = dataclasses.replace(model, lora=None)
   hidden_BTD = transformer.hidden_states(
     policy, model, batch.tokens_BT, batch.segments_BT
@@ -81,11 +88,14 @@ def hidden_states(
   hidden_BRD = jnp.take_along_axis(
     hidden_BTD, batch.before_BR[..., None], axis=1
   )
-  return hidden_BTD, sharding.over_rows(hidden_BRD)
+  return hidden_BTD, sharding.shard_batch(hidden_BRD)
 
 
 def values(params: types.Params, hidden_BRD: Array) -> Array:
-  """values_BR: of the state before each response token; no policy gradient."""
+  """Returns values_BR, the value head's output before each response token.
+
+  The hidden states are detached, so the value loss does not move the policy.
+  """
   return heads.ValueHead().apply(
     {'params': params['value']}, jax.lax.stop_gradient(hidden_BRD)
   )
@@ -97,7 +107,7 @@ def trajectory_logprobs(
   hidden_BTD: Array,
   objective: Objective,
 ) -> Array:
-  """logprobs_BMC of the target values' tokens under the trajectory head."""
+  """Returns logprobs_BMC of the target values' tokens (trajectory head)."""
   policy = params['policy']
   out_BMCD = heads.trajectory_states(
     params['trajectory'],
@@ -126,7 +136,7 @@ def policy_terms(
   ref_logprobs_BR: Array,
   weights_BR: Array,
 ) -> dict[str, Array]:
-  """What each response token adds to the loss, by term, each [B, R]."""
+  """Returns the weighted policy and KL terms of the loss, each [B, R]."""
   surrogate_BR = algorithm.policy_loss(
     logprobs_BR, old_logprobs_BR, advantages_BR
   )
@@ -140,28 +150,30 @@ def policy_terms(
 def distances(
   logprobs_BR: Array, old_logprobs_BR: Array, entropy_BR: Array, token_BR: Array
 ) -> dict[str, Array]:
-  """Token means: how far the policy is from a point, and from its sampler."""
+  """Returns token means of the entropy and of distances to the old policy.
+
+  kl_old is k3 of the KL, ratio_deviation is |pi / pi_old - 1|.
+  """
   means = {
     'entropy': entropy_BR,
     'kl_old': losses.kl_k3(logprobs_BR, old_logprobs_BR),
     'ratio_deviation': jnp.abs(jnp.expm1(logprobs_BR - old_logprobs_BR)),
   }
-  return {name: jnp.sum(token_BR * each) for name, each in means.items()}
+  return {name: jnp.sum(token_BR * x_BR) for name, x_BR in means.items()}
 
 
 def loss_and_metrics(
   params: types.Params, batch: types.PackedBatch, objective: Objective
 ) -> tuple[Array, dict[str, Array]]:
-  """The loss of a microbatch: its share of the batch's loss.
+  """Returns a microbatch's share of the batch's loss and of its metrics.
 
-  Returns:
-    The share, and shares of the metrics: summed over microbatches they are
-    means over the batch's tokens.
+  Summed over microbatches, the shares are the loss of the batch and means over
+  its tokens.
   """
   algorithm = objective.algorithm
   hidden_BTD, hidden_BRD = hidden_states(params, batch, objective)
   old_BR, token_BR = batch.logprobs_BR, batch.token_weights_BR
-  read = (
+  inputs = (
     old_BR,
     batch.advantages_BR,
     batch.ref_logprobs_BR,
@@ -172,11 +184,11 @@ def loss_and_metrics(
     hidden_BRD,
     transformer.unembedding(params['policy'], objective.model),
     batch.targets_BR,
-    *read,
+    *inputs,
     temperature=objective.temperature,
     chunk=chunk_len(old_BR.shape[0], objective),
   )
-  terms = policy_terms(algorithm, logprobs_BR, *read)
+  terms = policy_terms(algorithm, logprobs_BR, *inputs)
   metrics = {'policy_loss': jnp.sum(terms['policy'])}
   metrics |= distances(logprobs_BR, old_BR, entropy_BR, token_BR)
   if algorithm.kl_weight:
@@ -197,7 +209,7 @@ def loss_and_metrics(
 
 
 def trained(params: types.Params) -> types.Params:
-  """The trees that updates change: with adapters, all but the policy's own."""
+  """Returns the trees that updates change: with adapters, not the policy."""
   frozen = {'policy'} if 'lora' in params else {}
   return {name: tree for name, tree in params.items() if name not in frozen}
 
@@ -209,11 +221,11 @@ def train_step(
   objective: Objective,
   optimizer: optax.GradientTransformation,
 ) -> tuple[types.TrainState, dict[str, Array]]:
-  """One optimiser update; pure.
+  """Does one optimizer update; a pure function.
 
   Args:
-    state: donated by the caller's jit.
-    batch: N microbatches; those without a token are skipped.
+    state: donated by `compile_step`.
+    batch: N microbatches; empty ones are skipped.
     objective, optimizer: static.
 
   Returns:
@@ -252,12 +264,12 @@ def train_step(
 def score(
   params: types.Params, batch: types.PackedBatch, *, objective: Objective
 ) -> tuple[Array, Array]:
-  """(logprobs_NBR, values_NBR) of a batch, for the reference policy and PPO.
+  """Returns (logprobs_NBR, values_NBR) of a batch under `params`.
 
-  values_NBR is zero where `params` has no value head.
+  values_NBR is zero if `params` has no value head.
   """
 
-  def one(microbatch):
+  def score_microbatch(microbatch):
     _, hidden_BRD = hidden_states(params, microbatch, objective)
     logprobs_BR, _ = losses.token_logprobs(
       hidden_BRD,
@@ -270,13 +282,14 @@ def score(
       return logprobs_BR, jnp.zeros_like(logprobs_BR)
     return logprobs_BR, values(params, hidden_BRD)
 
-  return jax.lax.map(one, batch)
+  return jax.lax.map(score_microbatch, batch)
 
 
 def init_params(key: Array, objective: Objective) -> types.Params:
-  """Boxed parameters of the policy and the heads the objective asks for.
+  """Draws boxed parameters of the policy and of the objective's heads.
 
-  The policy's draw does not depend on which heads there are; key consumed.
+  The policy's parameters do not depend on which heads there are. The key is
+  consumed.
   """
   model = objective.model
   without = dataclasses.replace(model, lora=None)
@@ -301,7 +314,7 @@ def init_state(
   optimizer: optax.GradientTransformation,
   mesh: jax.sharding.Mesh,
 ) -> tuple[types.TrainState, types.TrainState]:
-  """A fresh state laid out on the mesh, and the tree of its shardings."""
+  """Draws a state sharded over the mesh; returns it and its shardings."""
   init = partial(_boxed_state, objective=objective, optimizer=optimizer)
   _, layout = state_shapes(objective, optimizer, mesh)
   state = jax.jit(lambda k: nn.unbox(init(k)), out_shardings=layout)(key)
@@ -313,7 +326,7 @@ def state_shapes(
   optimizer: optax.GradientTransformation,
   mesh: jax.sharding.Mesh,
 ) -> tuple[types.TrainState, types.TrainState]:
-  """Shapes of the state, of which nothing is made, and their shardings."""
+  """Returns the shapes of the state and its shardings; allocates nothing."""
   init = partial(_boxed_state, objective=objective, optimizer=optimizer)
   boxed = jax.eval_shape(init, jax.random.key(0))
   return nn.unbox(boxed), sharding.shardings(boxed, mesh)
@@ -332,7 +345,7 @@ def compile_step(
   layout: types.TrainState,
   mesh: jax.sharding.Mesh,
 ):
-  """`train_step` jitted: state sharded by `layout` and donated."""
+  """Returns `train_step` jitted; the state is sharded by `layout`, donated."""
   rows = jax.sharding.NamedSharding(mesh, sharding.MICROBATCHES)
   return jax.jit(
     partial(train_step, objective=objective, optimizer=optimizer),

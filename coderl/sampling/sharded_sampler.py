@@ -1,7 +1,7 @@
-"""Sampling on a mesh: each part of the rows goes through a loop of its own.
+"""Sampling on a mesh: each shard of the sequences runs a loop of its own.
 
 `generate` samples to the end in one program. `start` and `advance` do the same
-in turns, between which the host takes the rows that have ended.
+in several calls, between which the host reads the sequences that have ended.
 """
 
 from collections.abc import Sequence
@@ -20,25 +20,26 @@ from coderl.sampling import sampler
 Array = types.Array
 
 
-def _on_mesh(run, replicated: int, of_rows: int, out_specs):
-  """`run` on each part's own rows, or as it is without a mesh.
+def _per_shard(function, replicated: int, sharded: int, out_specs):
+  """Returns `function` run on each shard; without a mesh, as it is.
 
   Args:
-    run: the first arguments are alike for all parts, then come some of rows,
-      then again some that are alike.
-    replicated, of_rows: how many of them.
-    out_specs: of shard_map.
+    function: takes replicated arguments, then sharded ones, then again
+      replicated ones.
+    replicated: the number of leading replicated arguments.
+    sharded: the number of arguments sharded over data and fsdp.
+    out_specs: as in shard_map.
   """
   mesh = jax.sharding.get_abstract_mesh()
   if mesh.empty:
-    return run
-  whole = PartitionSpec()
+    return function
+  same = PartitionSpec()
   return lambda *arguments: jax.shard_map(
-    run,
+    function,
     in_specs=(
-      *[whole] * replicated,
-      *[sharding.BATCH] * of_rows,
-      *[whole] * (len(arguments) - replicated - of_rows),
+      *[same] * replicated,
+      *[sharding.BATCH] * sharded,
+      *[same] * (len(arguments) - replicated - sharded),
     ),
     out_specs=out_specs,
     axis_names=set(sharding.BATCH[0]),
@@ -46,34 +47,38 @@ def _on_mesh(run, replicated: int, of_rows: int, out_specs):
   )(*arguments)
 
 
-def _laid_out(state: sampler.SamplingState) -> sampler.SamplingState:
-  """The state where every turn finds and leaves it: KV heads over tensor."""
+def _constrain_layout(state: sampler.SamplingState) -> sampler.SamplingState:
+  """Fixes the state's sharding between calls: KV heads over `tensor`."""
   mesh = jax.sharding.get_abstract_mesh()
   if mesh.empty:
     return state
-  heads = sharding.parts(mesh, 'tensor')
-  place = jax.lax.with_sharding_constraint
+  tensor = sharding.num_shards(mesh, 'tensor')
+  constrain = jax.lax.with_sharding_constraint
 
-  def of_cache(a):
-    split = 'tensor' if a.shape[1] % heads == 0 else None
-    return place(a, PartitionSpec(*sharding.BATCH, split))
+  def constrain_cache(a):
+    heads = 'tensor' if a.shape[1] % tensor == 0 else None
+    return constrain(a, PartitionSpec(*sharding.BATCH, heads))
 
-  cache = jax.tree.map(of_cache, state.cache)
-  return place(state._replace(cache=()), sharding.BATCH)._replace(cache=cache)
-
-
-def _outside(prompts: sampler.Prompts, state: sampler.SamplingState):
-  """Scalars of a part as arrays of one, so that parts can be put together."""
-  return prompts._replace(num_rows=prompts.num_rows[None]), state._replace(
-    next_row=state.next_row[None], steps=state.steps[None]
+  cache = jax.tree.map(constrain_cache, state.cache)
+  return constrain(state._replace(cache=()), sharding.BATCH)._replace(
+    cache=cache
   )
 
 
-def _within(prompts: sampler.Prompts, state: sampler.SamplingState):
-  """The inverse of _outside."""
-  return prompts._replace(num_rows=prompts.num_rows[0]), state._replace(
-    next_row=state.next_row[0], steps=state.steps[0]
+def _add_shard_axis(prompts: sampler.Prompts, state: sampler.SamplingState):
+  """Makes a shard's scalars arrays of one, which shard_map can concatenate."""
+  return prompts._replace(
+    num_sequences=prompts.num_sequences[None]
+  ), state._replace(
+    next_sequence=state.next_sequence[None], steps=state.steps[None]
   )
+
+
+def _drop_shard_axis(prompts: sampler.Prompts, state: sampler.SamplingState):
+  """Inverts `_add_shard_axis`."""
+  return prompts._replace(
+    num_sequences=prompts.num_sequences[0]
+  ), state._replace(next_sequence=state.next_sequence[0], steps=state.steps[0])
 
 
 @partial(jax.jit, static_argnames=('model', 'config'))
@@ -87,18 +92,21 @@ def start(
   model: transformer.ModelConfig,
   config: sampler.SamplingConfig,
 ) -> tuple[cache_lib.Weights, sampler.Prompts, sampler.SamplingState]:
-  """Prefilled prompts, for `advance`; arguments as in `generate`."""
+  """Prefills the prompts for `advance`; arguments as in `generate`."""
   mesh = jax.sharding.get_abstract_mesh()
-  parts = 1 if mesh.empty else sharding.parts(mesh, sharding.BATCH[0])
+  shards = 1 if mesh.empty else sharding.num_shards(mesh, sharding.BATCH[0])
   weights = cache_lib.prepare(params, model)
-  begin = partial(
-    sampler.start, model=model, config=config, slots=-(-config.slots // parts)
+  start_shard = partial(
+    sampler.start, model=model, config=config, slots=-(-config.slots // shards)
   )
-  run = _on_mesh(
-    lambda *arguments: _outside(*begin(*arguments)), 1, 3, sharding.BATCH
+  run = _per_shard(
+    lambda *arguments: _add_shard_axis(*start_shard(*arguments)),
+    1,
+    3,
+    sharding.BATCH,
   )
   prompts, state = run(weights, prompts_UP, valid_UP, index_U, key)
-  return weights, prompts, _laid_out(state)
+  return weights, prompts, _constrain_layout(state)
 
 
 @partial(
@@ -110,7 +118,7 @@ def advance(
   weights: cache_lib.Weights,
   prompts: sampler.Prompts,
   state: sampler.SamplingState,
-  until: Array | None = None,
+  until_step: Array | None = None,
   stop_table_SV: Array | None = None,
   *,
   model: transformer.ModelConfig,
@@ -118,18 +126,19 @@ def advance(
   stop_ids: Sequence[int],
   prompt_len: int,
 ) -> tuple[sampler.SamplingState, Array]:
-  """Decodes until each part of the mesh has decoded so many steps.
+  """Decodes until each shard has done `until_step` steps since the start.
 
   Args:
-    weights, prompts, state: of `start`; the state of the turn before, donated.
-    until: int32, steps since the start; None is to the end.
+    weights, prompts: from `start`.
+    state: from `start` or the call before; donated.
+    until_step: int32; None decodes to the end.
     stop_table_SV, model, config, stop_ids: as in `generate`.
     prompt_len: P.
 
   Returns:
-    The state, and whether any row is unfinished, in any part.
+    The state, and whether a sequence of any shard is unfinished.
   """
-  decode = partial(
+  advance_shard = partial(
     sampler.advance,
     model=model,
     config=config,
@@ -137,15 +146,15 @@ def advance(
     prompt_len=prompt_len,
   )
 
-  def part(weights, prompts, state, until, stop_table_SV):
-    prompts, state = _within(prompts, state)
-    state = decode(weights, prompts, state, until, stop_table_SV)
-    left = sampler.unfinished(state, prompts)[None]
-    return _outside(prompts, state)[1], left
+  def run_shard(weights, prompts, state, until_step, stop_table_SV):
+    prompts, state = _drop_shard_axis(prompts, state)
+    state = advance_shard(weights, prompts, state, until_step, stop_table_SV)
+    unfinished = sampler.unfinished(state, prompts)[None]
+    return _add_shard_axis(prompts, state)[1], unfinished
 
-  run = _on_mesh(part, 1, 2, sharding.BATCH)
-  state, left = run(weights, prompts, state, until, stop_table_SV)
-  return _laid_out(state), jnp.any(left)
+  run = _per_shard(run_shard, 1, 2, sharding.BATCH)
+  state, unfinished = run(weights, prompts, state, until_step, stop_table_SV)
+  return _constrain_layout(state), jnp.any(unfinished)
 
 
 @partial(jax.jit, static_argnames=('model', 'config', 'stop_ids'))
@@ -163,31 +172,34 @@ def generate(
 ) -> tuple[sampler.Samples, Array]:
   """Samples G responses to each of U prompts.
 
-  Under a mesh (jax.set_mesh), prompts are split over data and fsdp, and each
-  part is decoded on its own with the weights gathered over these axes; layers
-  stay split over tensor.
+  Under a mesh (jax.set_mesh), prompts are sharded over data and fsdp. Each
+  shard is decoded on its own with the weights gathered over these axes; layers
+  stay sharded over tensor.
 
   Args:
-    params: the policy's.
+    params: the policy's parameters.
     prompts_UP: int32, left-padded.
     valid_UP: bool, False on padding.
-    index_U: int32, the number of each prompt; -1 for none, these come last in
-      their part of the mesh.
-    key: consumed. A row's samples depend on the key, its prompt's number and
-      its place in the group, not on its neighbours, slots or the mesh.
-    stop_table_SV: of stop_strings.table, or None without stop strings.
+    index_U: int32, the number of each prompt; -1 where there is none. Real
+      prompts come first within a shard.
+    key: consumed. The samples of a sequence depend on the key, its prompt's
+      number and its position in the group; neither on its neighbours nor on
+      the slots or the mesh.
+    stop_table_SV: from stop_strings.table, or None without stop strings.
     model, config: static.
-    stop_ids: tokens that end a response; a tuple.
+    stop_ids: token ids that end a response; a tuple.
 
   Returns:
-    Samples of N = U x G rows, the group of prompt u at rows u G to u G + G - 1;
-    and the steps decoded by each part of the mesh.
+    Samples of N = U x G sequences, the group of prompt u at u G to u G + G - 1;
+    and the number of steps that each shard decoded.
   """
-  begun = start(
+  weights, prompts, state = start(
     params, prompts_UP, valid_UP, index_U, key, model=model, config=config
   )
   state, _ = advance(
-    *begun,
+    weights,
+    prompts,
+    state,
     None,
     stop_table_SV,
     model=model,

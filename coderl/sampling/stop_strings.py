@@ -1,8 +1,8 @@
 """Stop strings on the device: an automaton over the bytes of tokens.
 
 A response ends with the token that completes a stop string, wherever the
-token's borders lie. The automaton of Aho and Corasick (1975) over bytes is run
-over every token's bytes beforehand, so that sampling only looks up
+token boundaries lie. The automaton of Aho and Corasick (1975) over bytes is
+run over every token's bytes in advance, so that sampling only looks up
 state x token.
 """
 
@@ -14,17 +14,20 @@ START = 0
 
 
 def table(token_bytes: Sequence[bytes], stops: Sequence[str]) -> np.ndarray:
-  """next_SV, int32: the state after a token; START begins a response.
+  """Returns next_SV, int32: the automaton's state after each token.
 
-  The last state, S - 1, says that a stop string has occurred, and is never
-  left.
+  A response begins in state START. State S - 1 means that a stop string has
+  occurred; it is never left.
 
   Args:
-    token_bytes: what each token adds to the text, as UTF-8.
-    stops: at least one, none of them empty.
+    token_bytes: for each token, the UTF-8 bytes that it adds to the text.
+    stops: the stop strings; at least one, none of them empty.
+
+  Raises:
+    ValueError: there is no stop string, or one is empty.
   """
   if not stops or not all(stops):
-    raise ValueError(f'stops={stops!r}: want texts that are not empty')
+    raise ValueError(f'stops={stops!r}: must be strings that are not empty')
   next_SC = _automaton([stop.encode() for stop in stops])
   lens_V = np.array([len(b) for b in token_bytes])
   bytes_VC = np.zeros((len(token_bytes), max(lens_V.max(), 1)), np.uint8)
@@ -39,9 +42,10 @@ def table(token_bytes: Sequence[bytes], stops: Sequence[str]) -> np.ndarray:
 
 
 def _automaton(stops: Sequence[bytes]) -> np.ndarray:
-  """next_SC over the 256 bytes; one state a proper prefix, the last accepts.
+  """Returns next_SC over the 256 bytes: one state per proper prefix of a stop.
 
-  A state is the longest suffix of what was read that begins a stop string.
+  A state is the longest suffix of the text that begins a stop string. The last
+  state accepts.
   """
   prefixes = {s[:n] for s in stops for n in range(len(s))}
   ordered = sorted(prefixes, key=lambda p: (len(p), p))  # b'' is START.
@@ -50,10 +54,10 @@ def _automaton(stops: Sequence[bytes]) -> np.ndarray:
   next_SC = np.full((accept + 1, 256), accept)
   for prefix, i in index.items():
     for byte in range(256):
-      read = prefix + bytes([byte])
-      ended = any(read.endswith(stop) for stop in stops)
-      tails = (read[n:] for n in range(len(read) + 1))
+      text = prefix + bytes([byte])
+      ended = any(text.endswith(stop) for stop in stops)
+      suffixes = (text[n:] for n in range(len(text) + 1))
       next_SC[i, byte] = (
-        accept if ended else index[next(t for t in tails if t in index)]
+        accept if ended else index[next(t for t in suffixes if t in index)]
       )
   return next_SC

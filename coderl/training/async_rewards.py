@@ -1,16 +1,14 @@
-"""Sampling with rewards overlapped: programs run while others are written.
+"""Samples rollouts and scores them while others are still being written.
 
-`begin` samples and hands every response that has ended to the sandbox, in the
-background; `Pending.scored` waits for the last reward. Between the two a caller
-may have the device do something else. Each process scores the rollouts that it
-sampled; all of them get all.
+`begin` samples, and passes every response that has ended to the sandbox in the
+background; `Pending.scored` waits for the last reward. In between the caller
+may use the device for something else. Each process scores the rollouts that it
+sampled; `scored` returns those of all processes to each of them.
 """
 
-import base64
 from collections.abc import Mapping, Sequence
 from concurrent import futures
 import dataclasses
-import time
 from typing import Any
 
 import jax
@@ -20,116 +18,152 @@ from coderl import types
 from coderl.distributed import processes
 from coderl.models import load
 from coderl.rewards import scoring, verdicts
-from coderl.sampling import base, sampler
+from coderl.sampling import base
+from coderl.sampling import sampler as sampler_lib
 from coderl.sandbox import api
 
-# Parts judged at a time; each has a batch of programs in the sandbox.
+# Chunks verified at the same time; each is one batch of programs.
 _THREADS = 32
 
 
 @dataclasses.dataclass(frozen=True)
-class Judge:
-  """What scores. box: this process's own. reward: in answers.REWARDS."""
+class RewardFunction:
+  """How rollouts are scored.
 
-  box: api.Runner
-  reward: str = 'paper'
+  Attributes:
+    sandbox: runs the programs of this process.
+    alignment_reward: the reward of alignment answers, a name in
+      answers.REWARDS.
+  """
+
+  sandbox: api.Runner
+  alignment_reward: str = 'paper'
 
 
 class Pending:
-  """Rollouts whose rewards are on the way.
+  """Sampled rollouts whose rewards are being computed.
 
-  own: those sampled by this process, by number. waited_s: what `scored` had to
-  wait for rewards.
+  Attributes:
+    rollouts: the rollouts that this process sampled, numbered, unscored.
   """
 
   def __init__(
-    self, prompts: Sequence[types.Prompt], group_size: int, judge: Judge
+    self,
+    prompts: Sequence[types.Prompt],
+    group_size: int,
+    reward_function: RewardFunction,
   ):
     self._prompts, self._group_size = list(prompts), group_size
-    self._judge = judge
+    self._reward_function = reward_function
     self._pool = futures.ThreadPoolExecutor(_THREADS)
-    self._judged: dict[verdicts.Submission, futures.Future] = {}
-    self.own: list[base.Numbered] = []
-    self.waited_s = 0.0
+    self._executions: dict[verdicts.Submission, futures.Future] = {}
+    self.rollouts: list[base.NumberedRollout] = []
 
-  def add(self, part: Sequence[base.Numbered]) -> None:
-    """Has a part's programs run."""
-    self.own += part
-    # Equal programs run once, whichever part they come in.
-    items = dict.fromkeys(verdicts.submission(rollout) for _, rollout in part)
-    new = [i for i in items if i is not None and i not in self._judged]
-    ran = self._pool.submit(self._run, new)
-    self._judged |= dict.fromkeys(new, ran)
+  def submit(self, chunk: Sequence[base.NumberedRollout]) -> None:
+    """Starts running the programs of a chunk."""
+    self.rollouts += chunk
+    # Equal programs run once, even if they come in different chunks.
+    submissions = dict.fromkeys(verdicts.submission(r) for _, r in chunk)
+    new = [
+      s for s in submissions if s is not None and s not in self._executions
+    ]
+    future = self._pool.submit(self._verify, new)
+    self._executions |= dict.fromkeys(new, future)
 
-  def _run(self, items):
-    ran = verdicts.verify(items, self._judge.box)
-    return dict(zip(items, ran, strict=True))
+  def _verify(self, submissions):
+    executions = verdicts.verify(submissions, self._reward_function.sandbox)
+    return dict(zip(submissions, executions, strict=True))
 
   def scored(self) -> list[types.Rollout]:
-    """All rollouts of all processes, scored, in the order of their numbers.
+    """Waits for the rewards; returns the scored rollouts of all processes.
+
+    They are in the order of their numbers, so groups are contiguous.
 
     Raises:
-      ServiceError: in all processes, where the sandbox of one failed.
+      ServiceError: in all processes, if the sandbox of one failed.
     """
-    began = time.monotonic()
     try:
-      parts = processes.together(self._scored)
+      by_process = processes.call_and_gather(self._scored)
     finally:
       self._pool.shutdown(wait=False, cancel_futures=True)
-      self.waited_s = time.monotonic() - began
-    return _in_order(parts)
+    return _in_order(by_process)
 
-  def _scored(self) -> list[base.Numbered]:
-    judged = {item: ran.result()[item] for item, ran in self._judged.items()}
-    numbers, rollouts = zip(*self.own, strict=True) if self.own else ((), ())
-    scored = scoring.score_verified(rollouts, judged, self._judge.reward)
+  def _scored(self) -> list[base.NumberedRollout]:
+    verified = {s: future.result()[s] for s, future in self._executions.items()}
+    numbers = [number for number, _ in self.rollouts]
+    scored = scoring.score_verified(
+      [rollout for _, rollout in self.rollouts],
+      verified,
+      self._reward_function.alignment_reward,
+    )
     return list(zip(numbers, scored, strict=True))
 
   def state(self) -> dict[str, Any]:
-    """As JSON, for `restored`; all processes call it."""
-    rollouts = _in_order(processes.gather(self.own))
+    """Returns JSON data for `from_state`; all processes must call it."""
+    rollouts = _in_order(processes.gather(self.rollouts))
     return {
       'prompts': [_prompt_state(prompt) for prompt in self._prompts],
       'group_size': self._group_size,
       'rollouts': [_rollout_state(r) for r in rollouts],
     }
 
+  @classmethod
+  def from_state(
+    cls,
+    state: Mapping[str, Any],
+    problems: Mapping[str, types.Problem],
+    reward_function: RewardFunction,
+  ) -> 'Pending':
+    """Restores `state`; each process scores a share of the rollouts.
 
-def _in_order(parts: Sequence[Sequence[base.Numbered]]):
+    Args:
+      state: what `state` returned.
+      problems: all problems by their id.
+      reward_function: scores the rollouts.
+    """
+    prompts = [_prompt(fields, problems) for fields in state['prompts']]
+    size = state['group_size']
+    pending = cls(prompts, size, reward_function)
+    share = range(
+      jax.process_index(), len(state['rollouts']), jax.process_count()
+    )
+    pending.submit(
+      [(i, _rollout(state['rollouts'][i], prompts[i // size])) for i in share]
+    )
+    return pending
+
+
+def _in_order(
+  by_process: Sequence[Sequence[base.NumberedRollout]],
+) -> list[types.Rollout]:
+  """Merges the rollouts of all processes in the order of their numbers."""
   numbered = sorted(
-    (pair for part in parts for pair in part), key=lambda pair: pair[0]
+    (pair for pairs in by_process for pair in pairs), key=lambda pair: pair[0]
   )
   return [rollout for _, rollout in numbered]
 
 
 def begin(
-  source: base.Engine,
+  sampler: base.Sampler,
   policy: load.Policy,
   prompts: Sequence[types.Prompt],
   key: types.Array,
-  config: sampler.SamplingConfig,
-  judge: Judge,
+  config: sampler_lib.SamplingConfig,
+  reward_function: RewardFunction,
 ) -> Pending:
-  """Samples G rollouts to each prompt; returns once the last is written."""
-  pending = Pending(prompts, config.group_size, judge)
-  for part in source.sample(policy, prompts, key, config):
-    pending.add(part)
-  return pending
+  """Samples G rollouts for each prompt; returns once the last one has ended.
 
-
-def restored(
-  state: Mapping[str, Any], problems: Mapping[str, types.Problem], judge: Judge
-) -> Pending:
-  """Of `Pending.state`; each process scores a share."""
-  prompts = [_prompt(said, problems) for said in state['prompts']]
-  size = state['group_size']
-  pending = Pending(prompts, size, judge)
-  share = range(
-    jax.process_index(), len(state['rollouts']), jax.process_count()
-  )
-  pending.add(
-    [(i, _rollout(state['rollouts'][i], prompts[i // size])) for i in share]
-  )
+  Args:
+    sampler: samples the responses.
+    policy: the policy to sample from.
+    prompts: as in base.Sampler.sample.
+    key: consumed.
+    config: how to sample; G is its group_size.
+    reward_function: scores the rollouts in the background.
+  """
+  pending = Pending(prompts, config.group_size, reward_function)
+  for chunk in sampler.sample(policy, prompts, key, config):
+    pending.submit(chunk)
   return pending
 
 
@@ -141,34 +175,28 @@ _ARRAYS = {
 
 
 def _rollout_state(r: types.Rollout) -> dict[str, Any]:
-  text = lambda name, dtype: base64.b64encode(
-    np.array(getattr(r, name), dtype).tobytes()
-  ).decode('ascii')
-  said = {name: text(name, dtype) for name, dtype in _ARRAYS.items()}
-  return said | {'text': r.text, 'finished': r.finished}
+  """Returns the unscored rollout as JSON data; float32 survives the text."""
+  arrays = {name: getattr(r, name).tolist() for name in _ARRAYS}
+  return arrays | {'text': r.text, 'finished': r.finished}
 
 
-def _rollout(said: Mapping[str, Any], prompt: types.Prompt) -> types.Rollout:
-  arrays = {
-    name: tuple(np.frombuffer(base64.b64decode(said[name]), dtype).tolist())
-    for name, dtype in _ARRAYS.items()
-  }
-  return types.Rollout(prompt=prompt, **{**said, **arrays})
+def _rollout(state: Mapping[str, Any], prompt: types.Prompt) -> types.Rollout:
+  arrays = {name: np.array(state[name], t) for name, t in _ARRAYS.items()}
+  return types.Rollout(prompt=prompt, **{**state, **arrays})
 
 
 def _prompt_state(prompt: types.Prompt) -> dict[str, Any]:
-  said = dataclasses.asdict(dataclasses.replace(prompt, problem=None))
-  return said | {'problem': prompt.problem.id}
+  fields = dataclasses.asdict(dataclasses.replace(prompt, problem=None))
+  return fields | {'problem': prompt.problem.id}
 
 
 def _prompt(
-  said: Mapping[str, Any], problems: Mapping[str, types.Problem]
+  state: Mapping[str, Any], problems: Mapping[str, types.Problem]
 ) -> types.Prompt:
-  found = {
+  fields = {
     name: tuple(value) if isinstance(value, list | tuple) else value
-    for name, value in said.items()
+    for name, value in state.items()
   }
-  targets = tuple(types.Target(**target) for target in found['targets'])
-  return types.Prompt(
-    **{**found, 'targets': targets, 'problem': problems[found['problem']]}
-  )
+  targets = tuple(types.Target(**target) for target in fields['targets'])
+  problem = problems[fields['problem']]
+  return types.Prompt(**{**fields, 'targets': targets, 'problem': problem})

@@ -1,12 +1,12 @@
 """What a step learns from: prompts, and rollouts with their rewards.
 
-Code prompts come in a seeded order; from `alignment.start_step` on a fixed
+Code prompts come in a seeded order. From `alignment.start_step` on, a fixed
 share of a step's prompts are alignment tasks drawn from the replay buffer.
-`begin` samples, `collect` waits for the rewards: between them a step's programs
-run while the device does something else.
+`begin` samples and `collect` waits for the rewards; in between the step's
+programs run while the device may do something else.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import itertools
 from typing import NamedTuple
 
@@ -14,17 +14,19 @@ import jax
 import numpy as np
 
 from coderl import types
+from coderl.alignment import replay as replay_lib
 from coderl.alignment import tasks
 from coderl.models import load
 from coderl.rl import batching
-from coderl.sampling import base, sampler
+from coderl.sampling import local, sampler
 from coderl.training import async_rewards, setup
+from coderl.training import progress as progress_lib
 
 
 def code_prompts(
   prompts: Sequence[types.Prompt], seed: int, position: int, count: int
 ) -> list[types.Prompt]:
-  """`count` prompts from `position` on; every epoch in an order of its own."""
+  """Returns `count` prompts from `position` on; every epoch is reshuffled."""
   n = len(prompts)
   epochs = range(position // n, (position + count - 1) // n + 1)
   orders = [np.random.default_rng([seed, e]).permutation(n) for e in epochs]
@@ -33,103 +35,173 @@ def code_prompts(
 
 
 def alignment_prompts(
-  ex: setup.Experiment, progress: setup.Progress, step: int
+  replay: replay_lib.Replay,
+  count: int,
+  *,
+  step: int,
+  start_step: int,
+  rng: np.random.Generator,
+  make_prompt: Callable[[tasks.AlignmentTask], types.Prompt | None],
 ) -> list[types.Prompt]:
-  """The step's share of alignment prompts; none until there are enough."""
-  c = ex.config
-  count = int(c.train.prompts_per_step * c.alignment.ratio)
-  if step < c.alignment.start_step or count == 0:
+  """Draws a step's alignment prompts from the replay buffer.
+
+  Args:
+    replay: the buffer; the draws are recorded in it.
+    count: how many to draw. If the buffer holds fewer there are none, because
+      a batch of another size would be compiled anew.
+    step: the training step, from 0 up.
+    start_step: the first step that has alignment prompts.
+    rng: breaks ties.
+    make_prompt: returns a task's prompt, or None where it is too long.
+  """
+  if step < start_step or count == 0:
     return []
-  rng = np.random.default_rng([c.seed, step, 1])
-  drawn = progress.replay.sample(count, rng, step)
-  # A full share or none: a batch of another size would compile anew.
+  drawn = replay.sample(count, rng, step)
   if len(drawn) < count:
     return []
-  return [prompt for task in drawn if (prompt := ask(ex, task))]
+  prompts = map(make_prompt, drawn)
+  return [prompt for prompt in prompts if prompt is not None]
 
 
-def ask(ex: setup.Experiment, task: tasks.AlignmentTask) -> types.Prompt | None:
-  """The task's prompt; None where it is too long."""
-  return tasks.to_prompt(
-    task,
-    ex.problems[task.problem_id],
-    ex.start.tokenizer,
-    style=ex.config.data.prompt_style,
-    max_prompt_len_tokens=ex.config.data.max_prompt_len_tokens,
-  )
+class PendingStep(NamedTuple):
+  """A step's sampled rollouts, whose rewards are being computed.
 
-
-class Ahead(NamedTuple):
-  """A step's rollouts, whose rewards may be on the way; align may be None."""
+  Attributes:
+    code: rollouts of code prompts.
+    align: rollouts of alignment prompts, if the step has any.
+  """
 
   code: async_rewards.Pending
   align: async_rewards.Pending | None
 
+  def state(self) -> dict:
+    """Returns JSON data for `restore`; all processes must call it."""
+    return {
+      name: pending.state()
+      for name, pending in self._asdict().items()
+      if pending
+    }
+
 
 def begin(
-  ex: setup.Experiment,
+  experiment: setup.Experiment,
   policy: load.Policy,
-  progress: setup.Progress,
+  progress: progress_lib.Progress,
   step: int,
-) -> Ahead:
-  """Samples a step's rollouts; advances the data position.
+) -> PendingStep:
+  """Samples the rollouts of a step.
 
-  With dynamic sampling (DAPO, arXiv 2503.14476), `oversampling` times as many
-  code prompts are sampled as are trained on.
+  With dynamic sampling (DAPO, arXiv 2503.14476), `algorithm.oversampling` times
+  as many code prompts are sampled as are trained on.
+
+  Args:
+    experiment: what to sample from and how.
+    policy: the policy that samples.
+    progress: its data position, replay draws and shapes are updated.
+    step: the step whose rollouts these are.
   """
-  c = ex.config
-  key = jax.random.fold_in(setup.keys(c.seed)[1], step)
+  config = experiment.config
+  key = jax.random.fold_in(setup.sampling_key(config.seed), step)
   code_key, align_key = jax.random.split(key)
-  asked = alignment_prompts(ex, progress, step)
-  dynamic = ex.objective.algorithm.dynamic_sampling
-  count = c.train.prompts_per_step - len(asked)
-  count *= c.algorithm.oversampling if dynamic else 1
-  drawn = code_prompts(ex.prompts, c.seed, progress.position, count)
+  align = alignment_prompts(
+    progress.replay,
+    int(config.train.prompts_per_step * config.alignment.ratio),
+    step=step,
+    start_step=config.alignment.start_step,
+    rng=np.random.default_rng([config.seed, step, 1]),
+    make_prompt=experiment.alignment_prompt,
+  )
+  count = config.train.prompts_per_step - len(align)
+  if experiment.objective.algorithm.dynamic_sampling:
+    count *= config.algorithm.oversampling
+  code = code_prompts(experiment.prompts, config.seed, progress.position, count)
   progress.position += count
-  settings = sampler.SamplingConfig(**c.sampling)
 
-  def sampled(prompts, key):
-    shape = base.sample_shape(prompts, c.data.bucket_len_tokens, ex.mesh)
-    progress.met('sample', *shape)
+  def sample(prompts, key):
+    return _sample(experiment, policy, progress, prompts, key)
+
+  return PendingStep(
+    sample(code, code_key), sample(align, align_key) if align else None
+  )
+
+
+def _sample(
+  experiment: setup.Experiment,
+  policy: load.Policy,
+  progress: progress_lib.Progress,
+  prompts: Sequence[types.Prompt],
+  key: types.Array,
+) -> async_rewards.Pending:
+  config = experiment.config
+  shape = local.sample_shape(
+    prompts, config.data.bucket_len_tokens, experiment.mesh
+  )
+  progress.add_shape('sample', shape)
+  with experiment.compilations.announced('the sampler', '[U, P]', shape):
     return async_rewards.begin(
-      ex.engine, policy, prompts, key, settings, ex.judge
+      experiment.sampler,
+      policy,
+      prompts,
+      key,
+      sampler.SamplingConfig(**config.sampling),
+      experiment.reward_function,
     )
-
-  code = sampled(drawn, code_key)
-  return Ahead(code, sampled(asked, align_key) if asked else None)
 
 
 def collect(
-  ex: setup.Experiment, ahead: Ahead
+  pending: PendingStep,
+  *,
+  group_size: int,
+  prompts_per_step: int,
+  dynamic_sampling: bool,
 ) -> tuple[list[types.Rollout], list[types.Rollout]]:
-  """The step's scored rollouts, groups whole.
-
-  With dynamic sampling, groups whose rewards differ come first: the others have
-  no gradient.
+  """Waits for the rewards of a step.
 
   Returns:
-    All code rollouts, and those to train on, alignment rollouts last.
+    All code rollouts; and the rollouts to train on, `prompts_per_step` groups,
+    alignment rollouts last.
+
+  Raises:
+    ServiceError: the sandbox failed.
   """
-  c = ex.config
-  size = c.sampling.group_size
-  rollouts = ahead.code.scored()
-  aligned = ahead.align.scored() if ahead.align else []
-  wanted = c.train.prompts_per_step - len(aligned) // size
-  groups = [rollouts[i : i + size] for i in range(0, len(rollouts), size)]
-  if ex.objective.algorithm.dynamic_sampling:
-    useful = batching.informative(rollouts, size)
-    groups = [
-      groups[i] for i in sorted(range(len(groups)), key=lambda i: not useful[i])
-    ]
-  return rollouts, [*itertools.chain(*groups[:wanted]), *aligned]
+  code = pending.code.scored()
+  align = pending.align.scored() if pending.align else []
+  count = prompts_per_step - len(align) // group_size
+  chosen = choose_groups(code, group_size, count, dynamic_sampling)
+  return code, [*chosen, *align]
 
 
-def restored(ex: setup.Experiment, progress: setup.Progress) -> Ahead | None:
-  """The rollouts that were sampled before the run was stopped."""
+def choose_groups(
+  rollouts: Sequence[types.Rollout],
+  group_size: int,
+  count: int,
+  dynamic_sampling: bool,
+) -> list[types.Rollout]:
+  """Returns the first `count` groups of the rollouts.
+
+  With dynamic sampling, groups whose rewards differ come first, since group
+  advantages of equal rewards are zero; both sorts stay in order.
+  """
+  groups = [
+    rollouts[i : i + group_size] for i in range(0, len(rollouts), group_size)
+  ]
+  if dynamic_sampling:
+    informative = batching.informative(rollouts, group_size)
+    order = sorted(range(len(groups)), key=lambda i: not informative[i])
+    groups = [groups[i] for i in order]
+  return list(itertools.chain(*groups[:count]))
+
+
+def restore(
+  experiment: setup.Experiment, progress: progress_lib.Progress
+) -> PendingStep | None:
+  """Restores the rollouts that were sampled ahead before the run stopped."""
   if not progress.pending:
     return None
   pending = {
-    name: async_rewards.restored(state, ex.problems, ex.judge)
+    name: async_rewards.Pending.from_state(
+      state, experiment.problems, experiment.reward_function
+    )
     for name, state in progress.pending.items()
   }
-  return Ahead(pending['code'], pending.get('align'))
+  return PendingStep(pending['code'], pending.get('align'))

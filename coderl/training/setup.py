@@ -1,138 +1,85 @@
-"""What a run is made of: what stays fixed, and what is saved.
+"""Opens what a training run is made of, all of it named by the config.
 
-`make` opens everything a config names and checks what can be checked before
-anything slow begins.
+`make` checks what can be checked before anything slow begins.
 """
 
 from collections.abc import Sequence
 import dataclasses
-import functools
-from typing import Any
 
 import jax
 import ml_collections
 import optax
 
 from coderl import types
-from coderl.alignment import replay as replay_lib
 from coderl.alignment import tasks
 from coderl.distributed import processes, sharding
-from coderl.evaluators import suite
-from coderl.models import cache, load, lora, transformer
+from coderl.models import load, lora
 from coderl.problems import mixtures
 from coderl.rewards import answers
-from coderl.rl import algorithms, batching, train_step
-from coderl.sampling import base
+from coderl.rl import batching, train_step
+from coderl.sampling import base, local
 from coderl.sampling import remote as remote_sampler
 from coderl.sandbox import api, sandbox
 from coderl.sandbox.service import client, remote
-from coderl.training import async_rewards
+from coderl.training import async_rewards, checks, update
+from coderl.training import progress as progress_lib
 from commons import errors
-
-_AT_LEAST = {
-  'seed': 0,
-  'train.steps': 1,
-  'train.prompts_per_step': 1,
-  'train.minibatches': 1,
-  'train.microbatches': 1,
-  'train.staleness': 0,
-  'sampling.group_size': 1,
-  'lora.rank': 0,
-  'algorithm.oversampling': 1,
-  'trajectory.max_value_tokens': 1,
-  'data.bucket_len_tokens': 1,
-  'checkpoint.every_steps': 1,
-  'log.samples_every_steps': 1,
-}
-_EVALUATION_AT_LEAST = {
-  'sampling.max_len_tokens': 1,
-  'sampling.slots': 0,
-  'eval.problems': 1,
-  'eval.batch_size': 1,
-}
-
-
-@dataclasses.dataclass
-class Progress:
-  """The host's side of a run; with the TrainState, all there is to save.
-
-  step: training steps done. position: code prompts consumed. tokens:
-  response tokens trained on. replay: alignment tasks.
-  before: scores of the start, by evaluation. pending: of rollouts that were
-  sampled ahead (async_rewards.Pending.state), by 'code' and 'align'.
-  history: metrics of every step. samples: rollouts shown in the report.
-  shapes: what was compiled for, by function: [U, P] of the prompts sampled
-  from, [T, R, M] of the rows trained on. seconds: spent in steps.
-  """
-
-  replay: replay_lib.Replay
-  step: int = 0
-  position: int = 0
-  tokens: int = 0
-  before: dict[str, list[float]] = dataclasses.field(default_factory=dict)
-  history: list[dict[str, float]] = dataclasses.field(default_factory=list)
-  samples: list[dict] = dataclasses.field(default_factory=list)
-  pending: dict = dataclasses.field(default_factory=dict)
-  shapes: dict[str, list[list[int]]] = dataclasses.field(default_factory=dict)
-  seconds: float = 0.0
-
-  def is_done(self, config: ml_collections.ConfigDict) -> bool:
-    limit = config.train.max_tokens
-    return self.step >= config.train.steps or 0 < limit <= self.tokens
-
-  def met(self, function: str, *shape: int) -> None:
-    """Notes a shape that `function` is compiled for."""
-    known = self.shapes.get(function, [])
-    if list(shape) not in known:
-      self.shapes[function] = sorted([*known, list(shape)])
-
-  def state(self) -> dict:
-    return vars(self) | {'replay': self.replay.state()}
-
-  def copy(self) -> 'Progress':
-    """Another, which stays as this is now."""
-    return dataclasses.replace(
-      self,
-      replay=self.replay.copy(),
-      history=list(self.history),
-      samples=list(self.samples),
-      shapes=dict(self.shapes),
-    )
-
-  @classmethod
-  def from_state(cls, state: dict) -> 'Progress':
-    buffer = replay_lib.Replay.from_state(state['replay'])
-    return cls(**state | {'replay': buffer})
 
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-  """What stays fixed during a run."""
+  """What stays fixed during a run.
+
+  Attributes:
+    config: the config.
+    initial: the policy before training; also the reference policy of KL.
+    prompts: the code prompts, one per problem whose prompt fits.
+    problems: all problems by their id.
+    sampler: samples responses.
+    sandbox: runs programs on all processes together.
+    reward_function: scores the rollouts of this process.
+    mesh: the mesh of all devices.
+    objective: the loss.
+    optimizer: the optimizer.
+    layout: bounds of the batches' arrays.
+    compilations: announces the shapes that this process compiles.
+  """
 
   config: ml_collections.ConfigDict
-  start: load.Policy
+  initial: load.Policy
   prompts: Sequence[types.Prompt]
   problems: dict[str, types.Problem]
-  engine: base.Engine
-  box: api.Runner  # Of all processes together.
-  judge: async_rewards.Judge
+  sampler: base.Sampler
+  sandbox: api.Runner
+  reward_function: async_rewards.RewardFunction
   mesh: jax.sharding.Mesh
   objective: train_step.Objective
   optimizer: optax.GradientTransformation
   layout: batching.Layout
+  compilations: progress_lib.Compilations
 
   def policy(self, state: types.TrainState) -> load.Policy:
-    """What is sampled from: the weights, adapters merged into them."""
+    """Returns the policy of a state, with the adapters merged into it."""
     params = state.params['policy']
     if 'lora' in state.params:
       params = lora.merged(params, state.params['lora'], self.objective.model)
-    return dataclasses.replace(self.start, params=params)
+    return dataclasses.replace(self.initial, params=params)
+
+  def alignment_prompt(self, task: tasks.AlignmentTask) -> types.Prompt | None:
+    """Returns the prompt of a task; None where it is too long."""
+    return tasks.to_prompt(
+      task,
+      self.problems[task.problem_id],
+      self.initial.tokenizer,
+      style=self.config.data.prompt_style,
+      max_prompt_len_tokens=self.config.data.max_prompt_len_tokens,
+    )
 
 
 def open_sandbox(
   section: ml_collections.ConfigDict,
 ) -> sandbox.Sandbox | remote.Sandbox:
-  """The config's sandbox: this host's workers, or the service at its `url`.
+  """Opens the config's sandbox: workers of this host, or the service at `url`.
 
   The token of a service is read from the environment, so that no config holds
   it (client.token_from_environment).
@@ -148,144 +95,30 @@ def open_sandbox(
   )
 
 
-def samples_off_policy(config: ml_collections.ConfigDict) -> bool:
-  """Whether another distribution draws than the policy that is updated."""
-  s = config.sampling
-  filtered = s.top_k > 0 or s.top_p < 1 or s.min_p > 0
-  return bool(filtered or config.engine.url or config.train.staleness)
-
-
-def make_engine(
+def make_sampler(
   config: ml_collections.ConfigDict, mesh: jax.sharding.Mesh
-) -> base.Engine:
-  """The config's engine: a server at its `url`, or the sampler here."""
+) -> base.Sampler:
+  """Returns the sampler: the server at `engine.url`, or the one on the mesh."""
   if config.engine.url:
-    return remote_sampler.Remote(config.engine)
-  return base.BuiltIn(config.data.bucket_len_tokens, mesh)
+    return remote_sampler.RemoteSampler(config.engine)
+  return local.LocalSampler(config.data.bucket_len_tokens, mesh)
 
 
-def make_objective(
-  config: ml_collections.ConfigDict, model: transformer.ModelConfig
-) -> train_step.Objective:
-  """The loss that the config's sections describe."""
-  settings = config.algorithm.to_dict()
-  name = settings.pop('name')
-  settings.pop('oversampling')
-  if not samples_off_policy(config):
-    settings['importance_cap'] = 0.0
-  adapters = config.lora
-  if adapters.rank:
-    for target in adapters.targets:
-      if target not in transformer.WEIGHTS:
-        raise errors.unknown(
-          'target of lora.targets', target, transformer.WEIGHTS
-        )
-    model = dataclasses.replace(
-      model,
-      lora=transformer.Lora(
-        adapters.rank, adapters.alpha, tuple(adapters.targets)
-      ),
-    )
-  return train_step.Objective(
-    model=model,
-    algorithm=algorithms.make(
-      name, max_len_tokens=config.sampling.max_len_tokens, **settings
-    ),
-    temperature=config.sampling.temperature,
-    trajectory_weight=config.trajectory.weight,
-    max_value_tokens=config.trajectory.max_value_tokens,
-  )
+def initial_key(seed: int) -> types.Array:
+  """Returns the key from which parameters are drawn."""
+  return jax.random.split(jax.random.key(seed))[0]
 
 
-def make_optimizer(
-  config: ml_collections.ConfigDict,
-) -> optax.GradientTransformation:
-  """AdamW after clipping, the rate constant after a linear warm-up."""
-  c = config.optimizer
-  schedule = optax.linear_schedule(
-    c.learning_rate / (c.warmup_steps + 1), c.learning_rate, c.warmup_steps
-  )
-  return optax.chain(
-    optax.clip_by_global_norm(c.max_grad_norm),
-    optax.adamw(schedule, c.b1, c.b2, weight_decay=c.weight_decay),
-  )
+def sampling_key(seed: int) -> types.Array:
+  """Returns the key from which the keys of all steps' samples are derived."""
+  return jax.random.split(jax.random.key(seed))[1]
 
 
-def keys(seed: int) -> tuple[types.Array, types.Array]:
-  """Of the parameters' draw, and of the samples'."""
-  init, samples = jax.random.split(jax.random.key(seed))
-  return init, samples
-
-
-def check_evaluation(config: ml_collections.ConfigDict) -> None:
-  """Raises UserError for what makes no sense in an evaluation."""
-  _check_at_least(config, _EVALUATION_AT_LEAST)
-  dtype = config.sampling.cache_dtype
-  if dtype not in ('', *cache.CACHE_DTYPES):
-    raise errors.unknown('sampling.cache_dtype', dtype, cache.CACHE_DTYPES)
-  suite.check_names(config.eval.questions)
-
-
-def check_values(config: ml_collections.ConfigDict) -> None:
-  """Raises UserError for what makes no sense in training."""
-  check_evaluation(config)
-  _check_at_least(config, _AT_LEAST)
-  for name in ('alignment.ratio', 'sampling.min_p'):
-    if not 0 <= _field(config, name) < 1:
-      raise errors.UserError(
-        f'{name}={_field(config, name)}: must be in [0, 1)'
-      )
-  if config.sampling.temperature <= 0:
-    raise errors.UserError(
-      f'sampling.temperature={config.sampling.temperature}: must be above 0'
-    )
-  if config.train.staleness > 1:
-    raise errors.UserError(
-      f'train.staleness={config.train.staleness}: must be 0 or 1'
-    )
-  if config.algorithm.importance_cap <= 0:
-    raise errors.UserError(
-      f'algorithm.importance_cap={config.algorithm.importance_cap}: must be'
-      ' above 0'
-    )
-  buffer = config.algorithm.overlong_buffer_len_tokens or 0
-  if buffer > config.sampling.max_len_tokens:
-    raise errors.UserError(
-      f'algorithm.overlong_buffer_len_tokens={buffer} is more than'
-      f' sampling.max_len_tokens={config.sampling.max_len_tokens}'
-    )
-
-
-def _check_at_least(config: ml_collections.ConfigDict, bounds) -> None:
-  for name, least in bounds.items():
-    value = _field(config, name)
-    if value < least:
-      raise errors.UserError(f'{name}={value}: must be {least} or more')
-
-
-def _field(config: ml_collections.ConfigDict, name: str) -> Any:
-  return functools.reduce(lambda c, key: c[key], name.split('.'), config)
-
-
-def make(
-  config: ml_collections.ConfigDict,
-  mesh: jax.sharding.Mesh,
-  box: api.Runner,
-) -> Experiment:
-  """Opens the policy and the problems, and checks what can be checked."""
-  t = config.train
-  rows = t.prompts_per_step * config.sampling.group_size
-  name = 'train.prompts_per_step x sampling.group_size'
-  sharding.check_batch(rows, name, mesh, t.minibatches * t.microbatches)
-  check_values(config)
-  tasks.Bounds(**config.alignment.bounds)
-  if config.alignment.reward not in answers.REWARDS:
-    raise errors.unknown(
-      'alignment reward', config.alignment.reward, answers.REWARDS
-    )
-  policy = load.open_policy(config.model, mesh)
-  load.check_lengths(policy.model, config)
-  problems = mixtures.load_mixture(
+def load_problems(
+  config: ml_collections.ConfigDict, policy: load.Policy
+) -> list[types.Problem]:
+  """Reads the training problems."""
+  return mixtures.load_mixture(
     config.data.name.split('+'),
     config.data.train_split,
     policy.tokenizer,
@@ -294,6 +127,25 @@ def make(
     path=config.data.path or None,
     data_dir=config.data.dir or None,
   )
+
+
+def make(
+  config: ml_collections.ConfigDict,
+  mesh: jax.sharding.Mesh,
+  sandbox: api.Runner,
+) -> Experiment:
+  """Opens the policy and the problems.
+
+  Raises:
+    UserError: a value of the config is out of range, names nothing, or does
+      not fit the policy or the mesh.
+  """
+  _check(config, mesh)
+  progress_lib.announce('Loading the policy ...')
+  policy = load.open_policy(config.model, mesh)
+  load.check_lengths(policy.model, config)
+  progress_lib.announce(f'Reading the problems of {config.data.name} ...')
+  problems = load_problems(config, policy)
   limit = config.data.max_prompt_len_tokens
   prompts = batching.generation_prompts(
     problems, policy.tokenizer, config.data.prompt_style, limit
@@ -304,18 +156,35 @@ def make(
     )
   return Experiment(
     config=config,
-    start=policy,
+    initial=policy,
     prompts=prompts,
     problems={problem.id: problem for problem in problems},
-    engine=make_engine(config, mesh),
-    box=processes.Runner(box),
-    judge=async_rewards.Judge(box, config.alignment.reward),
+    sampler=make_sampler(config, mesh),
+    sandbox=processes.Runner(sandbox),
+    reward_function=async_rewards.RewardFunction(
+      sandbox, config.alignment.reward
+    ),
     mesh=mesh,
-    objective=make_objective(config, policy.model),
-    optimizer=make_optimizer(config),
+    objective=update.make_objective(config, policy.model),
+    optimizer=update.make_optimizer(**config.optimizer),
     layout=batching.Layout(
       bucket_len=config.data.bucket_len_tokens,
       max_variables=config.alignment.bounds.max_variables,
       max_value_len=config.trajectory.max_value_tokens,
     ),
+    compilations=progress_lib.Compilations(),
   )
+
+
+def _check(config: ml_collections.ConfigDict, mesh: jax.sharding.Mesh) -> None:
+  """Raises UserError for values that are wrong whatever the policy is."""
+  t = config.train
+  rows = t.prompts_per_step * config.sampling.group_size
+  name = 'train.prompts_per_step x sampling.group_size'
+  sharding.check_batch(rows, name, mesh, t.minibatches * t.microbatches)
+  checks.check_training(config)
+  tasks.Bounds(**config.alignment.bounds)
+  if config.alignment.reward not in answers.REWARDS:
+    raise errors.unknown(
+      'alignment reward', config.alignment.reward, answers.REWARDS
+    )

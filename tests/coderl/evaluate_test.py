@@ -6,7 +6,7 @@ import jax
 import pytest
 
 from coderl import evaluate
-from coderl.training import setup
+from coderl.training import checks
 from commons import errors
 from configs import coderl_eval, coderl_train
 
@@ -32,7 +32,7 @@ def quick_to_compile():
 def test_bad_values_are_refused(tmp_path, changes, message):
   for get_config, check in (
     (coderl_eval.get_config, evaluate.run),
-    (coderl_train.get_config, lambda c, _: setup.check_values(c)),
+    (coderl_train.get_config, lambda c, _: checks.check_training(c)),
   ):
     config = get_config()
     config.update_from_flattened_dict(changes)
@@ -45,7 +45,7 @@ def test_min_p_is_a_share(value):
   config = coderl_train.get_config()
   config.sampling.min_p = value
   with pytest.raises(errors.UserError, match=rf'min_p={value}: must be in'):
-    setup.check_values(config)
+    checks.check_training(config)
 
 
 def test_programs_are_counted_under_the_name_of_their_data(tmp_path):

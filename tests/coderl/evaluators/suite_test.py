@@ -150,7 +150,7 @@ def test_rollouts_are_in_the_order_of_the_prompts(workers):
   made = suite.make_suite(problems, TOKENIZER, workers, settings)
   echo = Echo()
   rollouts = suite.evaluate(
-    echo, None, made, async_rewards.Judge(workers), settings
+    echo, None, made, async_rewards.RewardFunction(workers), settings
   )
   ids = [r.prompt.problem.id for r in rollouts['test output']]
   assert ids == [problem.id for problem in problems]
@@ -163,7 +163,7 @@ def test_an_evaluator_without_prompts_has_no_figure(workers):
   settings = config('', 'code reasoning', 'variable inference')
   made = suite.make_suite(PROBLEMS[1:2], TOKENIZER, workers, settings)
   rollouts = suite.evaluate(
-    Echo(), None, made, async_rewards.Judge(workers), settings
+    Echo(), None, made, async_rewards.RewardFunction(workers), settings
   )
   assert rollouts == {}
   assert suite.scores(rollouts) == {}

@@ -18,7 +18,7 @@ import pytest
 from coderl import types
 from coderl.distributed import sharding
 from coderl.models import load, transformer
-from coderl.sampling import base, sampler
+from coderl.sampling import local, sampler
 
 EXPECTED = json.loads(
   (pathlib.Path(__file__).parents[2] / 'fixtures/gemma3_270m.json').read_text()
@@ -103,7 +103,7 @@ def test_sampling_goes_on_with_the_same_tokens(policy, mesh):
   ]
   greedy = sampler.SamplingConfig(max_len_tokens=64, temperature=0.0)
   with jax.set_mesh(mesh):
-    source = base.BuiltIn(bucket_len=8, mesh=mesh)
+    source = local.LocalSampler(bucket_len=8, mesh=mesh)
     parts = source.sample(policy, prompts, jax.random.key(0), greedy)
     numbered = sorted(itertools.chain(*parts), key=lambda pair: pair[0])
   rollouts = [r for _, r in numbered]

@@ -12,7 +12,7 @@ import pytest
 from coderl import types
 from coderl.models import lora, transformer
 from coderl.rl import algorithms, train_step
-from tests.coderl import train_step_test
+from tests.coderl.rl import train_step_test
 
 # These programs take long to compile and no time to run.
 jax.config.update('jax_disable_most_optimizations', True)

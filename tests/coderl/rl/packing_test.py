@@ -45,15 +45,15 @@ def test_every_token_and_value_is_packed_once_and_comes_back(rows):
   weights = packing.Weights(
     batch.logprobs_BR, batch.returns_BR, batch.values_BMC * 1.0
   )
-  places = packing.places(batch, 4, (1, 1, 1))
-  packed = packing.pack(batch, weights, places)
+  placement = packing.place(batch, 4, (1, 1, 1))
+  packed = packing.pack(batch, weights, placement)
   counted = lambda a: sorted(a[a > 0].tolist())
   assert counted(packed.tokens_BT) == counted(batch.tokens_BT)
   assert packed.tokens_BT.shape[:2] == (4, len(rows) // 4)
   np.testing.assert_array_equal(packed.tokens_BT > 0, packed.segments_BT > 0)
   for name in ('advantages', 'returns', 'values', 'ref_logprobs'):
     back = packing.unpack(
-      getattr(packed, f'{name}_BR'), places, batch.mask_BR.shape
+      getattr(packed, f'{name}_BR'), placement, batch.mask_BR.shape
     )
     np.testing.assert_array_equal(back, getattr(batch, f'{name}_BR'))
   # A response's token follows the one before it, in the same sequence.
@@ -92,5 +92,5 @@ def test_bins_are_not_overfull_and_none_could_be_emptied_into_another():
 def test_padding_counts_rows_of_the_microbatches_that_are_used():
   # Four rows of 8 and 4 + 4 tokens: three rows of 8, of 2 microbatches of 2.
   batch = padded([(4, 4), (4, 4), (2, 2), (2, 2)], [0] * 4)
-  places = packing.places(batch, 2, (8, 1, 1))
-  assert packing.padding(places) == 4 * 8 / 24
+  placement = packing.place(batch, 2, (8, 1, 1))
+  assert packing.padding(placement) == 4 * 8 / 24

@@ -13,7 +13,7 @@ import optax
 from coderl.distributed import sharding
 from coderl.models import transformer
 from coderl.rl import algorithms, train_step
-from tests.coderl import train_step_test
+from tests.coderl.rl import train_step_test
 
 MESHES = ((1, 1, 1), (1, 2, 1), (8, 1, 1), (2, 2, 2), (1, 2, 4))
 
@@ -22,7 +22,7 @@ def losses(shape, objective, batch):
   optimizer = optax.adam(1e-2)
   devices = jax.devices()[: math.prod(shape)]
   mesh = jax.make_mesh(
-    shape, sharding.AXES, devices=devices, axis_types=sharding.KINDS
+    shape, sharding.AXES, devices=devices, axis_types=sharding.AXIS_TYPES
   )
   sharding.check_batch(len(batch.mask_BR), 'batch', mesh, 2)
   with jax.set_mesh(mesh):

@@ -76,7 +76,7 @@ def random_batch(rows=12, seed=0):
 
 
 def packed(batch, objective, num_microbatches):
-  """What the step is computed on, and its places."""
+  """What the step is computed on, and its placement."""
   layout = batching.Layout(1, M, C)
   return batching.pack(batch, layout, objective.algorithm, num_microbatches)
 
@@ -291,12 +291,12 @@ def test_state_is_donated_and_laid_out_as_before():
 
 
 def test_scores_of_the_policy_itself_give_a_ratio_of_one():
-  arrays, places = packed(BATCH, FULL, 2)
+  arrays, placement = packed(BATCH, FULL, 2)
   scored, values = jax.jit(
     lambda batch: train_step.score(initial(FULL), batch, objective=FULL)
   )(arrays)
   assert not np.any(values)  # The value head is zero at the start.
-  logprobs_BR = packing.unpack(scored, places, BATCH.mask_BR.shape)
+  logprobs_BR = packing.unpack(scored, placement, BATCH.mask_BR.shape)
   _, metrics = step(FULL, BATCH._replace(logprobs_BR=logprobs_BR))
   assert metrics['ratio_deviation'] < 1e-6
   assert step(FULL)[1]['ratio_deviation'] > 1e-3

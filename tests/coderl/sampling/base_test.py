@@ -13,18 +13,16 @@ from coderl.models import load
 from coderl.rl import packing
 from coderl.sampling import base, sampler, sharded_sampler
 from coderl.text import tokenization
-from tests.coderl import sampling_test
+from tests.coderl.sampling import sampler_test
 
 TOKENIZER = copy.copy(tokenization.Tokenizer.from_dir(load.EMBEDDED))
 TOKENIZER.stop_ids = (6,)  # Of the seven that the policy draws.
 PROBLEM = types.Problem(id='p', statement='', tests=())
 PROMPTS = [
   types.Prompt(types.GENERATE, '', tuple(row[valid].tolist()), PROBLEM)
-  for row, valid in zip(
-    sampling_test.MANY, sampling_test.MANY_VALID, strict=True
-  )
+  for row, valid in zip(sampler_test.MANY, sampler_test.MANY_VALID, strict=True)
 ]
-POLICY = load.Policy(sampling_test.CONFIG, sampling_test.PARAMS, TOKENIZER)
+POLICY = load.Policy(sampler_test.CONFIG, sampler_test.PARAMS, TOKENIZER)
 CONFIG = sampler.SamplingConfig(3, 40, temperature=0.8, slots=5)
 
 
@@ -45,7 +43,7 @@ def test_rows_come_once_as_they_end_and_are_what_one_program_samples(
       POLICY.params,
       *sharding.put(
         (
-          *packing.pad_left([p.tokens for p in PROMPTS], sampling_test.P),
+          *packing.pad_left([p.tokens for p in PROMPTS], sampler_test.P),
           np.arange(len(PROMPTS), dtype=np.int32),
         ),
         mesh,

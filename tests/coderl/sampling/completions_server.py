@@ -19,7 +19,7 @@ from coderl import types
 from coderl.distributed import sharding
 from coderl.models import load as load_lib
 from coderl.models.checkpoints import huggingface
-from coderl.sampling import base, sampler
+from coderl.sampling import local, sampler
 from coderl.text import tokenization
 
 FOLDER, STYLE = sys.argv[1:]
@@ -37,7 +37,7 @@ class Server(http.server.ThreadingHTTPServer):
     super().__init__(('127.0.0.1', 0), Handler)
     self.policy, self.lock = load(), threading.Lock()
     mesh = sharding.make_mesh((1, -1, 1))
-    self.engine = base.BuiltIn(bucket_len=40, mesh=mesh)
+    self.engine = local.LocalSampler(bucket_len=40, mesh=mesh)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):

@@ -13,7 +13,7 @@ import numpy as np
 from coderl.distributed import sharding
 from coderl.models import transformer
 from coderl.sampling import sampler, sharded_sampler
-from tests.coderl import sampling_test
+from tests.coderl.sampling import sampler_test
 
 MESHES = ((1, 8, 1), (8, 1, 1), (2, 2, 2), (1, 2, 4), (1, 1, 8))
 PROMPTS = 8
@@ -21,12 +21,12 @@ PROMPTS = 8
 
 def samples(shape, slots):
   mesh = sharding.make_mesh(shape)
-  model = sampling_test.CONFIG
+  model = sampler_test.CONFIG
   boxed = jax.eval_shape(
     lambda key: transformer.init(key, model), jax.random.key(0)
   )
   layout = sharding.shardings(boxed, mesh)
-  params = jax.device_put(sampling_test.PARAMS, layout)
+  params = jax.device_put(sampler_test.PARAMS, layout)
   assert jax.tree.structure(nn.unbox(boxed)) == jax.tree.structure(params)
   rng = np.random.default_rng(1)
   prompts = rng.integers(0, model.vocab_size, (PROMPTS, 5)).astype(np.int32)

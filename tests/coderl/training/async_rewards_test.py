@@ -1,4 +1,4 @@
-"""Rewards that come while others are still being written."""
+"""Laws of rewards that are computed while other responses are sampled."""
 
 import dataclasses
 import json
@@ -9,7 +9,7 @@ import pytest
 
 from coderl import types
 from coderl.rewards import scoring
-from coderl.sandbox import sandbox
+from coderl.sandbox import sandbox as sandbox_lib
 from coderl.training import async_rewards
 from commons import errors
 
@@ -18,8 +18,8 @@ PROBLEM = types.Problem(
   statement='',
   tests=(types.Test('3\n', '6\n'), types.Test('4\n', '8\n')),
 )
-RIGHT = 'print(2 * int(input()))'
-PROGRAMS = (RIGHT, 'print(6)', RIGHT, '1 / 0', 'print(2 * int(input())) ')
+CORRECT = 'print(2 * int(input()))'
+PROGRAMS = (CORRECT, 'print(6)', CORRECT, '1 / 0', 'print(2 * int(input())) ')
 TARGETS = (types.Target('total', '3'),)
 PROMPTS = [
   types.Prompt(types.GENERATE, 'twice', (1, 2), PROBLEM, stops=('x',)),
@@ -36,112 +36,132 @@ PROMPTS = [
 ]
 
 
-def rollout(prompt, text, seed=0):
+def make_rollout(prompt, text, seed=0):
   rng = np.random.default_rng(seed)
-  tokens = tuple(rng.integers(0, 99, 3).tolist())
-  logprobs, drawn = rng.normal(size=(2, 3)).astype(np.float32).tolist()
-  return types.Rollout(
-    prompt, tokens, tuple(logprobs), tuple(drawn), text, True
-  )
+  tokens = rng.integers(0, 99, 3).astype(np.int32)
+  logprobs, drawn = rng.normal(size=(2, 3)).astype(np.float32)
+  return types.Rollout(prompt, tokens, logprobs, drawn, text, True)
 
 
-def numbered():
+def numbered_rollouts():
   texts = [f'```python\n{source}\n```' for source in PROGRAMS]
-  rows = [rollout(PROMPTS[0], text, i) for i, text in enumerate(texts)]
+  rollouts = [make_rollout(PROMPTS[0], text, i) for i, text in enumerate(texts)]
   answers = ['{"total": 3, "output": "6"}', 'none', '{}', '', '{"total": 3}']
-  rows += [rollout(PROMPTS[1], text, 9) for text in answers]
-  return list(enumerate(rows))
+  rollouts += [make_rollout(PROMPTS[1], text, 9) for text in answers]
+  return list(enumerate(rollouts))
 
 
-class Scripted:
-  """An engine whose parts are given; waits before the last of them."""
+class ScriptedSampler:
+  """Yields the chunks it was made with; calls a hook before the last one."""
 
-  def __init__(self, parts, before_last=lambda: None):
-    self.parts, self.before_last = parts, before_last
+  def __init__(self, chunks, before_last=lambda: None):
+    self.chunks, self.before_last = chunks, before_last
 
   def sample(self, policy, prompts, key, config):
     del policy, prompts, key, config
-    yield from self.parts[:-1]
+    yield from self.chunks[:-1]
     self.before_last()
-    yield self.parts[-1]
+    yield self.chunks[-1]
 
 
 class Config:
   group_size = 5
 
 
-def begin(box, parts, before_last=lambda: None):
-  source = Scripted(parts, before_last)
-  judge = async_rewards.Judge(box, 'official')
-  return async_rewards.begin(source, None, PROMPTS, None, Config, judge)
+def begin(sandbox, chunks, before_last=lambda: None):
+  sampler = ScriptedSampler(chunks, before_last)
+  reward_function = async_rewards.RewardFunction(sandbox, 'official')
+  return async_rewards.begin(
+    sampler, None, PROMPTS, None, Config, reward_function
+  )
 
 
-def told(scored):
-  """Without how long the runs took."""
+def comparable(rollouts):
+  """Returns the rollouts as plain data, without the times of executions."""
   return [
-    (
-      dataclasses.replace(r, executions=()),
-      [(e.status, e.stdout) for e in r.executions],
-    )
-    for r in scored
+    {
+      field.name: np.asarray(value).tolist()
+      if isinstance(value := getattr(r, field.name), np.ndarray)
+      else value
+      for field in dataclasses.fields(r)
+      if field.name != 'executions'
+    }
+    | {'statuses': [(e.status, e.stdout) for e in r.executions]}
+    for r in rollouts
   ]
 
 
 @pytest.fixture(scope='module')
-def box():
-  with sandbox.Sandbox(workers=2) as opened:
+def sandbox():
+  with sandbox_lib.Sandbox(workers=2) as opened:
     yield opened
 
 
-class Watched:
-  """A sandbox that says when it has run something, and what."""
+class RecordingSandbox:
+  """Records the programs it runs, and sets an event after the first batch."""
 
-  def __init__(self, box):
-    self.box, self.ran, self.programs = box, threading.Event(), []
+  def __init__(self, sandbox):
+    self.sandbox, self.ran, self.programs = sandbox, threading.Event(), []
 
   def run(self, programs):
-    found = self.box.run(programs)
+    executions = self.sandbox.run(programs)
     self.programs += programs
     self.ran.set()
-    return found
+    return executions
 
 
-def test_scores_are_those_of_all_at_once_in_order(box):
-  rows = numbered()
-  shuffled = [rows[7:], rows[3:5], [], rows[5:7], rows[:3]]
-  scored = begin(box, shuffled).scored()
-  at_once = [r for _, r in rows]
-  assert told(scored) == told(
-    scoring.score(at_once, box, alignment_reward='official')
+def test_scores_equal_those_of_one_batch_in_order(sandbox):
+  numbered = numbered_rollouts()
+  shuffled = [numbered[7:], numbered[3:5], [], numbered[5:7], numbered[:3]]
+  scored = begin(sandbox, shuffled).scored()
+  expected = scoring.score(
+    [r for _, r in numbered], sandbox, alignment_reward='official'
   )
+  assert comparable(scored) == comparable(expected)
   assert [r.reward for r in scored[:5]] == [1.0, 0.0, 1.0, 0.0, 1.0]
+  assert [r.passed for r in scored[:5]] == [True, False, True, False, True]
 
 
-def test_programs_run_while_others_are_written_and_equal_ones_once(box):
-  rows, watched = numbered(), Watched(box)
+def test_programs_run_while_others_are_sampled_and_equal_programs_once(sandbox):
+  numbered, recording = numbered_rollouts(), RecordingSandbox(sandbox)
 
   def before_last():
-    assert watched.ran.wait(timeout=30)  # Nothing was asked for yet.
+    assert recording.ran.wait(timeout=30)  # Nobody has asked for rewards yet.
 
-  pending = begin(watched, [rows[:2], rows[2:]], before_last)
+  pending = begin(recording, [numbered[:2], numbered[2:]], before_last)
   pending.scored()
-  # Two tests of two programs that pass the first, one of the other two; the
-  # first program once, though its part was not the only one it came in.
-  assert len(watched.programs) == 2 + 2 + 1 + 2
+  # The first tests of two programs and then of two others; the second tests of
+  # the two that passed. The first program comes in both chunks but runs once.
+  assert len(recording.programs) == 2 + 2 + 1 + 2
 
 
-class Broken:
+class BrokenSandbox:
   def run(self, programs):
     raise errors.ServiceError('the sandbox is gone')
 
 
-def test_a_sandbox_that_fails_is_told_and_the_rollouts_are_kept(box):
-  pending = begin(Broken(), [numbered()])
+def test_a_failing_sandbox_raises_and_the_rollouts_are_kept(sandbox):
+  pending = begin(BrokenSandbox(), [numbered_rollouts()])
   with pytest.raises(errors.ServiceError, match='is gone'):
     pending.scored()
   state = json.loads(json.dumps(pending.state()))
-  judge = async_rewards.Judge(box, 'official')
-  again = async_rewards.restored(state, {PROBLEM.id: PROBLEM}, judge)
-  assert again.own == numbered()
-  at_once = begin(box, [numbered()]).scored()
-  assert told(again.scored()) == told(at_once)
+  restored = async_rewards.Pending.from_state(
+    state,
+    {PROBLEM.id: PROBLEM},
+    async_rewards.RewardFunction(sandbox, 'official'),
+  )
+  numbers, rollouts = zip(*restored.rollouts, strict=True)
+  expected_numbers, expected = zip(*numbered_rollouts(), strict=True)
+  assert numbers == expected_numbers
+  assert comparable(rollouts) == comparable(expected)  # To the last bit.
+  assert rollouts[0].tokens.dtype == np.int32
+  assert rollouts[0].logprobs.dtype == np.float32
+  scored = begin(sandbox, [numbered_rollouts()]).scored()
+  assert comparable(restored.scored()) == comparable(scored)
+
+
+def test_rollouts_compare_by_identity():
+  """Arrays have no truth value, so a comparison by fields would raise."""
+  first, second = make_rollout(PROMPTS[0], ''), make_rollout(PROMPTS[0], '')
+  assert first == first and first != second
+  assert len({first, second}) == 2

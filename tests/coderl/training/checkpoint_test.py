@@ -199,7 +199,7 @@ def test_killed_run_keeps_the_last_whole_step(tmp_path):
   program = textwrap.dedent("""
     import sys
     import jax.numpy as jnp
-    from coderl import checkpoint
+    from coderl.training import checkpoint
     with checkpoint.manager(sys.argv[1], 3) as manager:
       for step in range(1, 10_000):
         checkpoint.save(
@@ -230,7 +230,7 @@ def test_restores_onto_another_mesh():
     import jax.numpy as jnp
     from jax.sharding import NamedSharding, PartitionSpec as P
     import numpy as np
-    from coderl import checkpoint
+    from coderl.training import checkpoint
 
     def put(tree, shape, specs):
       mesh = jax.make_mesh(shape, ('data', 'fsdp', 'tensor'))
