@@ -1,10 +1,9 @@
-"""The page holds what the files say, escaped, and needs nothing else."""
+"""The page shows the files of a run, escaped, and needs nothing else."""
 
 import html.parser
 import json
 import re
 
-import numpy as np
 import pytest
 
 from coderl.reporting import report
@@ -72,7 +71,7 @@ def _entry(p):
   return {'accuracy': p, 'low': p - 0.125, 'high': p + 0.125, 'n': 400}
 
 
-def test_page_is_whole_and_needs_no_network(workdir):
+def test_the_page_is_complete_and_needs_no_network(workdir):
   page = _Page(_write(workdir))
   tags = [tag for tag, _ in page.tags]
   assert tags.count('svg') == 9
@@ -98,9 +97,9 @@ def test_same_files_give_the_same_page(workdir):
   assert _write(workdir) == _write(workdir)
 
 
-def test_what_a_model_wrote_makes_no_tag(workdir):
+def test_text_of_a_model_makes_no_tag(workdir):
   attack = '</pre><script>alert(1)</script><img src=x onerror=y> {{ 7 * 7 }}'
-  ran = {
+  execution = {
     'stdin': attack,
     'call': None,
     'expected': attack,
@@ -122,12 +121,13 @@ def test_what_a_model_wrote_makes_no_tag(workdir):
     prompt=attack,
     response=f'{attack}\n```python\nx = 1  # {attack}\n```\n{attack}',
     problem=attack,
-    executions=[ran],
+    executions=[execution],
     trace=trace,
   )
   text = _write(workdir)
   assert '<script' not in text and '<img' not in text
-  # Prompt, reply three times, id, run four times, trace four, final value.
+  # Prompt, three parts of the response, problem, four fields of the execution,
+  # four of the trace and a final value.
   assert _Page(text).text.count(attack) == 14
 
 
@@ -138,13 +138,13 @@ def test_lone_surrogates_and_long_texts_are_written(workdir):
   assert '[5001 more characters]' in text
 
 
-def test_program_is_shown_by_lines_and_trace_by_values_in_turn(workdir):
+def test_a_trace_shows_the_values_of_a_line_in_order(workdir):
   text = _Page(_write(workdir)).text
   assert 'solve.number = 4 → -1 → 2' in text
   assert 'wrong answer' in text and 'passed' in text
 
 
-def test_a_completion_is_shown_with_what_it_is_read_after(workdir):
+def test_a_completion_is_shown_with_its_opening(workdir):
   _change(
     workdir,
     0,
@@ -161,8 +161,8 @@ def test_a_completion_is_shown_with_what_it_is_read_after(workdir):
   text = _write(workdir)
   lines = '<span>def f():</span><span>    return 1 &lt; 2</span></code></pre>'
   assert lines in text
-  verdicts = re.findall(r'>\s*(right|wrong)\s*</span>', text)
-  assert verdicts == ['right', 'right', 'right', 'right']
+  verdicts = re.findall(r'>\s*(correct|wrong)\s*</span>', text)
+  assert verdicts == ['correct', 'correct', 'correct', 'correct']
 
 
 def test_a_completion_without_a_program_is_shown_as_it_is(workdir):
@@ -170,7 +170,7 @@ def test_a_completion_without_a_program_is_shown_as_it_is(workdir):
   assert '<pre><span>no body</span></pre>' in _write(workdir)
 
 
-def test_lines_of_a_trace_are_counted_as_python_does(workdir):
+def test_lines_of_a_trace_are_counted_as_in_python(workdir):
   trace = {
     'stdin': '',
     'program': 'a = 1\rb = 2\r\nc = 3\n',
@@ -182,26 +182,26 @@ def test_lines_of_a_trace_are_counted_as_python_does(workdir):
   assert '<td>3</td><td><code>c = 3</code></td>' in _write(workdir)
 
 
-def test_alignment_answers_are_marked(workdir):
+def test_alignment_answers_have_verdicts(workdir):
   text = _write(workdir)
-  first = text[text.index('Variables asked for') :]
-  verdicts = re.findall(r'>\s*(right|wrong)\s*</span>', first)
-  assert verdicts == ['right', 'wrong', 'right', 'right']
+  first = text[text.index('Target variables') :]
+  verdicts = re.findall(r'>\s*(correct|wrong)\s*</span>', first)
+  assert verdicts == ['correct', 'wrong', 'correct', 'correct']
 
 
-def test_an_answer_without_its_form_has_nothing_right(workdir):
+def test_an_answer_that_cannot_be_parsed_has_nothing_correct(workdir):
   _change(
     workdir,
     2,
     response='{"final_output": "6", "variables": {"solve.number": 2}}',
   )
-  verdicts = re.findall(r'>\s*(right|wrong)\s*</span>', _write(workdir))
-  assert verdicts == ['wrong', 'wrong', 'right', 'right']
+  verdicts = re.findall(r'>\s*(correct|wrong)\s*</span>', _write(workdir))
+  assert verdicts == ['wrong', 'wrong', 'correct', 'correct']
 
 
 def test_samples_span_training_and_both_outcomes(workdir):
-  rows = report.read(workdir).rollouts
-  chosen = report.samples(rows)
+  rollouts = report.read(workdir).rollouts
+  chosen = report.samples(rollouts)
   assert [(r['step'], r['kind'], r['reward']) for r in chosen] == [
     (0, 'generate', 0.0),
     (1, 'align', 0.5),
@@ -209,35 +209,8 @@ def test_samples_span_training_and_both_outcomes(workdir):
     (59, 'generate', 0.0),
     (59, 'align', 1.0),
   ]
-  assert report.samples(rows[:1]) == rows[:1]
-  assert len(report.samples(rows[:1] * 3 + rows[1:2] * 6)) <= 5
-
-
-def test_curves_of_absent_metrics_are_left_out(workdir):
-  metrics = report.read(workdir).metrics
-  for row in metrics:
-    row.pop('align/reward', None)
-  drawn = report.figures(metrics)
-  assert list(drawn) == [
-    'generate/reward',
-    'generate/passed',
-    'align/variables',
-    'entropy',
-    'kl_old',
-    'response_len_tokens',
-    'tokens_per_s',
-  ]
-  dots, _ = drawn['entropy'].axes[0].lines
-  np.testing.assert_array_equal(
-    dots.get_ydata(), [row['entropy'] for row in metrics]
-  )
-
-
-def test_the_line_is_a_running_median():
-  rows = [{'step': i, 'entropy': v} for i, v in enumerate([0, 0, 9, 1, 1, 1])]
-  _, line = report.figures(rows)['entropy'].axes[0].lines
-  # Two values on either side, fewer at the ends.
-  np.testing.assert_array_equal(line.get_ydata(), [0, 0.5, 1, 1, 1, 1])
+  assert report.samples(rollouts[:1]) == rollouts[:1]
+  assert len(report.samples(rollouts[:1] * 3 + rollouts[1:2] * 6)) <= 5
 
 
 @pytest.mark.parametrize('name', ['results.json', 'metrics.jsonl'])
@@ -246,5 +219,5 @@ def test_a_missing_or_broken_file_is_named(workdir, name):
   with pytest.raises(errors.UserError, match=f'{name}.*is not'):
     report.write(workdir)
   (workdir / name).unlink()
-  with pytest.raises(errors.UserError, match=f'{name}.*is not there'):
+  with pytest.raises(errors.UserError, match=f'{name}.*does not exist'):
     report.write(workdir)
