@@ -32,6 +32,7 @@ from coderl.planning import workload as workload_lib
 from coderl.rl import train_step
 from coderl.sampling import sampler, sharded_sampler
 from coderl.training import checks, update
+from coderl.training import progress as progress_lib
 from commons import errors, files
 
 _GB = 1e9
@@ -88,11 +89,14 @@ def _mesh(config: ml_collections.ConfigDict, pod: hardware.Pod):
   devices = mesh_utils.create_device_mesh(
     shape, devices=pod.devices, allow_split_physical_axes=True
   )
-  return jax.sharding.Mesh(devices, sharding.AXES, axis_types=sharding.AXIS_TYPES)
+  return jax.sharding.Mesh(
+    devices, sharding.AXES, axis_types=sharding.AXIS_TYPES
+  )
 
 
 def train_phase(workload: workload_lib.Workload) -> workload_lib.Phase:
   """Compiles or estimates one update: the training step on a minibatch."""
+  progress_lib.announce('Counting the operations of an update ...')
   total = estimates.step_flops(workload, workload.objective)
   flops = total / workload.pod.count
   if not workload.pod.devices:
@@ -106,6 +110,9 @@ def train_phase(workload: workload_lib.Workload) -> workload_lib.Phase:
   )
   step = train_step.compile_step(
     workload.objective, workload.optimizer, layout, workload.mesh
+  )
+  progress_lib.announce(
+    f'Compiling the training step for {workload.pod.name} ...'
   )
   began = time.monotonic()
   with jax.set_mesh(workload.mesh):
@@ -136,6 +143,7 @@ def decode_phase(workload: workload_lib.Workload) -> workload_lib.Phase:
   phase = estimates.decode(workload)
   if not workload.pod.devices or not workload.config.plan.compile_decode:
     return phase
+  progress_lib.announce(f'Compiling the sampler for {workload.pod.name} ...')
   began = time.monotonic()
   memory = _compile_decode(workload).memory_analysis()
   return dataclasses.replace(
@@ -266,6 +274,7 @@ def _step_seconds(
 
 def _advice(workload: workload_lib.Workload) -> list[str]:
   """Returns overrides with which the run fits, or what else would help."""
+  progress_lib.announce('It does not fit; looking for a setting that does ...')
   if fields := estimates.fields_that_fit(workload):
     return [f'--config.{name}={value!r}' for name, value in fields.items()]
   state = sum(estimates.resident_bytes(workload).values())

@@ -351,8 +351,7 @@ def make_update(
 
 
 def make_suite(experiment: setup.Experiment) -> suite_lib.Suite:
-  """Reads the held-out problems and makes the prompts of the evaluation."""
-  progress_lib.announce('Reading the held-out problems ...')
+  """Makes the prompts of the evaluation from the held-out problems."""
   return suite_lib.make_suite(
     held_out.load_problems(experiment.config),
     experiment.initial.tokenizer,

@@ -17,11 +17,15 @@ from coderl.problems import mixtures
 from coderl.reporting import report
 from coderl.sampling import local
 from coderl.training import async_rewards, setup
+from coderl.training import progress as progress_lib
 from commons import files
 
 
 def load_problems(config: ml_collections.ConfigDict) -> list[types.Problem]:
   """Returns the first `eval.problems` problems of `data.eval_name`."""
+  progress_lib.announce(
+    f'Reading the held-out problems of {config.data.eval_name} ...'
+  )
   problems = mixtures.load_problems(
     config.data.eval_name,
     config.data.eval_split,
@@ -41,6 +45,7 @@ def evaluate_policy(
   under the name of the data set, which programs passed.
   """
   mesh = sharding.make_mesh(config.mesh.shape)
+  progress_lib.announce('Loading the policy ...')
   policy = load.open_policy(config.model, mesh)
   load.check_lengths(policy.model, config)
   with (

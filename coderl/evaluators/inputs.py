@@ -10,6 +10,7 @@ from coderl import types
 from coderl.alignment import tasks
 from coderl.sandbox import api
 from coderl.text import tokenization
+from coderl.training import progress as progress_lib
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Inputs:
       )
       if program:
         candidates.append(tasks.Candidate(problem, *program, None, 0))
+    progress_lib.announce(f'Tracing {len(candidates)} reference solutions ...')
     executions = self.sandbox.run(
       [api.Program(c.program, c.stdin, trace=True) for c in candidates]
     )

@@ -28,6 +28,7 @@ from coderl.sampling import sampler as sampler_lib
 from coderl.sandbox import api
 from coderl.text import tokenization
 from coderl.training import async_rewards
+from coderl.training import progress as progress_lib
 from commons import errors, estimates
 
 # In the order of the table.
@@ -103,11 +104,14 @@ def evaluate(
     Evaluator -> rollouts in the order of its prompts; an evaluator without
     prompts is left out.
   """
-  return {
-    name: _sample(sampler, policy, prompts, reward_function, config)
-    for name, prompts in suite.items()
-    if prompts
-  }
+  rollouts = {}
+  for name, prompts in suite.items():
+    if prompts:
+      progress_lib.announce(f'Evaluating {name}: {len(prompts)} prompts ...')
+      rollouts[name] = _sample(
+        sampler, policy, prompts, reward_function, config
+      )
+  return rollouts
 
 
 def _sample(
