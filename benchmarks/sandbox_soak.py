@@ -1,16 +1,17 @@
-"""Tens of thousands of programs through one sandbox, one in ten hostile.
+"""Runs tens of thousands of programs in one sandbox, one in ten hostile.
 
   python benchmarks/sandbox_soak.py --json soak.json
 
-The programs are a seeded mix, so that every pass runs the same. Asserts that
+The programs are a random mix with a seed, so that every pass runs the same. The
+script asserts that
 
-  each ends as its kind must, in every pass, and none as SANDBOX_FAILURE;
-  this process is no larger after the last than after a tenth of the first
-  pass, to 5 %;
-  no process and no open file is left over, here or in a worker, and no worker
-  was replaced.
+  every program ends as its kind must, and none with SANDBOX_FAILURE;
+  the memory of this process grows by at most 5 % from the first tenth of the
+  first pass to the end;
+  no process and no open file is left, here or in a worker, and no worker was
+  replaced.
 
-Prints how the programs ended, and what was used.
+It prints how the programs ended, and the resources that were used.
 """
 
 import argparse
@@ -42,10 +43,10 @@ _LIMITS = sandbox.Limits(
   threads=4,
 )
 _BATCH = 200
-_GROWTH = 1.05
+_MAX_GROWTH = 1.05
 _HOSTILE_SHARE = 0.1
 
-# Kind -> source, how it ends, what it prints until then.
+# Kind -> source, expected status, expected output.
 _HOSTILE = {
   'fork bomb': (
     'import os\nwhile True:\n  os.fork()\n',
@@ -148,7 +149,7 @@ _HOSTILE = {
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-  """A program, and how it must end."""
+  """A program, and its expected status, output and value."""
 
   kind: str
   program: sandbox.Program
@@ -161,8 +162,12 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawTextHelpFormatter
   )
-  parser.add_argument('--json', type=pathlib.Path, help='results go here too')
-  parser.add_argument('--programs', type=int, default=20_000, help='of a pass')
+  parser.add_argument(
+    '--json', type=pathlib.Path, help='file to write the results to'
+  )
+  parser.add_argument(
+    '--programs', type=int, default=20_000, help='programs in each pass'
+  )
   parser.add_argument('--passes', type=int, default=2)
   parser.add_argument('--seed', type=int, default=0)
   parser.add_argument('--workers', type=int, default=os.cpu_count() or 1)
@@ -173,20 +178,20 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def make_case(rng: random.Random) -> Case:
-  mark = f'# {rng.getrandbits(64)}\n'
+  comment = f'# {rng.getrandbits(64)}\n'  # Makes the source unique.
   if rng.random() < _HOSTILE_SHARE:
     kind = rng.choice([*_HOSTILE])
     source, status, stdout = _HOSTILE[kind]
-    return Case(kind, sandbox.Program(source + mark), status, stdout)
+    return Case(kind, sandbox.Program(source + comment), status, stdout)
   numbers = [rng.randrange(1000) for _ in range(rng.randrange(1, 50))]
   text = ' '.join(map(str, numbers))
   return rng.choice([_printed, _printed, _called, _traced, _checked, _raised])(
-    mark, numbers, text
+    comment, numbers, text
   )
 
 
-def _printed(mark: str, numbers: list[int], text: str) -> Case:
-  source = f'print(*sorted(map(int, input().split())))\n{mark}'
+def _printed(comment: str, numbers: list[int], text: str) -> Case:
+  source = f'print(*sorted(map(int, input().split())))\n{comment}'
   stdout = ' '.join(map(str, sorted(numbers))) + '\n'
   program = sandbox.Program(source, text)
   return Case('printed', program, Status.FINISHED, stdout)
@@ -195,64 +200,64 @@ def _printed(mark: str, numbers: list[int], text: str) -> Case:
 _FUNCTION = 'def total(numbers):\n  return sum(numbers)\n'
 
 
-def _called(mark: str, numbers: list[int], text: str) -> Case:
-  program = sandbox.Program(_FUNCTION + mark, call=f'total({numbers})')
+def _called(comment: str, numbers: list[int], text: str) -> Case:
+  program = sandbox.Program(_FUNCTION + comment, call=f'total({numbers})')
   return Case('called', program, Status.FINISHED, value=str(sum(numbers)))
 
 
-def _traced(mark: str, numbers: list[int], text: str) -> Case:
-  source = f'last = 0\nfor number in {numbers}:\n  last = number\n{mark}'
+def _traced(comment: str, numbers: list[int], text: str) -> Case:
+  source = f'last = 0\nfor number in {numbers}:\n  last = number\n{comment}'
   program = sandbox.Program(f'{source}print(last)\n', trace=True)
   return Case('traced', program, Status.FINISHED, f'{numbers[-1]}\n')
 
 
-def _checked(mark: str, numbers: list[int], text: str) -> Case:
+def _checked(comment: str, numbers: list[int], text: str) -> Case:
   program = sandbox.Program(
-    _FUNCTION + mark,
+    _FUNCTION + comment,
     checker=f'assert total({numbers}) == {sum(numbers)}',
     entry_point='total',
   )
   return Case('checked', program, Status.FINISHED, value='True')
 
 
-def _raised(mark: str, numbers: list[int], text: str) -> Case:
-  source = f'print({text!r})\n{numbers}[{len(numbers)}]\n{mark}'
+def _raised(comment: str, numbers: list[int], text: str) -> Case:
+  source = f'print({text!r})\n{numbers}[{len(numbers)}]\n{comment}'
   program = sandbox.Program(source)
   return Case('raised', program, Status.RUNTIME_ERROR, f'{text}\n')
 
 
-def ended(
-  box: sandbox.Sandbox, cases: Sequence[Case]
+def run_cases(
+  runner: sandbox.Sandbox, cases: Sequence[Case]
 ) -> Iterator[tuple[str, str]]:
-  """Of each case: its kind and status, and how it differs from what it must."""
-  executions = box.run([case.program for case in cases])
+  """Yields the kind and status of each case, and the error if it is wrong."""
+  executions = runner.run([case.program for case in cases])
   for case, execution in zip(cases, executions, strict=True):
-    got = execution.status, execution.stdout, execution.value
-    must = case.status, case.stdout, case.value
-    differs = '' if got == must else f'{case}: {execution}'
-    yield f'{case.kind}: {execution.status.value}', differs
+    actual = execution.status, execution.stdout, execution.value
+    expected = case.status, case.stdout, case.value
+    error = '' if actual == expected else f'{case}: {execution}'
+    yield f'{case.kind}: {execution.status.value}', error
 
 
 def soak(args: argparse.Namespace) -> dict:
-  """Runs all passes; what was counted."""
+  """Runs all passes and returns their counts and resources."""
   counts, differing, early = collections.Counter(), [], None
   start_s, start_cpu_s = time.monotonic(), processes.cpu_s()
   programs = args.passes * args.programs
   with (
-    sandbox.Sandbox(_LIMITS, args.workers) as box,
+    sandbox.Sandbox(_LIMITS, args.workers) as runner,
     tqdm.tqdm(total=programs, unit='program') as bar,
   ):
     for done in range(0, programs, _BATCH):
       if done % args.programs == 0:
         rng = random.Random(args.seed)
       if early is None and done >= args.programs // 10:
-        early = used()
+        early = resources()
       cases = [make_case(rng) for _ in range(_BATCH)]
-      for said, differs in ended(box, cases):
-        counts[said] += 1
-        differing += [differs] * bool(differs)
+      for outcome, error in run_cases(runner, cases):
+        counts[outcome] += 1
+        differing += [error] * bool(error)
       bar.update(_BATCH)
-    late = used()
+    late = resources()
   return {
     'programs': programs,
     'programs_per_s': programs / (time.monotonic() - start_s),
@@ -264,7 +269,7 @@ def soak(args: argparse.Namespace) -> dict:
   }
 
 
-def used() -> dict:
+def resources() -> dict:
   return {
     'rss_mb': processes.rss_mb(),
     'open_files': processes.descriptors(),
@@ -273,23 +278,23 @@ def used() -> dict:
 
 def main(argv: Sequence[str]) -> None:
   args = parse_args(argv)
-  # What would outlive its worker becomes a child of this process.
+  # A process that outlives its worker becomes a child of this process.
   syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
   before = processes.descriptors()
-  found = soak(args)
+  report = soak(args)
   after = processes.descriptors()
-  for kind, count in found['ended'].items():
-    print(f'{kind:32}{count:8}')
-  early, late = found['early'], found['late']
-  print(f'{found["programs_per_s"]:.1f} programs/s, {found["cpu_ms"]:.1f} ms')
+  for outcome, count in report['ended'].items():
+    print(f'{outcome:32}{count:8}')
+  early, late = report['early'], report['late']
+  print(f'{report["programs_per_s"]:.1f} programs/s, {report["cpu_ms"]:.1f} ms')
   print(f'MiB: {early["rss_mb"]:.1f}, then {late["rss_mb"]:.1f}')
-  for differs in found['differing']:
-    print(differs)
+  for error in report['differing']:
+    print(error)
   if args.json:
-    args.json.write_text(json.dumps(found, indent=2) + '\n')
-  assert not found['differing']
+    args.json.write_text(json.dumps(report, indent=2) + '\n')
+  assert not report['differing']
   assert late['open_files'] == early['open_files'], (early, late)
-  assert late['rss_mb'] <= _GROWTH * early['rss_mb'], (early, late)
+  assert late['rss_mb'] <= _MAX_GROWTH * early['rss_mb'], (early, late)
   assert after == before, f'open files of processes: {before}, then {after}'
 
 

@@ -1,20 +1,20 @@
-"""What tracing costs on the reference solutions of HumanEval and MBPP.
+"""Measures the cost of tracing on reference solutions of HumanEval and MBPP.
 
   python benchmarks/tracing.py --mbpp mbpp.jsonl --json tracing.json
 
-Each reference runs with all of its tests as one program, traced and untraced
-in turn. The table gives the ratio of the two, each time the median over the
-repeats of one problem:
+Each reference solution and its tests are one program, which runs alternately
+untraced and traced. The table gives the ratio of the two times. The time of a
+problem is the median over its repeats:
 
   child CPU, wall   a run in the sandbox: start, compilation, run and report
-  compile + run     in this process, from the source on
-  run               in this process, compiled beforehand
-  run, bare         the same under a trace function that does nothing: what a
-                    tracer by line events cannot be below
+  compile + run     in this process, starting from the source
+  run               in this process, compiled before
+  run, bare         the same with a trace function that does nothing, which is
+                    the lower bound for a tracer of line events
 
-Problems whose plain run takes a millisecond or more have rows of their own:
-half of all problems run for a few microseconds. That a traced run prints,
-ends and answers as the untraced one is asserted; times are not.
+Problems that run for at least a millisecond are also listed separately, because
+half of all problems run for a few microseconds. The script asserts that the
+traced run has the same output, status and value; it asserts nothing on times.
 """
 
 import argparse
@@ -36,10 +36,10 @@ from coderl.sandbox.tracing import tracer
 from coderl.text import replies
 
 _EVENTS = sandbox.Limits().trace_events
-# Row 123 of MBPP finds divisors up to 9999 by trial, for 1 to 3 seconds.
+# Task 123 of MBPP tries all divisors of numbers up to 9999, in 1 to 3 seconds.
 _LIMITS = sandbox.Limits(cpu_s=20.0, wall_s=40.0)
-_LONG_S = 1e-3  # A run that is more than its start.
-_LONGEST_S = 0.2  # Runs longer than that are not repeated.
+_LONG_S = 1e-3  # Longer runs take more time than their start.
+_MAX_REPEATED_S = 0.2  # Longer runs are not repeated.
 _ANSWER = '_answer'
 _WORST = 5
 
@@ -49,7 +49,9 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     description=__doc__, formatter_class=argparse.RawTextHelpFormatter
   )
   parser.add_argument('--mbpp', type=pathlib.Path, help='MBPP as jsonl')
-  parser.add_argument('--json', type=pathlib.Path, help='results go here too')
+  parser.add_argument(
+    '--json', type=pathlib.Path, help='file to write the results to'
+  )
   parser.add_argument('--repeats', type=int, default=5, help='1 or more')
   args = parser.parse_args(argv)
   if args.repeats < 1:
@@ -70,70 +72,72 @@ def problems(mbpp: pathlib.Path | None) -> list[types.Problem]:
 
 
 def program_of(problem: types.Problem) -> str:
-  """The reference and its tests, which print their answer."""
+  """Returns the reference and its tests as a program that prints values."""
   source = replies.whole_program(problem, problem.reference)
   checkers = [test.checker for test in problem.tests if test.checker]
   calls = [test.call for test in problem.tests if test.call]
-  # As one value, which the sandbox can be asked for as well.
+  # The values are one variable, so that a call can return it as well.
   tests = [*checkers, f'{_ANSWER} = [{", ".join(calls)}]', f'print({_ANSWER})']
   return '\n'.join([source, *tests])
 
 
 def in_sandbox(
-  source: str, repeats: int, box: sandbox.Sandbox
+  source: str, repeats: int, runner: sandbox.Sandbox
 ) -> dict[str, list[float]]:
-  """Seconds of the child's CPU and of wall time: untraced, traced.
+  """Returns measure -> median seconds untraced and traced, in the sandbox.
 
-  Raises: AssertionError where tracing changes what the run gives.
+  Raises:
+    AssertionError: tracing changes the result of the run.
   """
   cpu_s, wall_s = ([], []), ([], [])
   for _ in range(repeats):
     pair = []
     for traced in False, True:
       program = sandbox.Program(source, call=_ANSWER, trace=traced)
-      (ran,) = box.run([program])
-      cpu_s[traced].append(ran.cpu_s)
-      wall_s[traced].append(ran.wall_s)
-      pair.append((ran.status, ran.stdout, ran.stderr, ran.error, ran.value))
-      assert bool(ran.variables) is traced, ran
+      (run,) = runner.run([program])
+      cpu_s[traced].append(run.cpu_s)
+      wall_s[traced].append(run.wall_s)
+      pair.append((run.status, run.stdout, run.stderr, run.error, run.value))
+      assert bool(run.variables) is traced, run
     assert pair[0] == pair[1], pair
     assert pair[0][0] is sandbox.Status.FINISHED, pair
-    if cpu_s[0][0] > _LONGEST_S:
+    if cpu_s[0][0] > _MAX_REPEATED_S:
       break
   return {'child CPU': _medians(cpu_s), 'wall': _medians(wall_s)}
 
 
 def in_process(source: str, repeats: int) -> dict[str, list[float]]:
-  """CPU seconds of the tracer alone: untraced, traced.
+  """Returns measure -> median CPU seconds untraced and traced, in this process.
 
-  Raises: AssertionError where tracing changes what is printed.
+  Raises:
+    AssertionError: tracing changes the output.
   """
-  code = compile(source, tracer.PROGRAM, 'exec')
+  code = compile(source, tracer.PROGRAM_FILE_NAME, 'exec')
   _timed(lambda: code, contextlib.nullcontext())
-  plain, traced, bare, whole = [], [], [], ([], [])
+  plain, traced, bare, compiled = [], [], [], ([], [])
   for _ in range(repeats):
-    seconds, printed = _timed(lambda: code, contextlib.nullcontext())
+    seconds, plain_output = _timed(lambda: code, contextlib.nullcontext())
     plain.append(seconds)
-    seconds, again = _timed(lambda: code, tracer.Tracer(_EVENTS))
-    assert printed == again, (printed, again)
+    seconds, traced_output = _timed(lambda: code, tracer.Tracer(_EVENTS))
+    assert plain_output == traced_output, (plain_output, traced_output)
     traced.append(seconds)
-    bare.append(_timed(lambda: code, _Bare())[0])
-    for watch in contextlib.nullcontext(), tracer.Tracer(_EVENTS):
+    bare.append(_timed(lambda: code, _BareTracer())[0])
+    for context in contextlib.nullcontext(), tracer.Tracer(_EVENTS):
       seconds, _ = _timed(
-        lambda: compile(source, tracer.PROGRAM, 'exec'), watch
+        lambda: compile(source, tracer.PROGRAM_FILE_NAME, 'exec'), context
       )
-      whole[type(watch) is tracer.Tracer].append(seconds)
-    if plain[0] > _LONGEST_S:
+      compiled[type(context) is tracer.Tracer].append(seconds)
+    if plain[0] > _MAX_REPEATED_S:
       break
   return {
-    'compile + run': _medians(whole),
+    'compile + run': _medians(compiled),
     'run': _medians((plain, traced)),
     'run, bare': _medians((plain, bare)),
   }
 
 
-class _Bare:
-  """Takes the events of the program's lines, and does nothing with them."""
+class _BareTracer:
+  """Receives the line events of the program, and does nothing."""
 
   def __enter__(self) -> None:
     sys.settrace(self._enter_frame)
@@ -142,7 +146,7 @@ class _Bare:
     sys.settrace(None)
 
   def _enter_frame(self, frame, event: str, argument):
-    if frame.f_code.co_filename == tracer.PROGRAM:
+    if frame.f_code.co_filename == tracer.PROGRAM_FILE_NAME:
       return self._follow
     return None
 
@@ -150,30 +154,30 @@ class _Bare:
     return self._follow
 
 
-def _timed(compiled: Callable, watch) -> tuple[float, str]:
-  """CPU seconds of a run under `watch`, and what it printed."""
+def _timed(make_code: Callable, context) -> tuple[float, str]:
+  """Returns the CPU seconds of a run inside `context`, and its output."""
   namespace = {'__name__': '__main__'}
-  with contextlib.redirect_stdout(io.StringIO()) as printed:
+  with contextlib.redirect_stdout(io.StringIO()) as output:
     start = time.process_time()
-    code = compiled()
-    with watch:
+    code = make_code()
+    with context:
       exec(code, namespace)
     seconds = time.process_time() - start
-  return seconds, printed.getvalue()
+  return seconds, output.getvalue()
 
 
 def _medians(seconds: tuple[list[float], list[float]]) -> list[float]:
-  return [statistics.median(own) for own in seconds]
+  return [statistics.median(samples) for samples in seconds]
 
 
 def summary(
-  times: dict[str, dict[str, list[float]]], measure: str, least_s: float
+  times: dict[str, dict[str, list[float]]], measure: str, min_s: float
 ) -> dict:
-  """Ratios of one measure over the problems that run for `least_s` or more."""
+  """Summarises a measure's ratios over problems that run at least `min_s`."""
   ratios = {
-    name: own[measure][1] / own[measure][0]
-    for name, own in times.items()
-    if own['run'][0] >= least_s
+    name: seconds[measure][1] / seconds[measure][0]
+    for name, seconds in times.items()
+    if seconds['run'][0] >= min_s
   }
   ordered = sorted(ratios, key=ratios.get)
   if not ordered:
@@ -206,17 +210,17 @@ def table(summaries: dict[str, dict]) -> str:
 def main(argv: Sequence[str]) -> None:
   args = parse_args(argv)
   times = {}
-  with sandbox.Sandbox(_LIMITS, workers=1) as box:
+  with sandbox.Sandbox(_LIMITS, workers=1) as runner:
     for problem in problems(args.mbpp):
       source = program_of(problem)
       times[problem.id] = {
-        **in_sandbox(source, args.repeats, box),
+        **in_sandbox(source, args.repeats, runner),
         **in_process(source, args.repeats),
       }
   summaries = {}
   for measure in next(iter(times.values())):
-    for name, least_s in (measure, 0.0), (f'{measure}, 1 ms on', _LONG_S):
-      row = summary(times, measure, least_s)
+    for name, min_s in (measure, 0.0), (f'{measure}, from 1 ms', _LONG_S):
+      row = summary(times, measure, min_s)
       if row:
         summaries[name] = row
   print(table(summaries))

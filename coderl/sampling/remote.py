@@ -68,7 +68,7 @@ class RemoteSampler:
         f'engine.reload_body={section.reload_body!r}: {error}'
       ) from error
     self._client = client_lib.Client(
-      client_lib.parse(section.url, 'engine.url', _TOKEN),
+      client_lib.parse_url(section.url, 'engine.url', _TOKEN),
       client_lib.token_from_environment(_TOKEN),
       attempts=_ATTEMPTS,
       timeout_s=section.timeout_s,
@@ -76,7 +76,7 @@ class RemoteSampler:
       seed=0,
       what='engine',
     )
-    self._model = section.model or self._client.ask(
+    self._model = section.model or self._client.request(
       'GET', _MODELS, None, _first_model
     )
     self._loaded: types.Params | None = None
@@ -102,7 +102,7 @@ class RemoteSampler:
     def request_group(i):
       body = self._request(prompts[i], stops, (seed + i) % 2**31, config)
       parse = lambda answer: _parse_group(answer, policy, prompts[i], config)
-      rollouts = self._client.ask('POST', _COMPLETIONS, body, parse)
+      rollouts = self._client.request('POST', _COMPLETIONS, body, parse)
       return [(i * config.group_size + g, r) for g, r in enumerate(rollouts)]
 
     with futures.ThreadPoolExecutor(self._section.concurrency) as pool:
@@ -154,7 +154,7 @@ class RemoteSampler:
       policy.tokenizer.save(self._folder)
       body = json.dumps(self._reload_body).encode()
       path = self._section.reload_path
-      self._client.ask('POST', path, body, lambda answer: None)
+      self._client.request('POST', path, body, lambda answer: None)
 
     processes.call_and_gather(write_and_reload)
     self._loaded = policy.params

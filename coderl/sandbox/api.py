@@ -1,4 +1,8 @@
-"""What goes into a sandbox and what comes out of it, as plain values."""
+"""The data types of the sandbox: programs, limits, executions.
+
+A `Program` describes one run, `Limits` what it may use, and an `Execution` what
+it gave. `Runner` is the interface of everything that runs programs.
+"""
 
 from collections.abc import Sequence
 import dataclasses
@@ -10,10 +14,11 @@ from commons import errors
 
 
 class Status(str, enum.Enum):
-  """How a run ended. PASSED and WRONG_ANSWER are verdicts on a finished run.
+  """How a run ended.
 
-  The `_LIMIT`s are the fields of `Limits`; of SANDBOX_FAILURE the program is
-  not to blame.
+  FINISHED means that the program ended with exit status 0. PASSED and
+  WRONG_ANSWER are verdicts that a caller gives to a finished run. Each `_LIMIT`
+  belongs to a field of `Limits`. SANDBOX_FAILURE is not the program's fault.
   """
 
   FINISHED = 'finished'
@@ -30,8 +35,8 @@ class Status(str, enum.Enum):
   SANDBOX_FAILURE = 'sandbox_failure'
 
 
-# The least that makes sense; a warm interpreter maps some 40 MiB by itself.
-_LEAST = {
+# A warm interpreter alone maps about 40 MiB, so that memory_mb starts at 64.
+_MINIMUMS = {
   'cpu_s': 0.01,
   'wall_s': 0.01,
   'memory_mb': 64,
@@ -44,16 +49,23 @@ _KINDS = {int: 'a whole number', float: 'a finite number'}
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-  """What one program may use; each breach has its own status.
+  """The resources that one program may use. Each limit has its own status.
 
-  cpu_s, wall_s: seconds. memory_mb: address space of a process, and resident
-  memory of all where the host has cgroups. output_kb: stdout and stderr each.
-  file_kb: any file written. processes, threads: beside the first; the kernel
-  counts them together, against their sum. A program that others keep from a
-  processor gets up to twice wall_s. trace_events: definitions recorded in a
-  trajectory; the final values stay right beyond it.
+  Attributes:
+    cpu_s: processor seconds.
+    wall_s: seconds; twice as many for a program that did not get a processor
+      because other processes occupied them.
+    memory_mb: address space of each process, and the resident memory of all
+      of them together where the host has control groups.
+    output_kb: size of stdout, and of stderr.
+    file_kb: size of each written file.
+    processes, threads: how many the program may start. The kernel counts both
+      together, so that their sum is what it enforces.
+    trace_events: definitions that a trajectory records. The final values of
+      variables stay right beyond it.
 
-  Raises: UserError, a ValueError, where a limit makes no sense.
+  Raises:
+    UserError: a limit has the wrong type or is below its minimum.
   """
 
   cpu_s: float = 2.0
@@ -68,28 +80,29 @@ class Limits:
   def __post_init__(self):
     for field in dataclasses.fields(self):
       value = getattr(self, field.name)
-      least = _LEAST.get(field.name, 1)
+      minimum = _MINIMUMS.get(field.name, 1)
       kinds = (int, float) if field.type is float else (int,)
-      if type(value) not in kinds or not least <= value < math.inf:
+      if type(value) not in kinds or not minimum <= value < math.inf:
         raise errors.UserError(
           f'sandbox limit {field.name}={value!r}:'
-          f' must be {_KINDS[field.type]} of at least {least}'
+          f' must be {_KINDS[field.type]} of at least {minimum}'
         )
 
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-  """One run: a source, one input, and what to observe.
+  """One run: a program, one input, and what to observe.
 
-  source: Python source.
-  stdin: text fed to standard input.
-  call: an expression evaluated in the program's namespace after it ran; its
-    value comes back as canonical text in `Execution.value`.
-  checker: source of assertions that call `entry_point`; it runs in a process
-    of its own, where `entry_point` is answered by the program's process.
-    `Execution.value` is 'True' when every assertion held.
-  entry_point: the function that `checker` calls.
-  trace: record variables (`Execution.variables`, `Execution.trajectory`).
+  Attributes:
+    source: Python source.
+    stdin: text of the standard input.
+    call: an expression that is evaluated in the program's namespace after the
+      program ran. Its value is `Execution.value`, as canonical text.
+    checker: source of assertions that call `entry_point`. They run in a second
+      process, which sends each call to the program's process.
+      `Execution.value` is 'True' if every assertion held.
+    entry_point: name of the function that `checker` calls.
+    trace: whether to record `Execution.variables` and `Execution.trajectory`.
   """
 
   source: str
@@ -102,12 +115,14 @@ class Program:
 
 @dataclasses.dataclass(frozen=True)
 class Variable:
-  """A variable's value at its last definition.
+  """The value of a variable at its last definition.
 
-  scope: '' for the module, else the dotted function name ('solve.inner').
-  name: the variable. value: canonical text (values.canonical).
-  line: 1-based line of the definition. complete: False where the text was
-  cut to its bound or the value has no stable text.
+  Attributes:
+    scope: '' for the module, else the dotted function name ('solve.inner').
+    name: the variable's name.
+    value: the value as canonical text (values.canonical).
+    line: line of the definition, counted from 1.
+    complete: False if the text was truncated or the value has no stable text.
   """
 
   scope: str
@@ -123,7 +138,7 @@ class Variable:
 
 @dataclasses.dataclass(frozen=True)
 class Event:
-  """One definition in a trajectory: line, qualified name, value's text."""
+  """One definition in a trajectory: line, qualified name, canonical text."""
 
   line: int
   name: str
@@ -132,10 +147,16 @@ class Event:
 
 @dataclasses.dataclass(frozen=True)
 class Execution:
-  """What running a program gave.
+  """The result of running a program.
 
-  variables: in order of last definition, oldest first.
-  error: 'ValueError: ...' of an uncaught exception, else ''.
+  Attributes:
+    status: how the run ended.
+    stdout, stderr: the output, truncated at `Limits.output_kb`.
+    error: an uncaught exception, e.g. 'ValueError: ...', else ''.
+    value: see `Program.call` and `Program.checker`; None if there is none.
+    wall_s, cpu_s: seconds that the run took.
+    variables: sorted by last definition, oldest first.
+    trajectory: the definitions in the order in which they happened.
   """
 
   status: Status
@@ -150,7 +171,7 @@ class Execution:
 
 
 class Runner(Protocol):
-  """What runs programs: `sandbox.Sandbox` here, `remote.Sandbox` elsewhere."""
+  """Runs programs: `sandbox.Sandbox` here, `remote.Sandbox` on other hosts."""
 
   def run(self, programs: Sequence[Program]) -> list[Execution]:
-    """Runs programs; what each gave, in their order."""
+    """Runs programs and returns their executions in the same order."""

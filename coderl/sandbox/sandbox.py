@@ -1,9 +1,17 @@
-"""The one door to running programs.
+"""Runs programs on this host, each confined in its own process.
 
-`Sandbox.run` gives each program to a warm worker (zygote.py), which forks a
-confined child (confine.py) for it. Sources, inputs and outputs pass as open
-files between this process and the child, so that a worker never holds them;
-expected outputs never leave this process.
+The steps of `Sandbox.run`:
+
+1. Programs of equal source are put into batches.
+2. The source, the inputs and empty output files of a batch are sent as open
+   files to a warm worker (zygote.py), which forks a confined child (child.py,
+   confine.py). The worker itself never reads them.
+3. The child runs the program. Expected outputs never leave this process.
+4. The worker answers how the child ended, and this process reads its output.
+
+  python -m coderl.sandbox.sandbox --selftest
+
+prints the layers of confinement that this host supports, and runs attacks.
 """
 
 import argparse
@@ -23,8 +31,7 @@ import sys
 
 from coderl.sandbox import api
 from coderl.sandbox.isolation import confine, host_files, selftest
-from coderl.sandbox.worker import ipc
-from coderl.sandbox.worker import process as worker_lib
+from coderl.sandbox.worker import ipc, process
 from commons import errors
 
 Status = api.Status
@@ -34,28 +41,33 @@ Variable = api.Variable
 Event = api.Event
 Execution = api.Execution
 
-# Beyond the wall limit: what a loaded machine may need to kill and to tell.
+# A loaded host may need this much longer than the wall limit to kill a child
+# and to answer.
 _GRACE_S = 15.0
 _ATTEMPTS = 2
-_INPUTS = 16  # Of one message; a message has room for some 250 files.
+_MAX_INPUTS = 16  # In one request. A message can carry about 250 files.
 _SETUP_FAILED = 113  # zygote.SETUP_FAILED
-_STARVED_TURNS = 2  # zygote.STARVED_TURNS
+_STARVED_FACTOR = 2  # zygote.STARVED_FACTOR
 
 
 class Sandbox:
-  """Runs programs, each confined in a process of its own.
+  """Runs programs, each confined in its own process.
 
-  limits: of every program. workers: programs at a time; by default one a core.
-  layers: of confine.LAYERS, to be used where the host's kernel lets them; what
-  it refuses is logged in one line. require: those of them without which no
-  program is to run.
+  `run` may be called from any thread, and from asyncio through
+  `asyncio.to_thread`. A worker that dies or does not answer is replaced, and
+  its program is run once more. If that fails, too, its status is
+  SANDBOX_FAILURE.
 
-  `run` may be called from any thread; from asyncio, through
-  `asyncio.to_thread`. A worker that dies or no longer answers is replaced and
-  its program tried once more, then reported as SANDBOX_FAILURE.
+  Args:
+    limits: what each program may use.
+    workers: programs that run at a time; one per processor by default.
+    layers: the layers of confinement (keys of confine.LAYERS) to use if the
+      host's kernel permits them. One line is logged about those it refuses.
+    require: layers without which no program may run.
 
-  Raises: UserError, a ValueError, for a layer or a count of workers that there
-    is not, and for a layer of `require` that the host refuses.
+  Raises:
+    UserError: `workers` is below 1, a layer is unknown, or the host refuses a
+      layer of `require`.
   """
 
   def __init__(
@@ -73,23 +85,22 @@ class Sandbox:
     for name in (*layers, *require):
       if name not in confine.LAYERS:
         raise errors.unknown('sandbox layer', name, confine.LAYERS)
-    self._settings = (dataclasses.asdict(self.limits), tuple(layers))
+    self._worker_args = (dataclasses.asdict(self.limits), tuple(layers))
     self._workers = count
     self._pool = futures.ThreadPoolExecutor(count, 'sandbox')
-    self._idle: queue.SimpleQueue[worker_lib.Worker | None] = (
-      queue.SimpleQueue()
-    )
-    for worker in self._pool.map(lambda _: self._worker(), range(count)):
+    # None stands for a worker that must be started again.
+    self._idle: queue.SimpleQueue[process.Worker | None] = queue.SimpleQueue()
+    for worker in self._pool.map(lambda _: self._start_worker(), range(count)):
       self._idle.put(worker)
       self._refusals = worker.refusals
-    self._tell(require)
+    self._check_layers(require)
 
-  def _worker(self) -> worker_lib.Worker:
-    return worker_lib.Worker(*self._settings)
+  def _start_worker(self) -> process.Worker:
+    return process.Worker(*self._worker_args)
 
-  def _tell(self, require: Collection[str]) -> None:
-    """Says what the host refuses, or fails where that is required."""
-    refused = {name: why for name, why in self._refusals.items() if why}
+  def _check_layers(self, require: Collection[str]) -> None:
+    """Logs which layers the host refuses; raises if one of them is required."""
+    refused = {name: error for name, error in self._refusals.items() if error}
     missing = [name for name in require if self._refusals.get(name, '-')]
     if missing:
       self.close()
@@ -97,39 +108,42 @@ class Sandbox:
       raise errors.UserError(
         f'sandbox layers required but refused: {", ".join(reasons)}'
       )
-    parts = [f'{n} ({w}): {confine.LAYERS[n]}' for n, w in refused.items()]
+    warnings = [
+      f'{name} ({error}): {confine.LAYERS[name]}'
+      for name, error in refused.items()
+    ]
     if os.geteuid() == 0 and self._refusals.get('mount', '-'):
-      closed = host_files.closed_folder()
-      if closed:
-        parts.append(f'a way into {closed}: programs import little')
-    if parts:
-      logging.warning('Sandbox without %s', '; '.join(parts))
+      folder = host_files.closed_folder()
+      if folder:
+        warnings.append(f'access to {folder}: programs can import little')
+    if warnings:
+      logging.warning('Sandbox without %s', '; '.join(warnings))
 
   def layers(self) -> dict[str, str]:
-    """Layer -> '' where it holds, else why the host refused it."""
+    """Returns layer -> '' if it is active, else the kernel's error."""
     return dict(self._refusals)
 
   def run(self, programs: Sequence[Program]) -> list[Execution]:
-    """Runs programs; what each gave, in their order.
+    """Runs programs and returns their executions in the same order.
 
-    Those of equal source that only read their inputs share processes, each as
-    if it ran alone.
+    Programs that differ only in their inputs share processes. Each ends as if
+    it ran alone.
     """
     if not self._workers:
       raise RuntimeError('the sandbox is closed')
-    batches = _batches(
-      programs, min(_INPUTS, -(-len(programs) // self._workers))
-    )
-    ran = self._pool.map(
-      lambda batch: self._run([programs[index] for index in batch]), batches
+    share = -(-len(programs) // self._workers)
+    batches = _batches(programs, min(_MAX_INPUTS, share))
+    results = self._pool.map(
+      lambda batch: self._run_batch([programs[index] for index in batch]),
+      batches,
     )
     executions = dict(
-      zip(itertools.chain(*batches), itertools.chain(*ran), strict=True)
+      zip(itertools.chain(*batches), itertools.chain(*results), strict=True)
     )
     return [executions[index] for index in range(len(programs))]
 
   def close(self) -> None:
-    """Ends the workers, after the programs that still run."""
+    """Ends the workers after the programs that still run."""
     self._pool.shutdown()
     for _ in range(self._workers):
       worker = self._idle.get()
@@ -143,84 +157,88 @@ class Sandbox:
   def __exit__(self, *exception) -> None:
     self.close()
 
-  def _run(self, programs: list[Program]) -> list[Execution]:
+  def _run_batch(self, programs: list[Program]) -> list[Execution]:
     error = ''
     for _ in range(_ATTEMPTS):
       worker = self._idle.get()
       try:
-        worker = worker or self._worker()
+        worker = worker or self._start_worker()
         return _execute(worker, programs, self.limits)
-      except worker_lib.WorkerError as failure:
+      except process.WorkerError as failure:
         error = str(failure)
         if worker:
           worker.close()
-        worker = None  # The next program starts another.
+        worker = None
       finally:
         self._idle.put(worker)
     failure = Execution(Status.SANDBOX_FAILURE, error=error)
     return [failure] * len(programs)
 
 
-def _batches(programs: Sequence[Program], most: int) -> list[list[int]]:
-  """Indices of what is run by one message to a worker, at most `most`."""
+def _batches(programs: Sequence[Program], max_size: int) -> list[list[int]]:
+  """Returns batches of indices of programs to send in one request each."""
   groups: dict[object, list[int]] = {}
   for index, program in enumerate(programs):
-    alone = program.trace or program.checker is not None
+    runs_alone = program.trace or program.checker is not None
     key = (program.source, program.call is not None)
-    groups.setdefault(index if alone else key, []).append(index)
+    groups.setdefault(index if runs_alone else key, []).append(index)
   return [
-    group[start : start + most]
+    group[start : start + max_size]
     for group in groups.values()
-    for start in range(0, len(group), most)
+    for start in range(0, len(group), max_size)
   ]
 
 
 def _execute(
-  worker: worker_lib.Worker, programs: list[Program], limits: Limits
+  worker: process.Worker, programs: list[Program], limits: Limits
 ) -> list[Execution]:
-  """Runs one program on inputs; with a checker, on one and beside it."""
+  """Runs a batch of programs, or one program together with its checker."""
   first = programs[0]
   with contextlib.ExitStack() as stack:
-    runs = [
-      ipc.Files(program.stdin, program.call, stack) for program in programs
+    inputs = [
+      ipc.InputFiles(program.stdin, program.call, stack) for program in programs
     ]
-    own = [_dumped(_program_job(first, limits), stack), *runs[0].descriptors]
-    files = [own, *(run.descriptors for run in runs[1:])]
+    job = _job_file(_program_job(first, limits), stack)
+    files = [[job, *inputs[0].descriptors]]
+    files += [input_files.descriptors for input_files in inputs[1:]]
     if first.checker is not None:
-      checker, token = ipc.Files('', None, stack), secrets.token_hex()
-      job = _checker_job(first, token)
-      files.append([_dumped(job, stack), *checker.descriptors])
-    _send(worker, files, len(runs))
-    turns = 2 * len(runs) - 1  # What fails in another's process runs again.
-    wall_s = turns * _STARVED_TURNS * limits.wall_s
+      checker, token = ipc.InputFiles('', None, stack), secrets.token_hex()
+      job = _job_file(_checker_job(first, token), stack)
+      files.append([job, *checker.descriptors])
+    _send(worker, files, len(inputs))
+    # Every input but the first may be run twice, see zygote.py.
+    max_runs = 2 * len(inputs) - 1
+    wall_s = max_runs * _STARVED_FACTOR * limits.wall_s
     replies = worker.receive(wall_s + _GRACE_S)['runs']
     if first.checker is None:
       return [
-        _result(run, program, reply, limits)
-        for run, program, reply in zip(runs, programs, replies, strict=True)
+        _read_execution(input_files, program, reply, limits)
+        for input_files, program, reply in zip(
+          inputs, programs, replies, strict=True
+        )
       ]
-    execution = _result(runs[0], first, replies[0], limits)
-    return [_checked(execution, checker, token, replies[0], limits)]
+    execution = _read_execution(inputs[0], first, replies[0], limits)
+    return [_with_verdict(execution, checker, token, replies[0], limits)]
 
 
-def _dumped(job: dict, stack: contextlib.ExitStack) -> int:
-  return ipc.sealed(marshal.dumps(job), stack)
+def _job_file(job: dict, stack: contextlib.ExitStack) -> int:
+  return ipc.sealed_file(marshal.dumps(job), stack)
 
 
-def _send(
-  worker: worker_lib.Worker, files: list[list[int]], inputs: int
-) -> None:
-  """Sends the files of one program; of a checker with the ends of a relay."""
+def _send(worker: process.Worker, files: list[list[int]], inputs: int) -> None:
+  """Sends the files of a request; adds a relay between program and checker."""
   with contextlib.ExitStack() as stack:
-    # Closed here once sent, so that either child sees the other's end.
+    # The relay's ends are closed here after they are sent: each child has to
+    # notice when the other ends.
     if len(files) > inputs:
-      for own, end in zip(files, socket.socketpair(), strict=True):
-        own.append(stack.enter_context(end).fileno())
-    request = {'inputs': inputs, 'files': [len(own) for own in files]}
+      for job_files, end in zip(files, socket.socketpair(), strict=True):
+        job_files.append(stack.enter_context(end).fileno())
+    request = {'inputs': inputs, 'files': [len(group) for group in files]}
     worker.send(request, [*itertools.chain(*files)])
 
 
 def _program_job(program: Program, limits: Limits) -> dict:
+  """Returns the job of a program, which contains no expected output."""
   return {
     'role': 'program',
     'source': program.source,
@@ -233,28 +251,30 @@ def _program_job(program: Program, limits: Limits) -> dict:
 
 
 def _checker_job(program: Program, token: str) -> dict:
+  """Returns the job of a checker, which reports `token` if it succeeds."""
   return {
     'role': 'checker',
     'called': False,
-    'token': token,  # Given back once every assertion held.
+    'token': token,
     'source': program.checker,
     'entry_point': program.entry_point,
   }
 
 
-def _result(
-  run: ipc.Files, program: Program, reply: dict, limits: Limits
+def _read_execution(
+  files: ipc.InputFiles, program: Program, reply: dict, limits: Limits
 ) -> Execution:
-  end = _ended(run, reply, 0)
-  stdout, stderr, over = run.output(limits.output_kb * 1024)
+  """Returns what a run gave, from its files and the worker's reply."""
+  exit_ = _exit(files, reply, 0)
+  stdout, stderr, is_over = files.output(limits.output_kb * 1024)
   called = program.call is not None
-  most = (
-    ipc.FAILURE_BYTES
-    + called * ipc.VALUE_BYTES
-    + program.trace * ipc.TRACE_BYTES
+  max_report_bytes = (
+    ipc.MAX_FAILURE_BYTES
+    + called * ipc.MAX_VALUE_BYTES
+    + program.trace * ipc.MAX_TRACE_BYTES
   )
-  report = run.report(most)
-  status, error = _status(end, reply, over, report.failure, limits)
+  report = files.report(max_report_bytes)
+  status, error = _status(exit_, reply, is_over, report.failure, limits)
   return Execution(
     status=status,
     stdout=stdout,
@@ -262,20 +282,21 @@ def _result(
     error=error,
     value=(report.value or None) if called else None,
     wall_s=reply['wall_s'],
-    cpu_s=end['cpu_s'],
+    cpu_s=exit_['cpu_s'],
     variables=report.variables() if program.trace else (),
     trajectory=report.events()[: limits.trace_events] if program.trace else (),
   )
 
 
-def _ended(run: ipc.Files, reply: dict, index: int) -> dict:
-  end = reply['ends'][index]
-  if end['code'] == _SETUP_FAILED and not run.started():
-    raise worker_lib.WorkerError('a child could not be confined')
-  return end
+def _exit(files: ipc.InputFiles, reply: dict, index: int) -> dict:
+  """Returns how a child ended; raises WorkerError if it was never confined."""
+  exit_ = reply['exits'][index]
+  if exit_['code'] == _SETUP_FAILED and not files.was_confined():
+    raise process.WorkerError('a child could not be confined')
+  return exit_
 
 
-# What a child says it died of, or the kernel says of its group.
+# The limit that a child reports, or that the kernel refused its control group.
 _REFUSED = {
   'memory': Status.MEMORY_LIMIT,
   'file': Status.FILE_LIMIT,
@@ -285,21 +306,30 @@ _REFUSED = {
 
 
 def _status(
-  end: dict, reply: dict, over: bool, failure: dict, limits: Limits
+  exit_: dict, reply: dict, is_over: bool, failure: dict, limits: Limits
 ) -> tuple[Status, str]:
-  """The status, and the error's text."""
-  code, error = end['code'], failure.get('error', '')
-  killed, ours = code == -signal.SIGKILL, end['stopped']
-  # When it kills, the kernel goes by ticks, which overstate on a busy host.
-  share = 0.5 if killed and not ours else 1.0
-  spent = end['cpu_s'] >= limits.cpu_s * share
-  if over:
+  """Returns the status of a run and its error.
+
+  Args:
+    exit_: how the child ended.
+    reply: the worker's reply.
+    is_over: whether the output is over its limit.
+    failure: what the child reports; it may be forged.
+    limits: the sandbox's.
+  """
+  code, error = exit_['code'], failure.get('error', '')
+  killed, by_worker = code == -signal.SIGKILL, exit_['killed']
+  # The kernel kills by its own count of ticks, which is too high on a busy
+  # host.
+  share = 0.5 if killed and not by_worker else 1.0
+  is_cpu_spent = exit_['cpu_s'] >= limits.cpu_s * share
+  if is_over:
     return Status.OUTPUT_LIMIT, error
-  if spent or (reply['late'] and ours):
-    late = Status.CPU_LIMIT if spent else Status.WALL_LIMIT
-    return _REFUSED.get(reply['refused'], late), error
-  if ours and killed:
-    return Status.FINISHED, ''  # Its checker ended; it has nothing more to do.
+  if is_cpu_spent or (reply['timed_out'] and by_worker):
+    limit = Status.CPU_LIMIT if is_cpu_spent else Status.WALL_LIMIT
+    return _REFUSED.get(reply['refused'], limit), error
+  if by_worker and killed:
+    return Status.FINISHED, ''  # Its checker ended, so that it is not needed.
   if killed:
     return Status.MEMORY_LIMIT, error
   if code == -signal.SIGXFSZ:
@@ -316,45 +346,44 @@ def _signal_name(number: int) -> str:
   try:
     return signal.Signals(number).name
   except ValueError:
-    return f'signal {number}'  # A real-time one.
+    return f'signal {number}'  # Most real-time signals have no name.
 
 
-def _checked(
+def _with_verdict(
   execution: Execution,
-  checker: ipc.Files,
+  checker: ipc.InputFiles,
   token: str,
   reply: dict,
   limits: Limits,
 ) -> Execution:
-  """The program's result with the checker's verdict as its value."""
-  end, report = (
-    _ended(checker, reply, 1),
-    checker.report(ipc.FAILURE_BYTES),
-  )
-  held = end['code'] == 0 and report.value == token
+  """Returns the program's execution with the checker's verdict as its value."""
+  exit_ = _exit(checker, reply, 1)
+  report = checker.report(ipc.MAX_FAILURE_BYTES)
+  passed = exit_['code'] == 0 and report.value == token
   status, error = execution.status, execution.error
-  if status is Status.FINISHED and not held:
-    status, error = _status(end, reply, False, report.failure, limits)
+  if status is Status.FINISHED and not passed:
+    status, error = _status(exit_, reply, False, report.failure, limits)
     if report.failure.get('refused') == 'assertion':
       status = Status.FINISHED
   return dataclasses.replace(
-    execution, status=status, error=error, value=str(held)
+    execution, status=status, error=error, value=str(passed)
   )
 
 
 def _selftest() -> int:
-  """Prints the layers and what they stop; 1 where one does not hold."""
+  """Prints the layers and what they stop; returns 1 if an attack succeeds."""
   limits = Limits(cpu_s=2.0, wall_s=5.0, memory_mb=256)
-  with Sandbox(limits, workers=1) as box:
-    for name in confine.LAYERS:
-      why = box.layers()[name]
-      text = f'refused ({why}): {confine.LAYERS[name]}' if why else 'holds'
+  with Sandbox(limits, workers=1) as runner:
+    layers = runner.layers()
+    for name, consequence in confine.LAYERS.items():
+      error = layers[name]
+      text = f'refused ({error}): {consequence}' if error else 'active'
       print(f'{name:10}{text}')
     print()
     failed = 0
-    for attack, words, right in selftest.run(box, box.layers()):
-      failed += not right
-      print(f'{"ok" if right else "FAILED":8}{attack.name:32}{words}')
+    for attack, outcome, is_expected in selftest.run(runner, layers):
+      failed += not is_expected
+      print(f'{"ok" if is_expected else "FAILED":8}{attack.name:36}{outcome}')
   print(f'\n{failed} of {len(selftest.ATTACKS)} attacks got through a layer')
   return int(failed > 0)
 
@@ -365,7 +394,7 @@ if __name__ == '__main__':
     '--selftest',
     action='store_true',
     required=True,
-    help='print the layers that this host lets the sandbox have, and run a'
+    help='print the layers of confinement that this host supports, and run a'
     ' short list of attacks',
   )
   parser.parse_args()

@@ -1,7 +1,8 @@
-"""A sandbox for each set of limits that is asked for.
+"""A cache of sandboxes, one for each set of limits.
 
-A worker is made for its limits. Those last used are kept warm, a few, so that
-whoever asks under the same limits does not wait for workers to start.
+The workers of a sandbox are started for its limits. The cache keeps the last
+few sandboxes open, so that a caller who uses the same limits again does not
+wait for new workers.
 """
 
 import collections
@@ -11,54 +12,64 @@ import threading
 
 from coderl.sandbox import api, sandbox
 
-_WARM = 4
+_MAX_SANDBOXES = 4
 
 
-class Sandboxes:
-  """Opens sandboxes alike but for their limits; from any thread.
+class SandboxCache:
+  """Opens sandboxes that differ only in their limits. It is thread-safe.
 
-  workers, require: of each (sandbox.Sandbox). With several in use at a time,
-  each runs so many programs.
+  Args:
+    workers: programs that each sandbox runs at a time. Several sandboxes may be
+      in use at once, and each runs that many.
+    require: see `sandbox.Sandbox`.
   """
 
   def __init__(self, workers: int, require: Collection[str]):
     self._workers, self._require = workers, require
-    self._boxes: dict[api.Limits, sandbox.Sandbox] = {}  # Latest last.
+    # The most recently used sandbox is the last.
+    self._sandboxes: dict[api.Limits, sandbox.Sandbox] = {}
     self._users: collections.Counter[api.Limits] = collections.Counter()
     self._changed = threading.Condition()
 
   @contextlib.contextmanager
-  def under(self, limits: api.Limits) -> Iterator[sandbox.Sandbox]:
-    """The sandbox of these limits; waits while there are too many others.
+  def lease(self, limits: api.Limits) -> Iterator[sandbox.Sandbox]:
+    """Yields the sandbox of these limits, and keeps it open meanwhile.
 
-    Raises: UserError, as `sandbox.Sandbox` does.
+    Waits while the cache is full of sandboxes that are in use.
+
+    Raises:
+      UserError: see `sandbox.Sandbox`.
     """
     with self._changed:
-      self._changed.wait_for(lambda: limits in self._boxes or self._has_room())
-      box = self._boxes.pop(limits, None) or self._open(limits)
-      self._boxes[limits] = box
+      self._changed.wait_for(
+        lambda: limits in self._sandboxes or self._has_room()
+      )
+      leased = self._sandboxes.pop(limits, None) or self._open(limits)
+      self._sandboxes[limits] = leased
       self._users[limits] += 1
     try:
-      yield box
+      yield leased
     finally:
       with self._changed:
         self._users[limits] -= 1
         self._changed.notify_all()
 
   def close(self) -> None:
-    """Closes all, after the programs that still run."""
+    """Closes all sandboxes after the programs that still run."""
     with self._changed:
-      while self._boxes:
-        self._boxes.popitem()[1].close()
+      while self._sandboxes:
+        self._sandboxes.popitem()[1].close()
 
   def _has_room(self) -> bool:
-    return len(self._boxes) < _WARM or self._unused() is not None
+    if len(self._sandboxes) < _MAX_SANDBOXES:
+      return True
+    return self._least_recently_used() is not None
 
-  def _unused(self) -> api.Limits | None:
-    """Those of the sandbox that has been idle for longest."""
-    return next((key for key in self._boxes if not self._users[key]), None)
+  def _least_recently_used(self) -> api.Limits | None:
+    """Returns the limits of the unused sandbox that has been idle longest."""
+    return next((key for key in self._sandboxes if not self._users[key]), None)
 
   def _open(self, limits: api.Limits) -> sandbox.Sandbox:
-    if len(self._boxes) == _WARM:
-      self._boxes.pop(self._unused()).close()
+    if len(self._sandboxes) == _MAX_SANDBOXES:
+      self._sandboxes.pop(self._least_recently_used()).close()
     return sandbox.Sandbox(limits, self._workers, require=self._require)

@@ -1,8 +1,8 @@
-"""Control groups: memory and tasks of all that a program starts, together.
+"""Control groups: limit the memory and the tasks of a whole program.
 
-A worker lives in a group of its own with the programs that it runs, so that a
-program joins at no cost. Hierarchies of version 1 and 2 will do, where memory
-and pids can be limited in them.
+Each worker lives in a group together with the programs that it runs, so that a
+program joins the group without any work. Hierarchies of version 1 and of
+version 2 are supported, if memory and pids can be limited in them.
 """
 
 import contextlib
@@ -11,36 +11,38 @@ import os
 
 _CONTROLLERS = ('memory', 'pids')
 _PREFIX = 'coderl-'
-# What a worker and its keeper hold, beside a program.
-_OWN_BYTES = 48 << 20
-_OWN_TASKS = 4
+# What a worker and its supervisor use themselves.
+_WORKER_BYTES = 48 << 20
+_WORKER_TASKS = 4
 
 
 class Group:
-  """A group of this process, made anew.
+  """A new control group, for this process to enter.
 
-  memory_bytes, tasks: what a program may have in all.
+  Args:
+    memory_bytes, tasks: what a program may use in total.
 
-  Raises: OSError where no hierarchy lets this user limit both.
+  Raises:
+    OSError: in no hierarchy may this user limit both.
   """
 
   def __init__(self, memory_bytes: int, tasks: int):
-    folders = _version_2() or _version_1()
+    folders = _make_version_2() or _make_version_1()
     self._folders = set(folders.values())
     memory, pids = folders['memory'], folders['pids']
-    limit = str(memory_bytes + _OWN_BYTES)
+    limit = str(memory_bytes + _WORKER_BYTES)
     if os.path.exists(f'{memory}/memory.max'):
       names = ('memory.max', 'memory.swap.max', 'memory.events')
       swap = '0'
     else:
       names = ('memory.limit_in_bytes', 'memory.memsw.limit_in_bytes')
       names += ('memory.oom_control',)
-      swap = limit  # Counts memory as well.
+      swap = limit  # In version 1 this limit is the sum of memory and swap.
     _write(f'{memory}/{names[0]}', limit)
     if os.path.exists(f'{memory}/{names[1]}'):
       _write(f'{memory}/{names[1]}', swap)
-    _write(f'{pids}/pids.max', str(tasks + _OWN_TASKS))
-    # Open, for the worker will not see the files themselves.
+    _write(f'{pids}/pids.max', str(tasks + _WORKER_TASKS))
+    # The files are opened now, because the worker will not see them later.
     self._counters = {
       'memory': (os.open(f'{memory}/{names[2]}', os.O_RDONLY), b'oom_kill'),
       'process': (os.open(f'{pids}/pids.events', os.O_RDONLY), b'max'),
@@ -48,20 +50,23 @@ class Group:
     self._counts = dict.fromkeys(self._counters, 0)
 
   def enter(self) -> None:
-    """Moves this process into the group; what it forks will be there."""
+    """Moves this process, and so all that it will fork, into the group."""
     for folder in self._folders:
       _write(f'{folder}/cgroup.procs', '0')
 
   def refused(self) -> str:
-    """'memory' or 'process' where that was refused since last asked, or ''."""
-    found = ''
+    """Returns 'memory' or 'process' if it was refused since the last call.
+
+    Returns '' if neither was.
+    """
+    refused = ''
     for kind, (file, name) in self._counters.items():
       words = os.pread(file, 4096, 0).split()
       count = int(words[words.index(name) + 1])
       if count > self._counts[kind]:
-        found = found or kind
+        refused = refused or kind
       self._counts[kind] = count
-    return found
+    return refused
 
   def remove(self) -> None:
     for folder in self._folders:
@@ -74,33 +79,38 @@ def _write(path: str, text: str) -> None:
 
 
 def _remove(folder: str) -> None:
-  with contextlib.suppress(OSError):  # Somebody is in it.
+  with contextlib.suppress(OSError):  # The group still has processes.
     os.rmdir(folder)
 
 
-def _mounted() -> list[tuple[str, set[str], list[str]]]:
-  """(type, options, this process's folder and those above) by hierarchy."""
+def _hierarchies() -> list[tuple[str, set[str], list[str]]]:
+  """Returns (type, options, folders) of each mounted hierarchy.
+
+  The folders are that of this process and those above it, innermost first.
+  """
   with open('/proc/self/cgroup') as file:
-    own = [line.rstrip('\n').split(':', 2)[1:] for line in file]
+    groups = [line.rstrip('\n').split(':', 2)[1:] for line in file]
   with open('/proc/self/mountinfo') as file:
     mounts = [line.split(' - ', 1) for line in file]
-  found = []
+  hierarchies = []
   for fields, rest in mounts:
-    root, point = fields.split()[3:5]
+    root, mount_point = fields.split()[3:5]
     kind, _, options = rest.split()[:3]
     names = set(options.split(','))
-    for controllers, path in own:
+    for controllers, path in groups:
       joined = set(filter(None, controllers.split(',')))
       if kind == ('cgroup' if joined else 'cgroup2') and joined <= names:
         inside = os.path.normpath(f'/{os.path.relpath(path, root)}')
         parts = [part for part in inside.split('/') if part]
-        folders = ['/'.join([point, *parts[:n]]) for n in range(len(parts) + 1)]
-        found.append((kind, names, folders[::-1]))
-  return found
+        folders = [
+          '/'.join([mount_point, *parts[:n]]) for n in range(len(parts) + 1)
+        ]
+        hierarchies.append((kind, names, folders[::-1]))
+  return hierarchies
 
 
-def _make(parent: str) -> str:
-  """A folder for a group below a parent, and those of dead workers gone."""
+def _make_folder(parent: str) -> str:
+  """Makes a group below a parent, and removes the groups of dead workers."""
   for name in os.listdir(parent):
     pid = name.removeprefix(_PREFIX)
     if name != pid and not os.path.exists(f'/proc/{pid}'):
@@ -110,20 +120,22 @@ def _make(parent: str) -> str:
   return folder
 
 
-def _version_2() -> dict[str, str]:
-  """The group in the one hierarchy; empty where memory or pids are missing.
+def _make_version_2() -> dict[str, str]:
+  """Makes a group of version 2; returns controller -> its folder.
 
-  A process's own group cannot be divided, but for the root; beside it there
-  is room where the user owns the group above, as in a login session.
+  Returns an empty dictionary if memory or pids cannot be limited. Only the root
+  group may have both processes and child groups. Any other process therefore
+  needs a sibling of its group, which it can make where its user owns the parent
+  group, as in a login session.
   """
-  for kind, _, folders in _mounted():
+  for kind, _, folders in _hierarchies():
     for parent in folders[:2] if kind == 'cgroup2' else ():
       with contextlib.suppress(OSError):
         if parent == folders[0]:
-          asked = ' '.join(f'+{name}' for name in _CONTROLLERS)
-          _write(f'{parent}/cgroup.subtree_control', asked)
+          enabled = ' '.join(f'+{name}' for name in _CONTROLLERS)
+          _write(f'{parent}/cgroup.subtree_control', enabled)
       with contextlib.suppress(OSError):
-        folder = _make(parent)
+        folder = _make_folder(parent)
         with open(f'{folder}/cgroup.controllers') as file:
           if {*_CONTROLLERS} <= {*file.read().split()}:
             return dict.fromkeys(_CONTROLLERS, folder)
@@ -131,12 +143,13 @@ def _version_2() -> dict[str, str]:
   return {}
 
 
-def _version_1() -> dict[str, str]:
-  found = {}
-  for kind, names, folders in _mounted():
+def _make_version_1() -> dict[str, str]:
+  """Makes groups of version 1; returns controller -> its folder."""
+  made = {}
+  for kind, names, folders in _hierarchies():
     joined = [c for c in _CONTROLLERS if kind == 'cgroup' and c in names]
     if joined:
-      found |= dict.fromkeys(joined, _make(folders[0]))
-  if len(found) < len(_CONTROLLERS):
+      made |= dict.fromkeys(joined, _make_folder(folders[0]))
+  if len(made) < len(_CONTROLLERS):
     raise OSError(errno.ENODEV, 'no hierarchy with memory and pids')
-  return found
+  return made

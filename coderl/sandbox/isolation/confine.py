@@ -1,11 +1,15 @@
-"""What a program is denied, by the kernel's own means, layer upon layer.
+"""Confines workers and programs by layers of the kernel.
 
-A worker calls `make_cage` once: namespaces and a root of its own
-(namespaces.py), a control group (cgroups.py), a Landlock ruleset
-(landlock.py); then `settle`: limits and a seccomp filter (seccomp.py), which
-programs inherit. Every child calls `restrict`: its own limits, another user,
-no capabilities, the ruleset. What the kernel refuses is kept with the reason,
-never skipped silently.
+1. A worker calls `confine_worker` once: namespaces and a root file system
+   (namespaces.py), a control group (cgroups.py), a Landlock ruleset
+   (landlock.py).
+2. It calls `lock_worker`: resource limits and a seccomp filter (seccomp.py),
+   which its programs inherit.
+3. Every child calls `restrict_child`: resource limits of the program, another
+   user, no capabilities, the Landlock ruleset.
+
+If the kernel refuses a layer, the reason is kept in `Confinement.refusals`; no
+layer is skipped silently.
 """
 
 from collections.abc import Callable, Collection
@@ -25,7 +29,7 @@ from coderl.sandbox.isolation import (
   syscalls,
 )
 
-# Layer -> what is so where the host's kernel refuses it.
+# Layer -> the consequence if the host's kernel refuses it.
 LAYERS = {
   'user': 'workers are users of the host',
   'mount': 'programs reach the files of the host that Landlock lets through',
@@ -37,22 +41,27 @@ LAYERS = {
   'seccomp': 'programs may make any system call',
   'cgroup': 'memory is limited by process, not for all of a program together',
 }
-# The hard limit on files leaves room for the child's own report.
-REPORT_BYTES = 4 << 20
-# Those of the runner itself, the last two, lie out of the way of programs.
-DESCRIPTORS = 1002
+# The hard limit on the size of files leaves room for the child's own report.
+MAX_REPORT_BYTES = 4 << 20
+# The last two descriptors are those of the child's runner. Programs that close
+# or use low descriptors do not touch them.
+MAX_DESCRIPTORS = 1002
 
 
 @dataclasses.dataclass
-class Cage:
-  """What a worker holds to confine its programs.
+class Confinement:
+  """What a worker needs to confine its programs.
 
-  limits: the fields of api.Limits. refusals: layer -> '' where it
-  holds, else the kernel's refusal. proc: a descriptor of the host's /proc,
-  which no child keeps. first_uid: the first user of programs, for root.
-  group: that the worker lives in, if any.
-  readable: files and directories of the interpreter. scratch: how the scratch
-  directory was made. calls: a filter that each program is to install.
+  Attributes:
+    limits: the fields of api.Limits.
+    refusals: layer -> '' if it is active, else the kernel's error.
+    proc: a descriptor of the host's /proc, which no child keeps.
+    first_uid: user of a program if the worker is root; its checker is the next.
+    group: the control group that the worker lives in, if any.
+    readable: files and folders of the interpreter.
+    scratch_state: see namespaces.scratch_state; of the fresh directory.
+    ruleset: descriptor of the Landlock ruleset, if any.
+    child_filter: a seccomp filter that each program must install, if any.
   """
 
   limits: dict
@@ -61,142 +70,160 @@ class Cage:
   first_uid: int
   group: cgroups.Group | None
   readable: list[str]
-  scratch: tuple = ()
+  scratch_state: tuple = ()
   ruleset: int | None = None
-  calls: bytes | None = None
+  child_filter: bytes | None = None
 
-  def holds(self, layer: str) -> bool:
+  def has(self, layer: str) -> bool:
+    """Returns whether a layer is active."""
     return self.refusals.get(layer) == ''
 
   @property
-  def counted(self) -> bool:
-    """Whether the kernel counts a program's processes apart from others."""
-    return os.geteuid() == 0 or self.holds('user') or self.group is not None
+  def limits_processes(self) -> bool:
+    """Whether the kernel can count a program's processes separately."""
+    return os.geteuid() == 0 or self.has('user') or self.group is not None
 
 
-def make_cage(
+def confine_worker(
   limits: dict,
   layers: Collection[str],
   proc: int,
   group: cgroups.Group | None,
   map_users: Callable[[], None],
-) -> Cage:
-  """Confines this process, as far as it can still serve programs.
+) -> Confinement:
+  """Confines this process as far as it can still serve programs.
 
-  group: to live in; None where the host refused one.
+  Args:
+    limits: the fields of api.Limits.
+    layers: keys of LAYERS.
+    proc: a descriptor of the host's /proc.
+    group: the control group to enter; None if the host refused one.
+    map_users: see namespaces.enter.
   """
   uid = namespaces.first_uid()
   if group:
     group.enter()
-  shared = host_files.shared()
-  readable = [*host_files.standard(), *shared]
-  refusals = namespaces.enter(layers, map_users, shared, _scratch_kb(limits))
+  shared_libraries = host_files.shared_libraries()
+  readable = [*host_files.library_folders(), *shared_libraries]
+  refusals = namespaces.enter(
+    layers, map_users, shared_libraries, _scratch_kb(limits)
+  )
   if refusals.get('user') == '':
     uid = 0
-  cage = Cage(limits, refusals, proc, uid + 1, group, readable)
-  if cage.holds('mount'):
-    cage.scratch = namespaces.scratch_state()
-  if cage.holds('ipc'):
+  confinement = Confinement(limits, refusals, proc, uid + 1, group, readable)
+  if confinement.has('mount'):
+    confinement.scratch_state = namespaces.scratch_state()
+  if confinement.has('ipc'):
     namespaces.deny_shared_memory(proc)
   if 'landlock' in layers:
-    refusals['landlock'] = namespaces.attempt(_renew_ruleset, cage)
-  return cage
+    refusals['landlock'] = namespaces.attempt(_renew_ruleset, confinement)
+  return confinement
 
 
 def _scratch_kb(limits: dict) -> int:
   return max(4096, 2 * limits['file_kb'])
 
 
-def _renew_ruleset(cage: Cage) -> None:
-  if cage.ruleset is not None:
-    os.close(cage.ruleset)
-  rights = dict.fromkeys(cage.readable, landlock.READ)
+def _renew_ruleset(confinement: Confinement) -> None:
+  if confinement.ruleset is not None:
+    os.close(confinement.ruleset)
+  rights = dict.fromkeys(confinement.readable, landlock.READ)
   rights['/dev/null'] = landlock.READ | landlock.WRITE
-  if cage.holds('mount'):
+  if confinement.has('mount'):
     rights[namespaces.SCRATCH] = landlock.SCRATCH
-  cage.ruleset = landlock.make(rights)
+  confinement.ruleset = landlock.make_ruleset(rights)
 
 
-def is_scratch_clean(cage: Cage) -> bool:
-  """Whether programs have left the scratch directory alone, if there is one."""
-  return not cage.holds('mount') or cage.scratch == namespaces.scratch_state()
+def is_scratch_clean(confinement: Confinement) -> bool:
+  """Returns whether programs have not changed the scratch directory."""
+  if not confinement.has('mount'):
+    return True  # There is no scratch directory.
+  return confinement.scratch_state == namespaces.scratch_state()
 
 
-def clean_scratch(cage: Cage) -> None:
-  """A fresh scratch directory, where a program has touched it."""
-  if not is_scratch_clean(cage):
+def clean_scratch(confinement: Confinement) -> None:
+  """Replaces the scratch directory if a program has changed it."""
+  if not is_scratch_clean(confinement):
     namespaces.unmount_scratch()
-    namespaces.mount_scratch(_scratch_kb(cage.limits))
-    cage.scratch = namespaces.scratch_state()
-    if cage.ruleset is not None:
-      _renew_ruleset(cage)  # The rule was on the directory that is gone.
+    namespaces.mount_scratch(_scratch_kb(confinement.limits))
+    confinement.scratch_state = namespaces.scratch_state()
+    if confinement.ruleset is not None:
+      _renew_ruleset(confinement)  # The old rule is on the old directory.
 
 
-def settle(cage: Cage, layers: Collection[str]) -> None:
-  """Takes from a worker what neither it nor its programs need; for good.
+def lock_worker(confinement: Confinement, layers: Collection[str]) -> None:
+  """Removes the rights that neither the worker nor its programs need, forever.
 
-  It dies with its keeper, and what programs leave behind becomes its own.
+  The worker ends with its parent, and adopts the processes that programs leave.
   """
   die_with_parent()
   syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
   syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
   syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
   _limit(resource.RLIMIT_CORE, 0)
-  # Programs raise their stack; what it may take counts as memory.
+  # Programs may raise the limit of their stack, whose pages count as memory.
   _limit(resource.RLIMIT_STACK, 64 << 20, resource.RLIM_INFINITY)
   _limit(resource.RLIMIT_MSGQUEUE, 0)
   if 'seccomp' in layers:
-    cage.refusals['seccomp'] = namespaces.attempt(_deny_calls, cage)
+    refusal = namespaces.attempt(_deny_calls, confinement)
+    confinement.refusals['seccomp'] = refusal
 
 
-def _deny_calls(cage: Cage) -> None:
+def _deny_calls(confinement: Confinement) -> None:
   machine = os.uname().machine
-  signals, forks = cage.holds('pid'), cage.counted
-  calls = seccomp.assemble(machine, signals=signals, forks=forks)
+  signals = confinement.has('pid')
+  forks = confinement.limits_processes
+  program = seccomp.assemble(machine, signals=signals, forks=forks)
   if signals and forks:
-    seccomp.enter(calls)
+    seccomp.enter(program)
     return
-  # The worker has to do what programs may not, so each is denied it anew.
+  # The worker itself must send signals and fork, so that each program installs
+  # the filter. A child tries here whether the kernel accepts it.
   pid = os.fork()
   if not pid:
-    os._exit(bool(namespaces.attempt(seccomp.enter, calls)))
+    os._exit(bool(namespaces.attempt(seccomp.enter, program)))
   if os.waitpid(pid, 0)[1]:
     raise OSError(errno.ENOSYS, 'no seccomp')
-  cage.calls = calls
+  confinement.child_filter = program
 
 
 def die_with_parent() -> None:
   syscalls.prctl(syscalls.PR_SET_PDEATHSIG, 9)
 
 
-def kill_orphans(cage: Cage) -> None:
-  """Kills what programs left behind, where there is no pid namespace."""
-  while pids := _children(cage):
+def kill_orphans(confinement: Confinement) -> None:
+  """Kills the processes that programs left; needed without pid namespaces."""
+  while pids := _children(confinement):
     for pid in pids:
       os.kill(pid, 9)
       os.waitpid(pid, 0)
 
 
-def wants_processor(cage: Cage) -> bool:
-  """Whether a child of this process runs or waits for its turn to."""
-  for pid in _children(cage):
-    # After the name, which may hold anything, stands the state.
-    if _read(cage, f'{pid}/stat').rpartition(')')[2].split()[0] == 'R':
+def has_runnable_child(confinement: Confinement) -> bool:
+  """Returns whether a child of this process runs or waits for a processor."""
+  for pid in _children(confinement):
+    # The state follows the process's name, which may contain anything.
+    status = _read(confinement, f'{pid}/stat')
+    if status.rpartition(')')[2].split()[0] == 'R':
       return True
   return False
 
 
-def _children(cage: Cage) -> list[int]:
-  """The host's numbers of this process's children, where the kernel tells."""
+def _children(confinement: Confinement) -> list[int]:
+  """Returns this process's children, by their pids on the host.
+
+  Returns an empty list if the kernel does not list them.
+  """
   try:
-    text = _read(cage, 'thread-self/children')
+    text = _read(confinement, 'thread-self/children')
   except FileNotFoundError:
     return []
   return [int(pid) for pid in text.split()]
 
 
-def _read(cage: Cage, path: str) -> str:
-  with open(os.open(path, os.O_RDONLY, dir_fd=cage.proc)) as file:
+def _read(confinement: Confinement, path: str) -> str:
+  descriptor = os.open(path, os.O_RDONLY, dir_fd=confinement.proc)
+  with open(descriptor) as file:
     return file.read()
 
 
@@ -209,61 +236,69 @@ def _limit(kind: int, soft: int, hard: int | None = None) -> None:
   resource.setrlimit(kind, (soft, hard))
 
 
-def restrict(cage: Cage, place: int, inputs: int) -> None:
-  """Takes from this process what a program does not need; for good.
+def restrict_child(
+  confinement: Confinement, uid_offset: int, inputs: int
+) -> None:
+  """Removes the rights that a program does not need from this process, forever.
 
-  place: 0 of a program, 1 of its checker. inputs: on how many the program may
-  run, each within the limits.
+  Args:
+    confinement: the worker's.
+    uid_offset: 0 for a program, 1 for its checker, which is another user.
+    inputs: on how many inputs the program may run, each within the limits.
   """
-  if cage.group:
-    _die_first(cage.proc)
-  _set_limits(cage.limits, inputs)
-  if cage.counted:
-    tasks = cage.limits['processes'] + cage.limits['threads'] + 1
-    # Only root's worker and what it waits in are other users.
+  if confinement.group:
+    _prefer_for_oom_kill(confinement.proc)
+  limits = confinement.limits
+  _set_limits(limits, inputs)
+  if confinement.limits_processes:
+    tasks = limits['processes'] + limits['threads'] + 1
+    # The worker and its parent have the same user as the program, unless they
+    # are root.
     _limit(resource.RLIMIT_NPROC, tasks + 2 * (os.geteuid() != 0))
-  _become(cage.first_uid + place)
+  _change_user(confinement.first_uid + uid_offset)
   syscalls.drop_capabilities()
   syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
-  die_with_parent()  # A change of user has cleared it.
-  if cage.ruleset is not None:
-    landlock.enter(cage.ruleset)
-  if cage.calls is not None:
-    seccomp.enter(cage.calls)
+  die_with_parent()  # The change of user has reset it.
+  if confinement.ruleset is not None:
+    landlock.enter(confinement.ruleset)
+  if confinement.child_filter is not None:
+    seccomp.enter(confinement.child_filter)
 
 
 def _set_limits(limits: dict, inputs: int) -> None:
   file_bytes = 1024 * max(limits['file_kb'], limits['output_kb']) + 1
   _limit(resource.RLIMIT_AS, limits['memory_mb'] << 20)
-  # The worker watches the child to the millisecond, but not its children. The
-  # kernel's limit is a second later: what both end at once has two stories.
+  # The worker watches the child's time to the millisecond, but not that of its
+  # children. The kernel's limit comes a second later, so that the two never end
+  # a process at the same moment with different statuses.
   _limit(resource.RLIMIT_CPU, 1 + math.ceil(inputs * limits['cpu_s']))
-  _limit(resource.RLIMIT_FSIZE, file_bytes, max(file_bytes, REPORT_BYTES))
-  _limit(resource.RLIMIT_NOFILE, DESCRIPTORS)
+  _limit(resource.RLIMIT_FSIZE, file_bytes, max(file_bytes, MAX_REPORT_BYTES))
+  _limit(resource.RLIMIT_NOFILE, MAX_DESCRIPTORS)
 
 
-def _die_first(proc: int) -> None:
-  """Makes this process the one to be killed for want of memory."""
-  syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)  # The file is its own only so.
+def _prefer_for_oom_kill(proc: int) -> None:
+  """Makes the kernel kill this process first when memory runs out."""
+  # A process that is not dumpable may not write the file.
+  syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)
   file = os.open('self/oom_score_adj', os.O_WRONLY, dir_fd=proc)
   os.write(file, b'1000')
   os.close(file)
 
 
-def _become(uid: int) -> None:
+def _change_user(uid: int) -> None:
   if os.geteuid() != 0:
     return
   os.setgroups([])
   for user in (uid, namespaces.NOBODY):
-    # A container may map few users.
+    # In a container, few user numbers may be mapped.
     if not namespaces.attempt(os.setresgid, user, user, user):
       os.setresuid(user, user, user)
       return
 
 
 @contextlib.contextmanager
-def large_files(size: int):
-  """Lets the child's runner write more than a program may, within."""
+def raised_file_limit(size: int):
+  """Lets the child's runner write a file larger than a program may write."""
   soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
   if size <= soft:
     yield

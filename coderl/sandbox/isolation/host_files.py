@@ -1,15 +1,19 @@
-"""What an interpreter needs of the host's files, to be shown to programs."""
+"""Finds the files of the host that a program's interpreter needs.
+
+They are the standard library and the shared libraries that its extension
+modules load. Everything else of the host's file system stays hidden.
+"""
 
 import os
 import stat
 import sys
 
-# Extension modules of the standard library that load libraries of the host.
-_LINKED = ('bz2', '_hashlib', '_lzma', '_sqlite3', '_uuid', 'zlib')
+# Extension modules of the standard library that load shared libraries.
+_LINKED_MODULES = ('bz2', '_hashlib', '_lzma', '_sqlite3', '_uuid', 'zlib')
 
 
-def standard() -> list[str]:
-  """Directories of the standard library and of its extension modules."""
+def library_folders() -> list[str]:
+  """Returns the folders of the standard library and its extension modules."""
   library = os.path.dirname(os.__file__)
   outside = [
     path
@@ -19,45 +23,49 @@ def standard() -> list[str]:
   return [library, *filter(os.path.isdir, dict.fromkeys(outside))]
 
 
-def shared() -> dict[str, str]:
-  """Names under which the loader looks for libraries -> the files they are.
+def shared_libraries() -> dict[str, str]:
+  """Returns path under which the loader looks for a library -> its file.
 
-  They are those that modules of the standard library load and this process has
-  not loaded: a child of it does, so that this process stays small.
+  Only libraries that this process has not loaded are listed. A child process
+  imports the modules that load them, so that this process stays small.
   """
   reader, writer = os.pipe()
   pid = os.fork()
   if not pid:
-    for name in _LINKED:
+    for name in _LINKED_MODULES:
       try:
         __import__(name)
       except ImportError:
-        continue  # This build lacks it.
-    os.write(writer, '\n'.join(_mapped()).encode())
+        continue  # This build of Python lacks the module.
+    os.write(writer, '\n'.join(_mapped_libraries()).encode())
     os._exit(0)
   os.close(writer)
   with open(reader) as pipe:
     files = pipe.read().split('\n')
   os.waitpid(pid, 0)
-  own = _mapped()
-  inside = tuple(f'{path}/' for path in standard())
+  loaded_here = _mapped_libraries()
+  inside = tuple(f'{path}/' for path in library_folders())
   names = {}
   for file in files:
-    if file and file not in own and not file.startswith(inside):
+    if file and file not in loaded_here and not file.startswith(inside):
       names |= dict.fromkeys(_names(file), file)
   return names
 
 
-def _mapped() -> list[str]:
+def _mapped_libraries() -> list[str]:
   with open('/proc/self/maps') as maps:
-    words = [line.split(maxsplit=5) for line in maps]
+    lines = [line.split(maxsplit=5) for line in maps]
   return sorted(
-    {w[5].rstrip('\n') for w in words if len(w) > 5 and '.so' in w[5]}
+    {
+      fields[5].rstrip('\n')
+      for fields in lines
+      if len(fields) > 5 and '.so' in fields[5]
+    }
   )
 
 
 def _names(file: str) -> list[str]:
-  """The file and the links to it beside it: 'libz.so.1' of 'libz.so.1.3'."""
+  """Returns a library and the links to it, as libz.so.1 to libz.so.1.3."""
   folder = os.path.dirname(file)
   with os.scandir(folder) as entries:
     links = [entry.path for entry in entries if entry.is_symlink()]
@@ -65,10 +73,11 @@ def _names(file: str) -> list[str]:
 
 
 def closed_folder() -> str:
-  """The first folder above the library that other users cannot enter, or ''.
+  """Returns the first folder above the library that only its owner may enter.
 
-  Root's programs, which are other users, then import nothing that is not
-  loaded, unless they have a root of their own.
+  Returns '' if there is none. Programs of root run as other users. If they have
+  no root file system of their own, such a folder keeps them from importing
+  modules that are not loaded yet.
   """
   parts = os.path.dirname(os.__file__).split('/')
   for end in range(2, len(parts) + 1):

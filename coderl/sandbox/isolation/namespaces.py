@@ -1,8 +1,8 @@
-"""Namespaces: a worker's own view of files, network and processes.
+"""Namespaces: give a worker its own view of files, network and processes.
 
-`enter` gives this process its own namespaces and a root that holds the standard
-library, read-only, and an empty scratch directory; every program then gets a
-pid namespace of its own.
+`enter` moves this process into new namespaces, with a root file system that
+holds only the standard library, read-only, and an empty scratch directory.
+Every program then gets its own pid namespace (`fork_pid_namespace`).
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -14,10 +14,10 @@ from coderl.sandbox.isolation import host_files, syscalls
 
 SCRATCH = '/tmp'
 NOBODY = 65534
-# Users of a worker that root starts: itself, a program, a checker.
+# Users that a worker of root needs: for itself, a program and a checker.
 _USERS = 3
 _FIRST_UID = 0x60000000
-# Statistics of a mount and flags to mount share these bits' values.
+# Flags with the same value in statvfs and in mount; a remount must keep them.
 _KEPT_FLAGS = 2 | 4 | 8 | 1024 | 2048
 _FLAGS = {
   'mount': syscalls.NEWNS,
@@ -29,74 +29,87 @@ _FLAGS = {
 
 
 def attempt(step: Callable, *args) -> str:
-  """Runs a step; '' or the kernel's refusal."""
+  """Runs a step; returns '', or the name of the error that it raised."""
   try:
     step(*args)
   except OSError as error:
-    return syscalls.refusal(error)
+    return syscalls.error_name(error)
   return ''
 
 
 def first_uid() -> int:
-  """The first of the host's users that are this worker's alone."""
+  """Returns the first of the user numbers that only this worker uses."""
   return _FIRST_UID + _USERS * os.getpid()
 
 
 def enter(
   layers: Collection[str],
   map_users: Callable[[], None],
-  shared: Mapping[str, str],
+  shared_libraries: Mapping[str, str],
   scratch_kb: int,
 ) -> dict[str, str]:
-  """Gives this process its own namespaces and root.
+  """Moves this process into its own namespaces and root file system.
 
-  map_users: has `write_user_maps` called for this process from outside.
-  shared: as host_files.shared gives it.
+  The pid namespace takes effect for the next child.
 
-  Returns: layer -> '' where it holds, else the kernel's refusal, for the
-  layers of this file that were asked for. The pid namespace takes effect for
-  the next child.
+  Args:
+    layers: the layers to use; those of other modules are ignored.
+    map_users: makes a process outside call `write_user_maps` for this process.
+    shared_libraries: see `host_files.shared_libraries`.
+    scratch_kb: size of the scratch directory.
+
+  Returns:
+    Layer -> '' if it is active, else the kernel's error, for each requested
+    layer of this module.
   """
   refusals = {}
-  wanted = [name for name in _FLAGS if name in layers]
-  # Only the host's root reaches an interpreter in a folder of root's.
-  early = (
-    'mount' in wanted and os.geteuid() == 0 and not attempt(_new_root, shared)
+  requested = [name for name in _FLAGS if name in layers]
+  # After the change of user, root's own folders are closed to this process. If
+  # the interpreter lies in one, only root can put it into the new root.
+  has_root = (
+    'mount' in requested
+    and os.geteuid() == 0
+    and not attempt(_enter_new_root, shared_libraries)
   )
   if 'user' in layers:
-    refusals['user'] = attempt(_new_user, map_users)
-  for name in wanted:
-    # After a new root once more: what the new user mounts on belongs to it.
+    refusals['user'] = attempt(_enter_user_namespace, map_users)
+  for name in requested:
+    # This repeats 'mount' after a new root: the new user may only mount in a
+    # namespace that belongs to its user namespace.
     refusals[name] = attempt(syscalls.unshare, _FLAGS[name])
   if refusals.get('uts') == '':
     socket.sethostname('sandbox')
-  if refusals.get('mount') == '':
-    refusals['mount'] = '' if early else attempt(_change_root, shared)
+  if refusals.get('mount') == '' and not has_root:
+    refusals['mount'] = attempt(_change_root, shared_libraries)
   if refusals.get('mount') == '':
     mount_scratch(scratch_kb)
   return refusals
 
 
-def _new_root(shared: Mapping[str, str]) -> None:
+def _enter_new_root(shared_libraries: Mapping[str, str]) -> None:
   syscalls.unshare(syscalls.NEWNS)
-  _change_root(shared)
+  _change_root(shared_libraries)
 
 
-def _new_user(map_users: Callable[[], None]) -> None:
-  """Enters a user namespace, where an ordinary user may make the others."""
-  root = os.geteuid() == 0
+def _enter_user_namespace(map_users: Callable[[], None]) -> None:
+  """Enters a user namespace, in which any user may make the others."""
+  is_root = os.geteuid() == 0
   syscalls.unshare(syscalls.NEWUSER)
   map_users()
-  if root:  # From the host's to the namespace's.
+  if is_root:  # Changes from root of the host to root of the namespace.
     os.setresgid(0, 0, 0)
     os.setresuid(0, 0, 0)
 
 
 def write_user_maps(proc: int, pid: int) -> None:
-  """Maps users of a process's new namespace; called outside of it.
+  """Maps the users of a process's new namespace; called outside of it.
 
-  Root gives it users of its own, another user is nobody in there. proc: a
-  descriptor of /proc.
+  The namespace of a root process gets user numbers of its own. Any other user
+  becomes nobody inside.
+
+  Args:
+    proc: a descriptor of /proc.
+    pid: the process.
   """
   uid, gid = os.geteuid(), os.getegid()
   if uid == 0:
@@ -117,26 +130,27 @@ def _write(path: str, text: str, folder: int | None = None) -> None:
     os.close(descriptor)
 
 
-def _change_root(shared: Mapping[str, str]) -> None:
-  """Replaces the file system of this mount namespace."""
-  # /proc exists everywhere and never holds the interpreter's files.
+def _change_root(shared_libraries: Mapping[str, str]) -> None:
+  """Replaces the root file system of this mount namespace."""
+  # The new root is mounted on /proc, which exists on every host and never holds
+  # files of the interpreter.
   root = '/proc'
   syscalls.mount('', '/', '', syscalls.MS_REC | syscalls.MS_PRIVATE)
   flags = syscalls.MS_NOSUID | syscalls.MS_NODEV
   syscalls.mount('tmpfs', root, 'tmpfs', flags, 'size=1m,mode=755')
-  for path in host_files.standard():
+  for path in host_files.library_folders():
     _bind(path, root)
     for packages in ('site-packages', 'dist-packages'):
-      # Installed packages may carry data sets with their solutions.
+      # Installed packages may contain data sets with their solutions.
       covered = f'{root}{path}/{packages}'
       if os.path.isdir(covered):
         syscalls.mount('tmpfs', covered, 'tmpfs', syscalls.MS_RDONLY, 'size=4k')
-  for name, file in shared.items():
+  for name, file in shared_libraries.items():
     _bind(file, root, name)
   os.mkdir(f'{root}/dev')
   _write(f'{root}/dev/null', '')
   syscalls.mount('/dev/null', f'{root}/dev/null', '', syscalls.MS_BIND)
-  os.symlink(SCRATCH, f'{root}/dev/shm')  # For locks between processes.
+  os.symlink(SCRATCH, f'{root}/dev/shm')  # Needed by multiprocessing locks.
   os.mkdir(root + SCRATCH)
   os.chdir(root)
   syscalls.pivot_root()
@@ -145,7 +159,7 @@ def _change_root(shared: Mapping[str, str]) -> None:
 
 
 def _bind(path: str, root: str, name: str = '') -> None:
-  """Shows a file or a directory of the host, read-only."""
+  """Mounts a file or folder of the host in the new root, read-only."""
   target = root + (name or path)
   if os.path.isdir(path):
     os.makedirs(target, mode=0o755)
@@ -160,7 +174,7 @@ def _bind(path: str, root: str, name: str = '') -> None:
 
 
 def mount_scratch(size_kb: int) -> None:
-  """Makes an empty scratch directory the current one."""
+  """Mounts an empty scratch directory and makes it the current directory."""
   flags = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
   options = f'size={size_kb}k,nr_inodes=256,mode=1777'
   syscalls.mount('tmpfs', SCRATCH, 'tmpfs', flags, options)
@@ -173,28 +187,37 @@ def unmount_scratch() -> None:
 
 
 def scratch_state() -> tuple:
-  """What differs once a program has changed anything in the directory.
+  """Returns a value that differs once a program has changed the directory.
 
-  The time of the last change would do, but for kernels whose clock is slow.
+  The time of the last change alone is not enough, because the clock of some
+  kernels is coarse.
   """
-  found = os.stat(SCRATCH)
-  return found.st_ctime_ns, found.st_mode, *os.listdir(SCRATCH)
+  status = os.stat(SCRATCH)
+  return status.st_ctime_ns, status.st_mode, *os.listdir(SCRATCH)
 
 
 def deny_shared_memory(proc: int) -> None:
-  """Leaves the IPC namespace no room for what would outlive a program.
+  """Sets the limits of the IPC namespace to 0 objects.
 
-  A user who may not take the room has it end with the worker.
+  Such objects would outlive the program that made them. If the user may not set
+  the limits, the objects end with the worker.
   """
   for name in ('shmmni', 'msgmni'):
     with contextlib.suppress(OSError):
       _write(f'sys/kernel/{name}', '0', proc)
 
 
-def fork_pid_namespace(own_namespace: int) -> int:
-  """Forks a child that is process 1 of a pid namespace; returns as fork."""
+def fork_pid_namespace(worker_namespace: int) -> int:
+  """Forks a child that is process 1 of a new pid namespace.
+
+  Args:
+    worker_namespace: a descriptor of this process's pid namespace.
+
+  Returns:
+    The child's pid in this process, and 0 in the child, as os.fork does.
+  """
   syscalls.unshare(syscalls.NEWPID)
   pid = os.fork()
   if pid:
-    syscalls.setns(own_namespace, syscalls.NEWPID)
+    syscalls.setns(worker_namespace, syscalls.NEWPID)
   return pid

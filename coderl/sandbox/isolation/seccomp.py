@@ -1,10 +1,11 @@
-"""seccomp: the system calls that a program may make; all others are refused.
+"""seccomp: lists the system calls that a program may make; others are refused.
 
-`assemble` writes the filter as classic BPF; `enter` installs it. To install a
-filter takes longer than all else that a program is denied by, so a worker does
-it once: programs inherit it, and the few calls that a worker needs for them
-are in it. The allowed numbers are found by bisection, for the kernel runs the
-filter over all numbers when it is installed, and by its cache seldom after.
+`assemble` writes the filter as classic BPF, and `enter` installs it. To install
+a filter takes longer than all other layers together, so that the worker
+installs it once and its programs inherit it. The filter therefore also allows
+the few calls that the worker needs between programs. It finds the allowed
+numbers by bisection, because the kernel runs it on all numbers when it is
+installed. The kernel then caches the results.
 """
 
 import ctypes
@@ -17,13 +18,14 @@ _MODE_FILTER = 2
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 _LOAD, _RETURN = 0x20, 0x06  # BPF_LD|W|ABS, BPF_RET|K
 _EQUAL, _AT_LEAST, _ANY_BIT = 0x15, 0x35, 0x45  # BPF_JMP|K of JEQ, JGE, JSET
-_NUMBER, _ARCH, _ARGUMENT_AT = 0, 4, 16  # Offsets in struct seccomp_data.
+# Offsets in struct seccomp_data.
+_NUMBER, _ARCH, _FIRST_ARGUMENT = 0, 4, 16
 
-# Machine -> the kernel's name of its calling convention, column of CALLS.
+# Machine -> AUDIT_ARCH of its calling convention, and its column in CALLS.
 _MACHINES = {'x86_64': (0xC000003E, 0), 'aarch64': (0xC00000B7, 1)}
-_X32 = 0x40000000  # Numbers of x86_64 with another calling convention.
+_X32 = 0x40000000  # From here on, numbers of the x32 calling convention.
 
-# Numbers on x86_64 and on aarch64.
+# Call -> its numbers on x86_64 and on aarch64; None if there is none.
 CALLS = {
   'access': (21, None), 'alarm': (37, None), 'brk': (12, 214),
   'chdir': (80, 49), 'chmod': (90, None), 'clock_getres': (229, 114),
@@ -84,8 +86,9 @@ CALLS = {
   'utimes': (235, None), 'wait4': (61, 260), 'waitid': (247, 95),
   'write': (1, 64), 'writev': (20, 66),
 }  # fmt: skip
-# What a worker does between programs. A program, which has no capability, has
-# all but the last four refused by the kernel; those only take rights away.
+# The calls that a worker makes between programs. A program has no capabilities,
+# so that the kernel refuses it all of them but the last four, which give a
+# program no further rights.
 WORKER_CALLS = {
   'capset': (126, 91), 'mount': (165, 40), 'setgroups': (116, 159),
   'setns': (308, 268), 'setresgid': (119, 149), 'setresuid': (117, 147),
@@ -93,9 +96,11 @@ WORKER_CALLS = {
   'landlock_create_ruleset': (444, 444), 'landlock_add_rule': (445, 445),
   'landlock_restrict_self': (446, 446),
 }  # fmt: skip
-# Refused with another error than EPERM, which callers take for more.
+# Calls that are refused with another error than EPERM, which callers would take
+# for a failure instead of a missing feature.
 REFUSED_AS = {
-  # Its flags are in memory: the C library falls back.
+  # The filter cannot read its flags, which are in memory. The C library uses
+  # clone instead.
   'clone3': ((435, 435), errno.ENOSYS),
   'setxattr': ((188, 5), errno.ENOTSUP),
   'lsetxattr': ((189, 6), errno.ENOTSUP),
@@ -107,22 +112,24 @@ REFUSED_AS = {
   'llistxattr': ((195, 12), errno.ENOTSUP),
   'flistxattr': ((196, 13), errno.ENOTSUP),
 }
-# New namespaces, and being traced.
+# Flags of clone for new namespaces, and for being traced.
 _CLONE_DENIED = 0x7E020000 | 0x02000000 | 0x80 | 0x00802000
 _CLONE_THREAD = 0x10000
 _STREAM, _SEQPACKET, _SOCKET_FLAGS = 1, 5, (0, 0x800, 0x80000, 0x80800)
-# Call -> argument -> the values that it may have. All are 32 bits wide.
+# Call -> index of an argument -> its allowed values, all 32 bits wide.
 _ARGUMENTS = {
-  # Terminal or not, its size; close-on-exec, blocking, bytes to read.
+  # TCGETS, TIOCGWINSZ; FIONCLEX, FIOCLEX, FIONBIO, FIONREAD.
   'ioctl': {1: (0x5401, 0x5413, 0x5450, 0x5451, 0x5421, 0x541B)},
-  # No owner, signal, lease or notification.
+  # All commands but those on owners, signals, leases and notifications.
   'fcntl': {1: (0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030, 1032, 1033, 1034)},
-  # A thread's name, a mapping's; death with the parent, no dump, no new rights.
+  # Names of threads and of mappings; PR_SET_PDEATHSIG, PR_SET_DUMPABLE and
+  # PR_SET_NO_NEW_PRIVS.
   'prctl': {0: (15, 16, 0x53564D41, 1, 4, 38)},
-  'prlimit64': {0: (0,)},  # Its own limits; hard ones do not rise.
+  # Only limits of the process itself. It cannot raise hard limits.
+  'prlimit64': {0: (0,)},
   'socketpair': {
     0: (1,),  # AF_UNIX
-    # No datagrams, which can be sent to a socket of the host's by its path.
+    # A datagram socket could send to any socket of the host that has a path.
     1: tuple(
       kind | flags for kind in (_STREAM, _SEQPACKET) for flags in _SOCKET_FLAGS
     ),
@@ -133,13 +140,17 @@ _SIGNALS = ('kill', 'tgkill')
 
 
 def assemble(machine: str, *, signals: bool, forks: bool) -> bytes:
-  """The filter of a machine.
+  """Returns the filter program for a machine.
 
-  machine: as os.uname tells it. signals: whether programs may send signals,
-  as they may where they see no process but their own. forks: whether they may
-  start processes, as they may where these are counted.
+  Args:
+    machine: as in os.uname().machine.
+    signals: whether programs may send signals. This is safe if they see only
+      their own processes.
+    forks: whether programs may start processes. This is safe if the kernel
+      limits their number.
 
-  Raises: OSError where the machine is not in the table.
+  Raises:
+    OSError: there is no table of system calls for the machine.
   """
   if machine not in _MACHINES:
     raise OSError(errno.ENOSYS, f'no table of system calls for {machine}')
@@ -167,7 +178,7 @@ def assemble(machine: str, *, signals: bool, forks: bool) -> bytes:
 
 
 def enter(program: bytes) -> None:
-  """Installs a filter, for good; no_new_privs must be set."""
+  """Installs a filter forever; no_new_privs must be set."""
   steps = ctypes.create_string_buffer(program, len(program))
   length = len(program) // 8
   header = struct.pack('HxxxxxxP', length, ctypes.addressof(steps))
@@ -185,7 +196,7 @@ def _refuse(error: int = errno.EPERM) -> bytes:
 
 
 def _action(name: str, forks: bool) -> tuple[bytes, ...]:
-  """What is done about a call, its number known."""
+  """Returns the steps that check the arguments of a call, and allow it."""
   allow = _step(_RETURN, _ALLOW)
   if name == 'clone':
     denied = _step(_ANY_BIT, _CLONE_DENIED, skip_else=1)
@@ -196,19 +207,23 @@ def _action(name: str, forks: bool) -> tuple[bytes, ...]:
   steps = []
   for index, values in _ARGUMENTS.get(name, {}).items():
     steps.append(_load(index))
-    for place, value in enumerate(values):
-      steps.append(_step(_EQUAL, value, skip_if=len(values) - place))
+    for position, value in enumerate(values):
+      steps.append(_step(_EQUAL, value, skip_if=len(values) - position))
     steps.append(refusal)
   return *steps, allow
 
 
 def _load(argument: int) -> bytes:
   """Loads the low half of an argument; both machines are little-endian."""
-  return _step(_LOAD, _ARGUMENT_AT + 8 * argument)
+  return _step(_LOAD, _FIRST_ARGUMENT + 8 * argument)
 
 
 def _ranges(actions: dict[int, tuple]) -> list[tuple[int, tuple[bytes, ...]]]:
-  """(first number, what is done from it on), gaps refused, joined up."""
+  """Returns (first number, action) of consecutive ranges of call numbers.
+
+  Numbers without an action are refused. Neighbours of equal action are one
+  range.
+  """
   ranges = []
   for number in range(max(actions) + 2):
     action = actions.get(number, (_refuse(),))
@@ -218,12 +233,14 @@ def _ranges(actions: dict[int, tuple]) -> list[tuple[int, tuple[bytes, ...]]]:
 
 
 def _bisect(ranges: list) -> list[bytes]:
+  """Returns the steps that find the range of the loaded number and act."""
   if len(ranges) == 1:
     return list(ranges[0][1])
   middle = len(ranges) // 2
   low, high = _bisect(ranges[:middle]), _bisect(ranges[middle:])
   if len(low) < 256:
     return [_step(_AT_LEAST, ranges[middle][0], skip_if=len(low)), *low, *high]
-  jump = _step(0x05, len(low))  # BPF_JMP|JA, whose distance is 32 bits wide.
+  # A conditional jump goes at most 255 steps, BPF_JMP|JA any distance.
+  jump = _step(0x05, len(low))
   first = _step(_AT_LEAST, ranges[middle][0], skip_else=1)
   return [first, jump, *low, *high]

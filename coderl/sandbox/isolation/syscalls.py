@@ -1,4 +1,8 @@
-"""The system calls that confinement takes and Python does not offer."""
+"""System calls for confinement that Python does not offer.
+
+Each function is a thin wrapper of one call of the C library, and raises OSError
+if the call fails.
+"""
 
 import ctypes
 import errno
@@ -12,8 +16,9 @@ MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 32, 4096, 16384, 1 << 18
 _MNT_DETACH = 2
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP = 1, 4, 22
 PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 36, 38
-# The header of version 3 for this process, and no capability in three sets.
-_OWN_CAPABILITIES = struct.pack('Ii', 0x20080522, 0)
+# struct __user_cap_header_struct, version 3, for the calling process; and three
+# empty sets of capabilities.
+_CAPABILITY_HEADER = struct.pack('Ii', 0x20080522, 0)
 _NO_CAPABILITIES = bytes(24)
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -21,22 +26,22 @@ _libc.prctl.argtypes = [ctypes.c_int] + 4 * [ctypes.c_ulong]
 _libc.prctl.restype = _libc.capset.restype = ctypes.c_int
 
 
-def check(result: int, what: str) -> int:
-  """The result of a call; raises OSError where it failed."""
+def check(result: int, call: str) -> int:
+  """Returns the result of a call; raises OSError if the call failed."""
   if result < 0:
     code = ctypes.get_errno()
-    raise OSError(code, f'{what}: {os.strerror(code)}')
+    raise OSError(code, f'{call}: {os.strerror(code)}')
   return result
 
 
-def refusal(error: OSError) -> str:
-  """The name of an error, 'EPERM'."""
+def error_name(error: OSError) -> str:
+  """Returns the symbolic name of an error, such as 'EPERM'."""
   return errno.errorcode.get(error.errno, str(error))
 
 
-def syscall(number: int, *args, what: str) -> int:
-  """A system call that the C library has no function for."""
-  return check(_libc.syscall(ctypes.c_long(number), *args), what)
+def syscall(number: int, *args, call: str) -> int:
+  """Makes a system call for which the C library has no function."""
+  return check(_libc.syscall(ctypes.c_long(number), *args), call)
 
 
 def unshare(flags: int) -> None:
@@ -54,12 +59,12 @@ def mount(source: str, target: str, kind: str, flags: int, data='') -> None:
 
 
 def unmount(target: str) -> None:
-  """Takes a mount away, even where it is in use."""
+  """Detaches a mount, even if it is in use."""
   check(_libc.umount2(target.encode(), _MNT_DETACH), f'umount {target}')
 
 
 def pivot_root() -> None:
-  """Makes the current directory the root, and what was the root go."""
+  """Makes the current directory the root, and detaches the old root."""
   check(_libc.pivot_root(b'.', b'.'), 'pivot_root')
   unmount('.')
 
@@ -69,4 +74,4 @@ def prctl(option: int, value: int, second: int = 0) -> None:
 
 
 def drop_capabilities() -> None:
-  check(_libc.capset(_OWN_CAPABILITIES, _NO_CAPABILITIES), 'capset')
+  check(_libc.capset(_CAPABILITY_HEADER, _NO_CAPABILITIES), 'capset')

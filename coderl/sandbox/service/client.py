@@ -1,8 +1,9 @@
-"""Asks a service over HTTP until it answers, or can no longer be hoped to.
+"""An HTTP client that repeats a request until it is answered or hopeless.
 
-A failure that may pass (no connection, silence, HTTP 5xx or 429, a service
-that blames itself) is met by asking again after a wait that doubles, one that
-names the time to come back by waiting so long; any other is final.
+A temporary failure (no connection, silence, HTTP 5xx or 429, or an answer in
+which the service reports a failure of its own) is retried after a wait that
+doubles each time. If the service names a time to come back, the client waits
+that long instead. Any other failure is final.
 """
 
 from collections.abc import Callable
@@ -26,12 +27,16 @@ from commons import errors
 TOKEN = 'CODERL_SANDBOX_TOKEN'
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 10.0
 _BUSY = (429, 503)
-# A connection that was kept may have been closed by the other side meanwhile.
+# The other side may have closed a connection that was kept open here.
 _STALE = (http.client.RemoteDisconnected, ConnectionError)
 
 
 class Unavailable(Exception):
-  """An answer that says to come again; in `wait_s` seconds, where it says."""
+  """An answer that asks to come back later.
+
+  Attributes:
+    wait_s: in how many seconds, or None if the answer does not say.
+  """
 
   def __init__(self, message: str, wait_s: float | None = None):
     super().__init__(message)
@@ -39,24 +44,24 @@ class Unavailable(Exception):
 
 
 class Refused(errors.ServiceError):
-  """An answer that asking again does not change; `code` is its status."""
+  """An answer that a retry does not change; `code` is its HTTP status."""
 
   def __init__(self, message: str, code: int):
     super().__init__(message)
     self.code = code
 
 
-_PASSING = (OSError, http.client.HTTPException, Unavailable)
+_TEMPORARY = (OSError, http.client.HTTPException, Unavailable)
 
 
 def token_from_environment(name: str = TOKEN) -> str:
-  """What the variable `name` holds, or the file that `name`_FILE names."""
+  """Returns the variable `name`, or the content of the file `name`_FILE."""
   path = os.environ.get(f'{name}_FILE')
   return read_token(path) if path else os.environ.get(name, '')
 
 
 def read_token(path: str) -> str:
-  """A file's only word. Raises: UserError where there is none."""
+  """Returns the token in a file; raises UserError if it has none."""
   try:
     token = pathlib.Path(path).read_text(encoding='utf-8').strip()
   except (OSError, UnicodeDecodeError) as error:
@@ -66,21 +71,29 @@ def read_token(path: str) -> str:
 
 
 def check_token(token: str, where: str) -> None:
-  """Raises UserError, without the token, where it is none."""
+  """Raises UserError, without the token, unless it is one word of ASCII."""
   if not re.fullmatch('[!-~]+', token):
     raise errors.UserError(f'{where}: must be one word of ASCII')
 
 
 class Client:
-  """Asks one service, over connections that are kept, from any thread.
+  """Sends requests to one service, and keeps its connections open.
 
-  parts: of the address. timeout_s: of silence. what: it is, for messages. The
-  others: of remote.Sandbox.
+  It is thread-safe.
+
+  Args:
+    address: see `parse_url`.
+    token: see remote.Sandbox, as for the arguments that follow.
+    attempts: how often a request is sent before the client gives up.
+    timeout_s: how long a connection may be silent.
+    patience_s: how long the service may ask to come back later.
+    seed: of the random part of the waits.
+    what: name of the service in messages.
   """
 
   def __init__(
     self,
-    parts: urllib.parse.SplitResult,
+    address: urllib.parse.SplitResult,
     token: str,
     attempts: int,
     timeout_s: float,
@@ -88,17 +101,17 @@ class Client:
     seed: int,
     what: str = 'sandbox service',
   ):
-    secure = parts.scheme == 'https'
-    self._kind = (
-      http.client.HTTPSConnection if secure else http.client.HTTPConnection
+    is_secure = address.scheme == 'https'
+    self._connection_type = (
+      http.client.HTTPSConnection if is_secure else http.client.HTTPConnection
     )
-    self._host, self._port = parts.hostname, parts.port
-    self._path = parts.path.rstrip('/')
+    self._host, self._port = address.hostname, address.port
+    self._path = address.path.rstrip('/')
     self._headers = {'Content-Type': 'application/json'}
     if token:
       check_token(token, f'the token of the {what}')
       self._headers['Authorization'] = f'Bearer {token}'
-    self.name = f'{what} {parts.scheme}://{parts.netloc}'
+    self.name = f'{what} {address.scheme}://{address.netloc}'
     self._attempts, self._timeout_s = attempts, timeout_s
     self._patience_s = patience_s
     self._random = random.Random(seed)
@@ -107,53 +120,65 @@ class Client:
     )
     self._closing = threading.Event()
 
-  def ask(self, method: str, path: str, body: bytes | None, read: Callable):
-    """`read` of the answer's JSON value; it may raise Unavailable.
+  def request(
+    self, method: str, path: str, body: bytes | None, decode: Callable
+  ):
+    """Sends a request and returns its decoded answer.
 
-    Raises: errors.ServiceError, once it makes no sense to ask again.
+    Args:
+      method, path, body: of the HTTP request.
+      decode: function of the answer's JSON value. It raises ValueError for a
+        wrong answer, and Unavailable for one that is worth a retry.
+
+    Raises:
+      ServiceError: the service refuses, or has not answered in the end.
     """
     failures, deadline = 0, time.monotonic() + self._patience_s
     while True:
       try:
-        return read(protocol.loads(self._answer(method, path, body)))
-      except _PASSING as error:
-        fault = error
+        return decode(protocol.loads(self._send(method, path, body)))
+      except _TEMPORARY as error:
+        failure = error
       except ValueError as error:
         raise errors.ServiceError(
-          f'{self.name} answers {path} with {error}'
+          f'{self.name}: wrong answer to {path}: {error}'
         ) from None
-      wait_s = getattr(fault, 'wait_s', None)
+      wait_s = getattr(failure, 'wait_s', None)
       failures += wait_s is None
-      back_s = time.monotonic() + (wait_s or 0.0)
-      if failures == self._attempts or back_s > deadline:
-        raise errors.ServiceError(f'{self.name}: {_words(fault)}') from fault
+      retry_time = time.monotonic() + (wait_s or 0.0)
+      if failures == self._attempts or retry_time > deadline:
+        raise errors.ServiceError(
+          f'{self.name}: {_message(failure)}'
+        ) from failure
       if wait_s is None:
         wait_s = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2**failures)
-        logging.warning('%s: %s; asked again', self.name, _words(fault))
-      # Those who were turned away at once are not to come back at once.
+        logging.warning('%s: %s; retrying', self.name, _message(failure))
+      # The random factor spreads the requests that were refused together.
       if self._closing.wait(wait_s * self._random.uniform(1.0, 1.5)):
-        raise errors.ServiceError(f'{self.name}: closed here')
+        raise errors.ServiceError(f'{self.name}: the client was closed')
 
   def close(self) -> None:
-    """Ends the waits and the connections that nobody uses."""
+    """Ends all waits, and closes the connections that are not in use."""
     self._closing.set()
-    while connection := self._kept():
+    while connection := self._idle_connection():
       connection.close()
 
-  def _kept(self) -> http.client.HTTPConnection | None:
+  def _idle_connection(self) -> http.client.HTTPConnection | None:
     try:
       return self._idle.get_nowait()
     except queue.Empty:
       return None
 
-  def _answer(self, method: str, path: str, body: bytes | None) -> bytes:
-    """The body of one answer; a stale connection is no failure."""
-    while connection := self._kept():
+  def _send(self, method: str, path: str, body: bytes | None) -> bytes:
+    """Returns the body of one answer. Stale connections do not count."""
+    while connection := self._idle_connection():
       try:
         return self._exchange(connection, method, path, body)
       except _STALE:
         continue
-    connection = self._kind(self._host, self._port, timeout=self._timeout_s)
+    connection = self._connection_type(
+      self._host, self._port, timeout=self._timeout_s
+    )
     return self._exchange(connection, method, path, body)
 
   def _exchange(
@@ -178,52 +203,55 @@ class Client:
   def _error(
     self, code: int, headers: email.message.Message, data: bytes
   ) -> Exception:
-    said = f'HTTP {code} {_said(data)}'
+    message = f'HTTP {code} {_detail(data)}'
     if code not in _BUSY and code < http.client.INTERNAL_SERVER_ERROR:
-      return Refused(f'{self.name}: {said}', code)
-    told = headers.get('Retry-After', '') if code in _BUSY else ''
-    return Unavailable(said, float(told) if told.isdecimal() else None)
+      return Refused(f'{self.name}: {message}', code)
+    wait = headers.get('Retry-After', '') if code in _BUSY else ''
+    return Unavailable(message, float(wait) if wait.isdecimal() else None)
 
 
-def _words(fault: Exception) -> str:
-  return str(fault) or type(fault).__name__
+def _message(failure: Exception) -> str:
+  return str(failure) or type(failure).__name__
 
 
-def _said(data: bytes) -> str:
-  """What the body of a refusal says, in short."""
+def _detail(data: bytes) -> str:
+  """Returns the explanation in the body of a refusal, in one short line."""
   text = data.decode('utf-8', 'replace')
   with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
     text = str(json.loads(text)['detail'])
   return ' '.join(text.split())[:300]
 
 
-def parse(
+def parse_url(
   url: str, field: str = 'sandbox.url', token: str = TOKEN
 ) -> urllib.parse.SplitResult:
-  """The parts of an address. Raises: UserError where it is none.
+  """Returns the parts of an address.
 
   Args:
     url: what the user wrote.
-    field: where.
-    token: the environment variable that holds what no address should.
+    field: the config field, for errors.
+    token: the environment variable for the token, for errors.
+
+  Raises:
+    UserError: it is no address, or contains a password.
   """
   try:
     parts = urllib.parse.urlsplit(url)
     port = parts.port
   except ValueError as error:
     raise errors.UserError(f'{field}={url!r}: {error}') from error
-  plain = url.isascii() and url.isprintable() and ' ' not in url
+  is_plain = url.isascii() and url.isprintable() and ' ' not in url
   if (
     parts.scheme not in ('http', 'https')
     or not parts.hostname
     or port == 0
-    or not plain
+    or not is_plain
     or parts.query
     or parts.fragment
   ):
     raise errors.UserError(f'{field}={url!r}: must be like http://host:8080')
   if parts.username is not None:
     raise errors.UserError(
-      f'{field}: a password is not for the config; set {token} or {token}_FILE'
+      f'{field}: must not contain a password; set {token} or {token}_FILE'
     )
   return parts

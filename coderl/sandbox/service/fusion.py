@@ -1,14 +1,15 @@
-"""The form of SandboxFusion's POST /run_code, both ways.
+"""The protocol of SandboxFusion (POST /run_code), as client and as server.
 
-As a client of such a service: `encode_request` and `decode_reply`. As one:
+A client uses `encode_request` and `decode_reply`; a server uses
 `decode_request` and `encode_reply`.
 
-There a program runs in a process alone with whatever else was sent, and what
-comes back is what it printed and its exit status. So a call's value is printed
-between two copies of a random mark, and neither a checker nor a trace, which
-the program could reach, is sent at all. Of the limits, the wall time and the
-memory are the service's to hold; the output's is held here; the others are
-not.
+In SandboxFusion one process runs the program and all other code that is sent,
+and the answer is what it printed and its exit status. Therefore:
+
+- The value of a call is printed between two copies of a random delimiter.
+- Checkers and traces are not sent, because the program could manipulate them.
+- The service enforces the wall time and the memory. The limit on output is
+  applied here. The other limits are not enforced.
 """
 
 import dataclasses
@@ -26,29 +27,30 @@ RUN_PATH, PING_PATH, PONG = '/run_code', '/v1/ping', 'pong'
 LANGUAGES = ('python',)
 
 _Status = api.Status
-_ERROR = re.compile(r'[A-Za-z_][\w.]*(: .*)?')
-# The service keeps this much of an output and drops the rest.
-_KEPT_BYTES = 1 << 20
-# Some versions read no output while a program runs: it stands still with a
-# buffer and a pipe full, and is killed for the time.
+_EXCEPTION_LINE = re.compile(r'[A-Za-z_][\w.]*(: .*)?')
+# The service truncates an output at this size.
+_SERVICE_OUTPUT_BYTES = 1 << 20
+# Some versions do not read the output while a program runs. The program then
+# stops when a buffer and a pipe are full, and is killed at the time limit.
 _STALLED_BYTES = range(2 * (1 << 16) + 1, 3 * (1 << 16) + 1)
-_FINISHED, _LATE = 'Finished', 'TimeLimitExceeded'
+_FINISHED, _TIMED_OUT = 'Finished', 'TimeLimitExceeded'
 
-# The program is a module, as in child.py; the value goes to where standard
-# output was at the start, whatever the program did to it since.
+# As in child.py, the program is a module. The value is written to what was
+# standard output at the start, whatever the program has done to it since.
 _CALL = """\
 import os, sys, types
 output = os.dup(1)
-tracing = types.ModuleType('tracing')
-exec({tracing!a}, tracing.__dict__)
+values = types.ModuleType('values')
+exec({values!a}, values.__dict__)
 sys.modules['program'] = program = types.ModuleType('program')
 exec(
   compile({source!a}, {name!r}, 'exec', dont_inherit=True), program.__dict__
 )
 value = eval({call!a}, program.__dict__)
-text = values.canonical(value, **values.WHOLE)[0]
+text = values.canonical(value, **values.CALL_LIMITS)[0]
 if sys.stdout: sys.stdout.flush()
-data = ({mark!r} + text + {mark!r}).encode('utf-8', 'backslashreplace')
+text = {delimiter!r} + text + {delimiter!r}
+data = text.encode('utf-8', 'backslashreplace')
 while data:
   data = data[os.write(output, data):]
 """
@@ -56,19 +58,19 @@ while data:
 
 @dataclasses.dataclass(frozen=True)
 class _Request:
-  """What is read of a request; a memory limit below 1 is none."""
+  """The fields of a request; a memory limit below 1 means no limit."""
 
   code: str
   language: str
   stdin: str | None = None
-  compile_timeout: float = 10.0  # Python compiles as it runs.
+  compile_timeout: float = 10.0  # Not used: Python compiles when it runs.
   run_timeout: float = 10.0
   memory_limit_MB: int = -1
 
 
 @dataclasses.dataclass(frozen=True)
 class _Run:
-  """What is read of a result; null is left out."""
+  """The fields of a result. A field that is null has its default."""
 
   status: str
   execution_time: float = 0.0
@@ -78,25 +80,26 @@ class _Run:
 
 
 _FIELDS = [field.name for field in dataclasses.fields(_Request)]
-_UNSUPPORTED = ('files', 'fetch_files', 'args')
+_UNSUPPORTED_FIELDS = ('files', 'fetch_files', 'args')
 
 
-def check(program: api.Program) -> None:
-  """Raises UserError for what such a service cannot do safely."""
-  for what, asked in (
+def check_supported(program: api.Program) -> None:
+  """Raises UserError if such a service cannot run the program safely."""
+  for feature, is_used in (
     ('a checker', program.checker is not None),
     ('a trace', program.trace),
   ):
-    if asked:
+    if is_used:
       raise errors.UserError(
-        f'sandbox.url is a SandboxFusion service, where {what} would share a'
-        ' process with the program it is about; for it, give the address of'
-        ' `python -m coderl.sandbox.service.serve`, or none, which is this host'
+        f'sandbox.url is a SandboxFusion service, which would run {feature} in'
+        ' the process of the program, where the program can change it; give the'
+        ' address of `python -m coderl.sandbox.service.serve` instead, or none'
+        ' to use this host'
       )
 
 
-def compile_error(program: api.Program) -> api.Execution | None:
-  """The end of a source that is not Unicode: no interpreter compiles it."""
+def encoding_error(program: api.Program) -> api.Execution | None:
+  """Returns the result of a source that is not Unicode and cannot compile."""
   try:
     for text in (program.source, program.call or ''):
       text.encode()
@@ -107,24 +110,29 @@ def compile_error(program: api.Program) -> api.Execution | None:
   return None
 
 
-def encode_request(program: api.Program, limits: api.Limits, mark: str) -> dict:
-  """The JSON object that asks for a run.
+def encode_request(
+  program: api.Program, limits: api.Limits, delimiter: str
+) -> dict:
+  """Returns the JSON object that requests a run.
 
-  mark: what the value of a call stands between; any text of its own.
+  Args:
+    program: the program.
+    limits: what it may use.
+    delimiter: a random text, printed before and after the value of a call.
   """
   source = program.source
   if program.call is not None:
     source = _CALL.format(
-      tracing=_tracing_source(),
+      values=_values_source(),
       source=source,
-      name=tracer.PROGRAM,
+      name=tracer.PROGRAM_FILE_NAME,
       call=program.call,
-      mark=mark,
+      delimiter=delimiter,
     )
   return {
     'code': source,
     'language': LANGUAGES[0],
-    # As on this host, where standard input is bytes.
+    # On this host, standard input is bytes with the same replacements.
     'stdin': program.stdin.encode('utf-8', 'replace').decode(),
     'compile_timeout': limits.wall_s,
     'run_timeout': limits.wall_s,
@@ -135,47 +143,47 @@ def encode_request(program: api.Program, limits: api.Limits, mark: str) -> dict:
 
 
 @functools.cache
-def _tracing_source() -> str:
+def _values_source() -> str:
   return inspect.getsource(values)
 
 
 def decode_reply(
-  reply, program: api.Program, limits: api.Limits, mark: str
+  reply, program: api.Program, limits: api.Limits, delimiter: str
 ) -> api.Execution:
-  """What a run gave.
+  """Returns the execution that a reply describes.
 
-  A finished program has no verdict, whatever its exit status: what it printed,
-  or its value, is for the caller to compare.
+  The exit status gives no verdict. The caller has to compare the output or the
+  value.
 
   Raises:
-    Unavailable: the service says that it, not the program, failed.
-    ValueError: this is no reply of such a service; names the field.
+    client.Unavailable: the service reports a failure of its own.
+    ValueError: it is not a reply of such a service; names the field.
   """
-  ran = _decode_run(reply)
-  printed, value = ran.stdout, None
+  run = _decode_run(reply)
+  printed, value = run.stdout, None
   if program.call is not None:
-    printed, value = _split(printed, mark)
-  status, error = _ending(ran)
-  sent = [len(_bytes(text)) for text in (ran.stdout, ran.stderr)]
-  most = limits.output_kb * 1024
-  out, err = _bytes(printed), _bytes(ran.stderr)
-  if max(len(out), len(err)) > most or _KEPT_BYTES in sent:
+    printed, value = _split_value(printed, delimiter)
+  status, error = _status(run)
+  sent_bytes = [len(_encode(text)) for text in (run.stdout, run.stderr)]
+  max_bytes = limits.output_kb * 1024
+  out, err = _encode(printed), _encode(run.stderr)
+  if max(len(out), len(err)) > max_bytes or _SERVICE_OUTPUT_BYTES in sent_bytes:
     status = _Status.OUTPUT_LIMIT
-  elif status is _Status.WALL_LIMIT and sent[0] in _STALLED_BYTES:
+  elif status is _Status.WALL_LIMIT and sent_bytes[0] in _STALLED_BYTES:
     status = _Status.SANDBOX_FAILURE
-    error = f'the service read no more than {sent[0]} bytes of output'
+    error = f'the service read no more than {sent_bytes[0]} bytes of output'
   return api.Execution(
     status=status,
-    stdout=out[:most].decode('utf-8', 'replace'),
-    stderr=err[:most].decode('utf-8', 'replace'),
+    stdout=out[:max_bytes].decode('utf-8', 'replace'),
+    stderr=err[:max_bytes].decode('utf-8', 'replace'),
     error=error,
     value=value,
-    wall_s=ran.execution_time,
+    wall_s=run.execution_time,
   )
 
 
 def _decode_run(reply) -> _Run:
-  """The result of the run, or of the compilation that failed."""
+  """Returns the result of the run, or of a compilation that failed."""
   status = reply.get('status') if type(reply) is dict else None
   if status not in ('Success', 'Failed', 'SandboxError'):
     raise ValueError(f'reply.status: {reprlib.repr(status)}')
@@ -185,52 +193,59 @@ def _decode_run(reply) -> _Run:
   if type(result) is not dict:
     raise ValueError(f'reply.run_result: {reprlib.repr(result)}')
   names = {field.name for field in dataclasses.fields(_Run)}
-  given = {
+  fields = {
     name: value
     for name, value in result.items()
     if name in names and value is not None
   }
-  ran = protocol.decode(_Run, given, 'reply.run_result')
-  if ran.status not in (_FINISHED, _LATE):
-    raise client.Unavailable(f'{ran.status}: {reprlib.repr(ran.stderr)}')
-  return ran
+  run = protocol.decode(_Run, fields, 'reply.run_result')
+  if run.status not in (_FINISHED, _TIMED_OUT):
+    raise client.Unavailable(f'{run.status}: {reprlib.repr(run.stderr)}')
+  return run
 
 
-def _bytes(text: str) -> bytes:
+def _encode(text: str) -> bytes:
   return text.encode('utf-8', 'replace')
 
 
-def _split(stdout: str, mark: str) -> tuple[str, str | None]:
-  """What was printed, and the value that stood in it."""
-  before, *rest = stdout.split(mark)
+def _split_value(stdout: str, delimiter: str) -> tuple[str, str | None]:
+  """Returns the output of the program, and the value inside it, if any."""
+  before, *rest = stdout.split(delimiter)
   if len(rest) != 2:
     return stdout, None
   return before + rest[1], rest[0]
 
 
-def _ending(ran: _Run) -> tuple[_Status, str]:
-  """The status, and the error's text."""
-  if ran.status == _LATE:
+def _status(run: _Run) -> tuple[_Status, str]:
+  """Returns the status of a run and its error."""
+  if run.status == _TIMED_OUT:
     return _Status.WALL_LIMIT, ''
-  if ran.return_code == 0:
+  if run.return_code == 0:
     return _Status.FINISHED, ''
-  if ran.return_code < 0:
-    return _Status.RUNTIME_ERROR, f'killed by signal {-ran.return_code}'
-  last = ran.stderr.rstrip().rpartition('\n')[2]
-  if last.startswith('MemoryError'):
-    return _Status.MEMORY_LIMIT, last
-  if _ERROR.fullmatch(last):
-    return _Status.RUNTIME_ERROR, last
-  return _Status.RUNTIME_ERROR, f'exit status {ran.return_code}'
+  if run.return_code < 0:
+    return _Status.RUNTIME_ERROR, f'killed by signal {-run.return_code}'
+  last_line = run.stderr.rstrip().rpartition('\n')[2]
+  if last_line.startswith('MemoryError'):
+    return _Status.MEMORY_LIMIT, last_line
+  if _EXCEPTION_LINE.fullmatch(last_line):
+    return _Status.RUNTIME_ERROR, last_line
+  return _Status.RUNTIME_ERROR, f'exit status {run.return_code}'
 
 
-def decode_request(data, own: api.Limits) -> tuple[api.Program, api.Limits]:
-  """The program of a request's JSON value, and its limits within `own`.
+def decode_request(
+  data, max_limits: api.Limits
+) -> tuple[api.Program, api.Limits]:
+  """Returns the program of a request's JSON value, and its limits.
 
-  Raises: ValueError, naming the field and the choices.
+  Args:
+    data: the JSON value.
+    max_limits: the most that the server allows.
+
+  Raises:
+    ValueError: names the wrong field and the choices.
   """
-  protocol.check_object(data, (*_FIELDS, *_UNSUPPORTED), 'request')
-  for name in _UNSUPPORTED:
+  protocol.check_object(data, (*_FIELDS, *_UNSUPPORTED_FIELDS), 'request')
+  for name in _UNSUPPORTED_FIELDS:
     if data.get(name):
       raise ValueError(f'request.{name}: not supported here, leave it empty')
   data = {name: value for name, value in data.items() if name in _FIELDS}
@@ -240,41 +255,43 @@ def decode_request(data, own: api.Limits) -> tuple[api.Program, api.Limits]:
       f'request.language: unknown {reprlib.repr(request.language)};'
       f' choices: {", ".join(LANGUAGES)}'
     )
-  memory_mb = request.memory_limit_MB
+  memory_mb = max_limits.memory_mb
+  if request.memory_limit_MB > 0:
+    memory_mb = min(memory_mb, request.memory_limit_MB)
   limits = dataclasses.replace(
-    own,
-    cpu_s=min(request.run_timeout, own.cpu_s),
-    wall_s=min(request.run_timeout, own.wall_s),
-    memory_mb=min(memory_mb, own.memory_mb) if memory_mb > 0 else own.memory_mb,
+    max_limits,
+    cpu_s=min(request.run_timeout, max_limits.cpu_s),
+    wall_s=min(request.run_timeout, max_limits.wall_s),
+    memory_mb=memory_mb,
   )
   return api.Program(request.code, request.stdin or ''), limits
 
 
 def encode_reply(execution: api.Execution) -> dict:
-  """The JSON object that answers a request.
+  """Returns the JSON object that answers a request.
 
-  A program that failed has the exit status 1, whatever its own was.
+  Every failed program has exit status 1 in it.
   """
   status, error = execution.status, execution.error
-  late = status in (_Status.CPU_LIMIT, _Status.WALL_LIMIT)
+  timed_out = status in (_Status.CPU_LIMIT, _Status.WALL_LIMIT)
   finished = status is _Status.FINISHED
-  broken = status is _Status.SANDBOX_FAILURE
+  is_broken = status is _Status.SANDBOX_FAILURE
   stderr = execution.stderr
-  if error not in stderr:  # Of a source that does not compile, and the like.
+  if error not in stderr:  # For example, the source does not compile.
     stderr += f'{error}\n'
   run = _Run(
-    status='Error' if broken else _LATE if late else _FINISHED,
+    status='Error' if is_broken else _TIMED_OUT if timed_out else _FINISHED,
     execution_time=execution.wall_s,
     return_code=int(not finished),
     stdout=execution.stdout,
     stderr=stderr,
   )
-  outcome = 'Success' if finished else 'SandboxError' if broken else 'Failed'
+  outcome = 'Success' if finished else 'SandboxError' if is_broken else 'Failed'
   return {
     'status': outcome,
     'message': '' if finished else f'{status.value}: {error}',
     'compile_result': None,
-    'run_result': vars(run) | ({'return_code': None} if late else {}),
+    'run_result': vars(run) | ({'return_code': None} if timed_out else {}),
     'executor_pod_name': None,
     'files': {},
   }

@@ -1,9 +1,10 @@
-"""Programs, limits and executions as JSON, both ways.
+"""Programs, limits and executions as JSON, in both directions.
 
-The form of `serve.py` and `remote.py`: an object for each dataclass, a list of
-its fields for each row of a trace. A text that is not Unicode (a program may
-hold lone surrogates) is the list of its code points: JSON's own escapes would
-join two of them into one character.
+The server (serve.py) and its client (remote.py) send a JSON object for each
+dataclass, and a list of its fields for each record of a trace. A program may
+hold lone surrogates, which are not Unicode text. Such a text is sent as the
+list of its code points, because the escapes of JSON would join two surrogates
+into one character.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,29 +17,33 @@ import sys
 
 from coderl.sandbox import api
 
-PROTOCOL = 1
+VERSION = 1
 SERVICE_PATH, RUN_PATH = '/v1/sandbox', '/v1/run'
-# Of one request; the answer is held in memory on both sides.
+# In one request. Both sides hold the complete answer in memory.
 MAX_PROGRAMS = 64
 
 
 @dataclasses.dataclass(frozen=True)
 class Service:
-  """What a server says of itself.
+  """What a server tells about itself.
 
-  limits: the most that a request may ask for. layers: of Sandbox.layers.
-  workers: programs at a time. max_body_bytes: of one request.
+  Attributes:
+    limits: the most that a request may ask for.
+    layers: see Sandbox.layers.
+    workers: programs that run at a time.
+    max_body_bytes: size of one request.
+    protocol: version of the protocol.
   """
 
   limits: api.Limits
   layers: dict[str, str]
   workers: int
   max_body_bytes: int
-  protocol: int = PROTOCOL
+  protocol: int = VERSION
 
 
 def loads(data: bytes):
-  """The JSON value. Raises: ValueError, in one line, where it is none."""
+  """Returns the value of a JSON text; raises ValueError of one line."""
   try:
     return json.loads(data)
   except RecursionError:
@@ -47,48 +52,57 @@ def loads(data: bytes):
     raise ValueError(f'not JSON: {error}') from None
 
 
+def dumps(value) -> bytes:
+  return json.dumps(value, ensure_ascii=False).encode()
+
+
 def encode(value) -> dict:
-  """The JSON object of a Program, an Execution, Limits or a Service."""
+  """Returns the JSON object of a Program, an Execution, Limits or a Service."""
   return {
-    field.name: _encoded(getattr(value, field.name))
+    field.name: _encode_field(getattr(value, field.name))
     for field in dataclasses.fields(value)
   }
 
 
-def decode(kind: type, data, where: str):
-  """The `kind` whose JSON object this is.
+def decode(kind: type, data, path: str):
+  """Returns the `kind` that a JSON object stands for.
 
-  where: what `data` is, for the message.
+  Args:
+    kind: one of the dataclasses that `encode` takes.
+    data: a JSON value.
+    path: where `data` stands in the message, for errors.
 
-  Raises: ValueError naming the field, what it must be and what it is.
+  Raises:
+    ValueError: a field is missing, unknown or wrong; names its path, what it
+      must be and what it is.
   """
   fields = {field.name: field for field in dataclasses.fields(kind)}
-  check_object(data, fields, where)
+  check_object(data, fields, path)
   for name, field in fields.items():
     required = field.default is dataclasses.MISSING
     if required and name not in data:
-      raise ValueError(f'{where}.{name} is missing')
+      raise ValueError(f'{path}.{name} is missing')
   return kind(
     **{
-      name: _decoded(fields[name].type, value, f'{where}.{name}')
+      name: _decode_field(fields[name].type, value, f'{path}.{name}')
       for name, value in data.items()
     }
   )
 
 
-def check_object(data, names: Sequence[str], where: str) -> None:
-  """Raises ValueError unless `data` is an object of some of these fields."""
+def check_object(data, names: Sequence[str], path: str) -> None:
+  """Raises ValueError unless `data` is an object with only these fields."""
   if type(data) is not dict:
-    raise _wrong(where, 'an object', data)
+    raise _type_error(path, 'an object', data)
   for name in data:
     if name not in names:
       raise ValueError(
-        f'{where} has no field {reprlib.repr(name)}; it has {", ".join(names)}'
+        f'{path} has no field {reprlib.repr(name)}; it has {", ".join(names)}'
       )
 
 
 def encode_request(programs: Sequence[bytes], limits: api.Limits) -> bytes:
-  """The body that asks for programs to be run; each is the JSON of `encode`."""
+  """Returns the body of a request to run programs, each given as its JSON."""
   head = b'{"limits": %b, "programs": [' % dumps(encode(limits))
   return head + b', '.join(programs) + b']}'
 
@@ -96,18 +110,19 @@ def encode_request(programs: Sequence[bytes], limits: api.Limits) -> bytes:
 def decode_request(
   data,
 ) -> tuple[list[api.Program], api.Limits]:
-  """The programs and limits of a request's JSON value.
+  """Returns the programs and limits of a request's JSON value.
 
-  Raises: ValueError, naming the field.
+  Raises:
+    ValueError: names the wrong field.
   """
   check_object(data, ('limits', 'programs'), 'request')
   limits = decode(api.Limits, data.get('limits', {}), 'limits')
-  rows = data.get('programs')
-  if type(rows) is not list or len(rows) > MAX_PROGRAMS:
+  objects = data.get('programs')
+  if type(objects) is not list or len(objects) > MAX_PROGRAMS:
     raise ValueError(f'programs: must be a list of at most {MAX_PROGRAMS}')
   programs = [
-    decode(api.Program, row, f'programs[{index}]')
-    for index, row in enumerate(rows)
+    decode(api.Program, item, f'programs[{index}]')
+    for index, item in enumerate(objects)
   ]
   for index, program in enumerate(programs):
     if program.checker is not None and program.entry_point is None:
@@ -116,41 +131,38 @@ def decode_request(
 
 
 def encode_executions(executions: Sequence[api.Execution]) -> bytes:
-  """The body that answers a request."""
-  return dumps({'executions': [encode(ran) for ran in executions]})
+  """Returns the body that answers a request."""
+  return dumps({'executions': [encode(execution) for execution in executions]})
 
 
 def decode_executions(data, count: int) -> list[api.Execution]:
-  """The `count` executions of an answer's JSON value.
+  """Returns the `count` executions of an answer's JSON value.
 
-  Raises: ValueError, naming the field.
+  Raises:
+    ValueError: names the wrong field.
   """
   check_object(data, ('executions',), 'answer')
-  rows = data.get('executions')
-  if type(rows) is not list or len(rows) != count:
+  objects = data.get('executions')
+  if type(objects) is not list or len(objects) != count:
     raise ValueError(f'executions: must be a list of {count}')
   return [
-    decode(api.Execution, row, f'executions[{index}]')
-    for index, row in enumerate(rows)
+    decode(api.Execution, item, f'executions[{index}]')
+    for index, item in enumerate(objects)
   ]
 
 
-def dumps(value) -> bytes:
-  return json.dumps(value, ensure_ascii=False).encode()
-
-
-def _encoded(value):
+def _encode_field(value):
   if isinstance(value, enum.Enum):
     return value.value
   if isinstance(value, str):
     return value if _is_unicode(value) else [*map(ord, value)]
   if isinstance(value, tuple):
-    return [_row(row) for row in value]
+    return [_encode_record(record) for record in value]
   return encode(value) if dataclasses.is_dataclass(value) else value
 
 
-def _row(row) -> list:
-  return [_encoded(item) for item in vars(row).values()]
+def _encode_record(record) -> list:
+  return [_encode_field(value) for value in vars(record).values()]
 
 
 def _is_unicode(text: str) -> bool:
@@ -161,93 +173,100 @@ def _is_unicode(text: str) -> bool:
   return True
 
 
-def _wrong(where: str, what: str, value) -> ValueError:
-  return ValueError(f'{where}: must be {what}, is {reprlib.repr(value)}')
+def _type_error(path: str, expected: str, value) -> ValueError:
+  return ValueError(f'{path}: must be {expected}, is {reprlib.repr(value)}')
 
 
-def _decoded(kind, value, where: str):
-  return _DECODERS[kind](value, where)
+def _decode_field(kind, value, path: str):
+  return _DECODERS[kind](value, path)
 
 
-def _text(value, where: str) -> str:
+def _decode_text(value, path: str) -> str:
   if type(value) is str:
     return value
   if type(value) is list and all(map(_is_code_point, value)):
     return ''.join(map(chr, value))
-  raise _wrong(where, 'a text', value)
+  raise _type_error(path, 'a text', value)
 
 
 def _is_code_point(value) -> bool:
   return type(value) is int and 0 <= value <= sys.maxunicode
 
 
-def _text_or_none(value, where: str) -> str | None:
-  return None if value is None else _text(value, where)
+def _decode_optional_text(value, path: str) -> str | None:
+  return None if value is None else _decode_text(value, path)
 
 
-def _exactly(kind: type, what: str) -> Callable:
-  def read(value, where: str):
+def _exact_decoder(kind: type, expected: str) -> Callable:
+  """Returns a decoder of values of exactly this type."""
+
+  def decode_value(value, path: str):
     if type(value) is not kind:
-      raise _wrong(where, what, value)
+      raise _type_error(path, expected, value)
     return value
 
-  return read
+  return decode_value
 
 
-def _number(value, where: str) -> float:
+def _decode_number(value, path: str) -> float:
   if type(value) is not int and not (
     type(value) is float and math.isfinite(value)
   ):
-    raise _wrong(where, 'a finite number', value)
+    raise _type_error(path, 'a finite number', value)
   return value
 
 
-def _status(value, where: str) -> api.Status:
+def _decode_status(value, path: str) -> api.Status:
   try:
     return api.Status(value)
   except ValueError:
     choices = ', '.join(api.Status)
-    raise _wrong(where, f'one of {choices}', value) from None
+    raise _type_error(path, f'one of {choices}', value) from None
 
 
-def _rows(kind: type) -> Callable:
-  """Of a list of rows, each the list of the fields of `kind`."""
+def _records_decoder(kind: type) -> Callable:
+  """Returns a decoder of a list of `kind`, each the list of its fields."""
   fields = dataclasses.fields(kind)
 
-  def read(value, where: str) -> tuple:
+  def decode_records(value, path: str) -> tuple:
     if type(value) is not list:
-      raise _wrong(where, 'a list', value)
-    return tuple(row(item, f'{where}[{i}]') for i, item in enumerate(value))
+      raise _type_error(path, 'a list', value)
+    return tuple(
+      decode_record(item, f'{path}[{index}]')
+      for index, item in enumerate(value)
+    )
 
-  def row(value, where: str):
+  def decode_record(value, path: str):
     if type(value) is not list or len(value) != len(fields):
-      raise _wrong(where, f'a list of {len(fields)}', value)
+      raise _type_error(path, f'a list of {len(fields)}', value)
     return kind(
       *(
-        _decoded(field.type, item, f'{where}.{field.name}')
+        _decode_field(field.type, item, f'{path}.{field.name}')
         for field, item in zip(fields, value, strict=True)
       )
     )
 
-  return read
+  return decode_records
 
 
-def _texts(value, where: str) -> dict[str, str]:
+def _decode_texts(value, path: str) -> dict[str, str]:
   if type(value) is not dict:
-    raise _wrong(where, 'an object', value)
-  return {name: _text(text, f'{where}.{name}') for name, text in value.items()}
+    raise _type_error(path, 'an object', value)
+  return {
+    name: _decode_text(text, f'{path}.{name}') for name, text in value.items()
+  }
 
 
-# By the annotation of a field.
+# Annotation of a field -> its decoder.
 _DECODERS: dict[object, Callable] = {
-  str: _text,
-  str | None: _text_or_none,
-  bool: _exactly(bool, 'true or false'),
-  int: _exactly(int, 'a whole number'),
-  float: _number,
-  api.Status: _status,
-  tuple[api.Variable, ...]: _rows(api.Variable),
-  tuple[api.Event, ...]: _rows(api.Event),
-  api.Limits: lambda value, where: decode(api.Limits, value, where),
-  dict[str, str]: _texts,
+  str: _decode_text,
+  str | None: _decode_optional_text,
+  bool: _exact_decoder(bool, 'true or false'),
+  int: _exact_decoder(int, 'a whole number'),
+  float: _decode_number,
+  api.Status: _decode_status,
+  tuple[api.Variable, ...]: _records_decoder(api.Variable),
+  tuple[api.Event, ...]: _records_decoder(api.Event),
+  api.Limits: lambda value, path: decode(api.Limits, value, path),
+  dict[str, str]: _decode_texts,
 }

@@ -1,17 +1,16 @@
-"""The door to running programs on other hosts, over HTTP.
+"""Runs programs on other hosts, over HTTP.
 
-`remote.Sandbox` has the interface of `sandbox.Sandbox`. At the address stands
-either our own server (serve.py), which is asked for many programs at a time
-and gives back all that a run gave, or a service of SandboxFusion's form
-(fusion.py), which is asked for one.
+`remote.Sandbox` has the interface of `sandbox.Sandbox`. Its address is either
+that of this project's server (serve.py), which receives many programs in one
+request and returns complete executions, or that of a SandboxFusion service
+(fusion.py), which receives one program.
 
-A service that is down stops whoever asks, by a ServiceError. It is never a
-failed program: no reward comes of it.
+If a service is down, its caller gets a ServiceError. A failure of the service
+never becomes a failed program, and so never a reward.
 """
 
 from collections.abc import Collection, Sequence
 from concurrent import futures
-import dataclasses
 import itertools
 import logging
 import reprlib
@@ -24,12 +23,12 @@ from commons import errors
 
 ServiceError = errors.ServiceError
 
-_NOT_HERE = (404, 405)
-_HEAD_BYTES = 1024  # Of a request, beside its programs.
+_NOT_FOUND = (404, 405)
+_HEAD_BYTES = 1024  # The size of a request without its programs, at most.
 
 
-class _Coderl:
-  """Our own server: many programs in a request."""
+class _CoderlService:
+  """This project's server, which takes many programs in one request."""
 
   def __init__(
     self,
@@ -40,39 +39,39 @@ class _Coderl:
   ):
     self.limits, self.layers = limits or service.limits, service.layers
     self._client, self._requests = client, requests
-    self._most_bytes = service.max_body_bytes - _HEAD_BYTES
-    for field in dataclasses.fields(self.limits):
-      asked, most = (
-        getattr(limits, field.name) for limits in (self.limits, service.limits)
-      )
-      if asked > most:
+    self._max_bytes = service.max_body_bytes - _HEAD_BYTES
+    for name, value in vars(self.limits).items():
+      maximum = getattr(service.limits, name)
+      if value > maximum:
         raise errors.UserError(
-          f'sandbox limit {field.name}={asked}: {client.name} allows {most};'
-          f' start it with --{field.name.replace("_", "-")}={asked}'
+          f'sandbox limit {name}={value}: {client.name} allows {maximum};'
+          f' start it with --{name.replace("_", "-")}={value}'
         )
 
   def batches(self, programs: Sequence[api.Program]) -> list[list[bytes]]:
-    """What is sent together, as JSON."""
+    """Returns the programs of each request, as JSON."""
     share = -(-len(programs) // self._requests)
     batches: list[list[bytes]] = []
-    left = 0
+    bytes_left = 0
     for program in programs:
       text = protocol.dumps(protocol.encode(program))
-      if len(text) > self._most_bytes:
+      if len(text) > self._max_bytes:
         raise ServiceError(
-          f'a program and its input are {len(text)} bytes, of which'
-          f' {self._client.name} takes {self._most_bytes}'
+          f'a program and its input have {len(text)} bytes;'
+          f' {self._client.name} takes at most {self._max_bytes}'
         )
-      full = batches and len(batches[-1]) == min(share, protocol.MAX_PROGRAMS)
-      if not batches or full or len(text) + 2 > left:
+      is_full = batches and len(batches[-1]) == min(
+        share, protocol.MAX_PROGRAMS
+      )
+      if not batches or is_full or len(text) + 2 > bytes_left:
         batches.append([])
-        left = self._most_bytes
+        bytes_left = self._max_bytes
       batches[-1].append(text)
-      left -= len(text) + 2
+      bytes_left -= len(text) + 2
     return batches
 
   def run(self, batch: list[bytes]) -> list[api.Execution]:
-    return self._client.ask(
+    return self._client.request(
       'POST',
       protocol.RUN_PATH,
       protocol.encode_request(batch, self.limits),
@@ -80,94 +79,101 @@ class _Coderl:
     )
 
 
-class _Fusion:
-  """A service of SandboxFusion's form: one program in a request."""
+class _FusionService:
+  """A SandboxFusion service, which takes one program in a request."""
 
   def __init__(self, client: client_lib.Client, limits: api.Limits | None):
     self.limits = limits or api.Limits()
-    self.layers = {'isolation': 'SandboxFusion does not tell of its own'}
+    self.layers = {'isolation': 'SandboxFusion does not report its isolation'}
     self._client = client
 
   def batches(self, programs: Sequence[api.Program]) -> list[api.Program]:
     for program in programs:
-      fusion.check(program)
+      fusion.check_supported(program)
     return list(programs)
 
   def run(self, program: api.Program) -> list[api.Execution]:
-    failed = fusion.compile_error(program)
+    failed = fusion.encoding_error(program)
     if failed:
       return [failed]
-    mark = secrets.token_hex(16)
-    request = fusion.encode_request(program, self.limits, mark)
-    execution = self._client.ask(
+    delimiter = secrets.token_hex(16)
+    request = fusion.encode_request(program, self.limits, delimiter)
+    execution = self._client.request(
       'POST',
       fusion.RUN_PATH,
       protocol.dumps(request),
-      lambda reply: fusion.decode_reply(reply, program, self.limits, mark),
+      lambda reply: fusion.decode_reply(reply, program, self.limits, delimiter),
     )
     return [execution]
 
-  def try_out(self) -> None:
-    """Raises UserError unless values of calls come back as they should."""
+  def check(self) -> None:
+    """Raises UserError unless the value of a call comes back unchanged."""
     program = api.Program('print(1)', call='(2, {0.5})')
     (execution,) = self.run(program)
     if (execution.stdout, execution.value) != ('1\n', program.call):
       raise errors.UserError(
-        f'{self._client.name}: a trial program gave {execution.error!r} and'
+        f'{self._client.name}: a test program gave {execution.error!r} and'
         f' {execution.value!r}; its Python must be 3.10 or later'
       )
 
 
-def _service(answer) -> protocol.Service | None:
-  """What our server says of itself; None of another's."""
+def _decode_service(answer) -> protocol.Service | None:
+  """Returns what this project's server tells about itself; None for others."""
   if type(answer) is not dict or 'protocol' not in answer:
     return None
-  if answer['protocol'] != protocol.PROTOCOL:
+  if answer['protocol'] != protocol.VERSION:
     raise ValueError(
-      f'protocol {reprlib.repr(answer["protocol"])}, not {protocol.PROTOCOL}'
+      f'protocol {reprlib.repr(answer["protocol"])}, not {protocol.VERSION}'
     )
   return protocol.decode(protocol.Service, answer, 'answer')
 
 
-def _find(
+def _detect_service(
   client: client_lib.Client, limits: api.Limits | None, requests: int
-) -> _Coderl | _Fusion:
-  """Asks which of the two the client faces."""
-  asked = protocol.SERVICE_PATH
+) -> _CoderlService | _FusionService:
+  """Finds out which of the two services is at the client's address."""
+  path = protocol.SERVICE_PATH
   try:
-    service = client.ask('GET', asked, None, _service)
+    service = client.request('GET', path, None, _decode_service)
     if service:
-      return _Coderl(client, service, limits, requests)
+      return _CoderlService(client, service, limits, requests)
   except client_lib.Refused as error:
-    if error.code not in _NOT_HERE:
+    if error.code not in _NOT_FOUND:
       raise errors.UserError(str(error)) from error
   try:
-    found = _Fusion(client, limits)
-    found.try_out()
-    return found
+    fusion_service = _FusionService(client, limits)
+    fusion_service.check()
+    return fusion_service
   except client_lib.Refused as error:
     raise errors.UserError(
-      f'{error}; it answers neither GET {asked} nor POST {fusion.RUN_PATH}'
-      if error.code in _NOT_HERE
+      f'{error}; it answers neither GET {path} nor POST {fusion.RUN_PATH}'
+      if error.code in _NOT_FOUND
       else str(error)
     ) from error
 
 
 class Sandbox:
-  """Runs programs at an address, as `sandbox.Sandbox` does here.
-
-  url: of our server or of a SandboxFusion service; which one is asked of it.
-  limits: of every program; None is what our server allows at most. token: that
-  the service asks for. require: layers without which no program is to run
-  there. requests: at a time. attempts: to be answered one.
-  timeout_s: of silence; our server gives a sign of life while programs run.
-  patience_s: of being told that the service is busy. seed: of the waits
-  between attempts.
+  """Runs programs at an address, with the interface of `sandbox.Sandbox`.
 
   `run` may be called from any thread.
 
-  Raises: UserError, where the address, the token or a limit is refused;
-    ServiceError, where the service does not answer.
+  Args:
+    url: address of this project's server or of a SandboxFusion service. Which
+      of the two it is, is detected.
+    limits: what each program may use. None means the most that this project's
+      server allows.
+    token: sent with every request, unless it is ''.
+    require: layers without which no program may run there.
+    requests: requests that are sent at a time.
+    attempts: how often a request is sent before ServiceError.
+    timeout_s: how long the service may be silent. This project's server sends
+      a sign of life while programs run.
+    patience_s: how long the service may answer that it is busy.
+    seed: of the random part of the waits between attempts.
+
+  Raises:
+    UserError: the address, the token, a limit or a layer is refused.
+    ServiceError: the service does not answer.
   """
 
   def __init__(
@@ -183,51 +189,55 @@ class Sandbox:
     patience_s: float = 600.0,
     seed: int = 0,
   ):
-    parts = client_lib.parse(url.rstrip('/').removesuffix(fusion.RUN_PATH))
+    address = client_lib.parse_url(
+      url.rstrip('/').removesuffix(fusion.RUN_PATH)
+    )
     silence_s = timeout_s + 2 * (limits or api.Limits()).wall_s
     self._client = client_lib.Client(
-      parts, token, attempts, silence_s, patience_s, seed
+      address, token, attempts, silence_s, patience_s, seed
     )
     try:
-      self._service = _find(self._client, limits, requests)
-      self._tell(require)
+      self._service = _detect_service(self._client, limits, requests)
+      self._check_layers(require)
     except BaseException:
       self._client.close()
       raise
     self.limits = self._service.limits
     self._pool = futures.ThreadPoolExecutor(requests, 'remote')
 
-  def _tell(self, require: Collection[str]) -> None:
-    """Says what the service lacks, or fails where that is required."""
+  def _check_layers(self, require: Collection[str]) -> None:
+    """Logs which layers the service lacks; raises if one is required."""
     layers = self.layers()
     missing = [name for name in require if layers.get(name, '-')]
     if missing:
       raise errors.UserError(
-        f'{self._client.name} has not the sandbox layers required:'
+        f'{self._client.name} lacks required sandbox layers:'
         f' {", ".join(missing)}'
       )
-    refused = [f'{name} ({why})' for name, why in layers.items() if why]
+    refused = [f'{name} ({error})' for name, error in layers.items() if error]
     if refused:
       logging.warning('%s without %s', self._client.name, ', '.join(refused))
 
   def layers(self) -> dict[str, str]:
-    """Layer -> '' where it holds over there, else why it does not."""
+    """Returns layer -> '' if it is active at the service, else the reason."""
     return dict(self._service.layers)
 
   def run(self, programs: Sequence[api.Program]) -> list[api.Execution]:
-    """Runs programs; what each gave, in their order.
+    """Runs programs and returns their executions in the same order.
 
-    Raises: ServiceError, where not all of them could be run; UserError, for
-      what SandboxFusion cannot do (fusion.check).
+    Raises:
+      ServiceError: not all of them could be run.
+      UserError: a SandboxFusion service cannot run one (see fusion.py).
     """
-    ran = self._pool.map(self._service.run, self._service.batches(programs))
-    return [*itertools.chain.from_iterable(ran)]
+    batches = self._service.batches(programs)
+    executions = self._pool.map(self._service.run, batches)
+    return [*itertools.chain.from_iterable(executions)]
 
   def close(self) -> None:
     """Ends after the requests that are being answered."""
     self._client.close()
     self._pool.shutdown(cancel_futures=True)
-    self._client.close()  # The connections of these.
+    self._client.close()  # Closes the connections of those requests.
 
   def __enter__(self) -> 'Sandbox':
     return self

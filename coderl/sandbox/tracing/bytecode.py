@@ -1,8 +1,9 @@
-"""What a code object binds, read from its instructions.
+"""Finds the names that a code object binds, by reading its instructions.
 
-`Code` tells which names a scope binds, on which line last, and which of them
-are bound whatever way is taken from one point of a line to its end. It decodes
-instructions itself, as `dis` takes longer than most programs run.
+`ScopeCode` lists the names that a scope binds, with the last line that binds
+each of them. It also finds which names are bound on every path through the
+instructions of one line. It decodes the instructions itself, because `dis`
+takes longer than most programs run. Supports Python 3.11 to 3.13.
 """
 
 import inspect
@@ -15,14 +16,14 @@ _CACHE = b'\0'
 
 
 def _operations(*names: str) -> frozenset[int]:
-  """Those of these operations that this version of Python has."""
+  """Returns the numbers of those operations that this Python version has."""
   return frozenset(_MAP[name] for name in names if name in _MAP)
 
 
 _EXTENDED = _MAP['EXTENDED_ARG']
 _FOR_ITER = _MAP['FOR_ITER']
 _RERAISE = _MAP['RERAISE']
-_HANDLER = -1  # The end of a way that goes on in a handler of exceptions.
+_HANDLER = -1  # The end of a path that continues in an exception handler.
 _TWO_STORES = _operations('STORE_FAST_STORE_FAST')
 _STORE_AND_LOAD = _operations('STORE_FAST_LOAD_FAST')
 _GLOBAL = _operations('STORE_GLOBAL', 'DELETE_GLOBAL')
@@ -32,29 +33,34 @@ _STORES |= _TWO_STORES | _STORE_AND_LOAD
 _DELETES = _operations(
   'DELETE_FAST', 'DELETE_DEREF', 'DELETE_NAME', 'DELETE_GLOBAL'
 )
-# A name's own value makes room for that of an inlined comprehension's.
+# Saves a variable's value while an inlined comprehension uses its name.
 _CLEARS = _operations('LOAD_FAST_AND_CLEAR')
-_SENDING = _operations('FOR_ITER', 'SEND')
+_EXPECTS_STOP = _operations('FOR_ITER', 'SEND')
 _BACKWARD = frozenset(_MAP[name] for name in _MAP if 'BACKWARD' in name)
-_JUMPS = frozenset(_MAP[name] for name in _MAP if 'JUMP' in name) | _SENDING
+_JUMPS = frozenset(_MAP[name] for name in _MAP if 'JUMP' in name)
+_JUMPS |= _EXPECTS_STOP
 _ALWAYS_JUMPS = _operations(
   'JUMP_FORWARD', 'JUMP_BACKWARD', 'JUMP_BACKWARD_NO_INTERRUPT'
 )
 _LEAVES = _operations(
   'RETURN_VALUE', 'RETURN_CONST', 'YIELD_VALUE', 'RAISE_VARARGS', 'RERAISE'
 )
-# A name stored right after them is that of a module or a function.
-_DEFINE = _operations(
+# A name stored directly after one of these is that of a module or function.
+_DEFINES = _operations(
   'IMPORT_NAME', 'IMPORT_FROM', 'MAKE_FUNCTION', 'SET_FUNCTION_ATTRIBUTE'
 )
 
 
-class Code:
-  """The names that a scope binds. A point is the index of an instruction.
+class ScopeCode:
+  """The names that a scope binds. Instructions are counted from 0.
 
-  scope: its dotted name. first_line: where it starts.
-  lines: own name -> the last line that binds it, by line; globals, nonlocals:
-  the same of names declared so. inlined: the points inside of comprehensions.
+  Attributes:
+    scope: dotted name of the scope, '' for the module.
+    first_line: line on which the scope starts.
+    last_lines: local name -> the last line that binds it, sorted by line.
+    global_lines: the same for names that are declared global.
+    nonlocal_lines: the same for names that are declared nonlocal.
+    inlined: the instructions that lie inside inlined comprehensions.
   """
 
   def __init__(self, code: types.CodeType):
@@ -69,47 +75,55 @@ class Code:
     ]
     self._slots = _slots(code)
     self._high = self._high_bits()
-    self._ends: dict[int, dict[int, frozenset[str]]] = {}
+    self._bound: dict[int, dict[int, frozenset[str]]] = {}
     self.inlined: set[int] = set()
-    self._hops: dict[int, int] = {}
+    # First instruction of an inlined comprehension -> the one after its loop.
+    self._loop_ends: dict[int, int] = {}
+    # Names that comprehensions use, and (instruction, name) of the stores that
+    # give such a name its saved value back.
     self._cleared: set[str] = set()
     self._restored: set[tuple[int, str]] = set()
     if any(operation in self._operations for operation in _CLEARS):
       self._find_inlined()
-    self.lines = dict.fromkeys(_arguments(code), self.first_line)
-    self.globals: dict[str, int] = {}
-    self.nonlocals: dict[str, int] = {}
-    self._read()
-    self.lines = _by_line(self.lines)
-    self.globals = _by_line(self.globals)
+    self.last_lines = dict.fromkeys(_arguments(code), self.first_line)
+    self.global_lines: dict[str, int] = {}
+    self.nonlocal_lines: dict[str, int] = {}
+    self._find_names()
+    self.last_lines = _sorted_by_line(self.last_lines)
+    self.global_lines = _sorted_by_line(self.global_lines)
 
-  def bound(self, start: int, end: int) -> frozenset[str]:
-    """The names bound on every way from `start` to `end` within a line."""
-    ends = self._ends.get(start)
-    if ends is None:
-      ends = self._ends[start] = self._ends_of(start)
-    return ends[end] if end in ends else ends.get(_HANDLER, frozenset())
+  def always_bound(self, start: int, end: int) -> frozenset[str]:
+    """Returns the names that every path from `start` to `end` binds.
 
-  def sends(self, point: int) -> bool:
-    """Whether StopIteration is no error there."""
-    return self._operations[point] in _SENDING
+    Args:
+      start: instruction at which a line begins or is resumed.
+      end: the first instruction after the line, or the one that returns.
+    """
+    bound = self._bound.get(start)
+    if bound is None:
+      bound = self._bound[start] = self._bound_from(start)
+    return bound[end] if end in bound else bound.get(_HANDLER, frozenset())
+
+  def expects_stop(self, instruction: int) -> bool:
+    """Returns whether StopIteration at the instruction is not an error."""
+    return self._operations[instruction] in _EXPECTS_STOP
 
   def _high_bits(self) -> dict[int, int]:
-    """Point -> what the instructions before it add to its argument."""
-    found: dict[int, int] = {}
+    """Returns instruction -> the high bits of its argument (EXTENDED_ARG)."""
+    high: dict[int, int] = {}
     if _EXTENDED in self._operations:
-      for point, operation in enumerate(self._operations):
+      for instruction, operation in enumerate(self._operations):
         if operation == _EXTENDED:
-          found[point + 1] = self._argument(point, found) << 8
-    return found
+          high[instruction + 1] = self._argument(instruction, high) << 8
+    return high
 
-  def _argument(self, point: int, high: dict[int, int]) -> int:
-    return self._bytes[2 * point + 1] | high.get(point, 0)
+  def _argument(self, instruction: int, high: dict[int, int]) -> int:
+    return self._bytes[2 * instruction + 1] | high.get(instruction, 0)
 
-  def _names(self, point: int) -> tuple[str, ...]:
-    """What the instruction stores, deletes or clears, a local or not."""
-    operation = self._operations[point]
-    argument = self._argument(point, self._high)
+  def _names(self, instruction: int) -> tuple[str, ...]:
+    """Returns the names that the instruction stores, deletes or clears."""
+    operation = self._operations[instruction]
+    argument = self._argument(instruction, self._high)
     if operation in _BY_NAME:
       return (self._code.co_names[argument],)
     if operation in _TWO_STORES:
@@ -118,134 +132,156 @@ class Code:
       return (self._slots[argument >> 4],)
     return (self._slots[argument],)
 
-  def _stored(self, point: int) -> list[str]:
-    """The same, less names that get their own value back."""
+  def _stored(self, instruction: int) -> list[str]:
+    """Returns the names that the instruction stores, but not restores."""
     return [
-      name for name in self._names(point) if (point, name) not in self._restored
+      name
+      for name in self._names(instruction)
+      if (instruction, name) not in self._restored
     ]
 
-  def _target(self, point: int) -> int:
-    operation, after = self._operations[point], point + 1
+  def _target(self, instruction: int) -> int:
+    operation, after = self._operations[instruction], instruction + 1
     while self._operations[after : after + 1] == _CACHE:
       after += 1
-    argument = self._argument(point, self._high)
+    argument = self._argument(instruction, self._high)
     return after + (-argument if operation in _BACKWARD else argument)
 
   def _find_inlined(self) -> None:
-    """Finds the comprehensions that run in this frame (3.12 and later)."""
+    """Finds the comprehensions that run in this frame (from Python 3.12 on)."""
     for start, operation in enumerate(self._operations):
       if operation not in _CLEARS or start in self.inlined:
         continue
       loop = self._operations.find(_FOR_ITER, start)
       names = {
         name
-        for point in range(start, loop)
-        if self._operations[point] in _CLEARS
-        for name in self._names(point)
+        for instruction in range(start, loop)
+        if self._operations[instruction] in _CLEARS
+        for name in self._names(instruction)
       }
       self._cleared |= names
-      self._hops[start] = end = self._target(loop)
+      self._loop_ends[start] = end = self._target(loop)
       self.inlined.update(range(start + 1, end))
       while names:
         if self._operations[end] in _STORES:
-          again = names.intersection(self._names(end))
-          self._restored.update((end, name) for name in again)
-          names -= again
+          restored = names.intersection(self._names(end))
+          self._restored.update((end, name) for name in restored)
+          names -= restored
         self.inlined.add(end)
-        # Inside a handler the way leads past the handler of its own.
+        # Within an exception handler the code jumps over the handler of the
+        # comprehension itself.
         jumps = self._operations[end] in _ALWAYS_JUMPS
         end = self._target(end) if jumps else end + 1
 
-  def _read(self) -> None:
-    """Finds the names and the last lines that bind them."""
+  def _find_names(self) -> None:
+    """Finds the names that are bound, and the last line that binds each."""
     previous = 0
-    for point, operation in enumerate(self._operations):
-      if operation in _STORES and previous not in _DEFINE:
-        outer = operation in _GLOBAL
-        for name in self._stored(point):
-          if outer or name not in self._cleared or self._is_own(point):
-            self._add(name, outer, self._lines[point])
+    for instruction, operation in enumerate(self._operations):
+      if operation in _STORES and previous not in _DEFINES:
+        is_global = operation in _GLOBAL
+        for name in self._stored(instruction):
+          if (
+            is_global
+            or name not in self._cleared
+            or self._is_outside_comprehensions(instruction)
+          ):
+            self._add(name, is_global, self._lines[instruction])
       if operation not in (0, _EXTENDED):
         previous = operation
     for constant in self._code.co_consts:
       if getattr(constant, 'co_name', '') in _COMPREHENSIONS:
         self._add_bound_inside(constant)
 
-  def _is_own(self, point: int) -> bool:
-    """Whether a name of comprehensions is stored outside them all."""
-    if any(start <= point < end for start, end in self._hops.items()):
+  def _is_outside_comprehensions(self, instruction: int) -> bool:
+    """Returns whether a name that comprehensions use is stored outside them."""
+    loops = self._loop_ends.items()
+    if any(start <= instruction < end for start, end in loops):
       return False
-    while self._operations[point] in _STORES:
-      point += 1
-    return self._operations[point] != _RERAISE  # Values given back.
+    while self._operations[instruction] in _STORES:
+      instruction += 1
+    # After an exception in a comprehension the saved values are restored, then
+    # the exception is raised again.
+    return self._operations[instruction] != _RERAISE
 
-  def _add(self, name: str, outer: bool, line: int | None) -> None:
+  def _add(self, name: str, is_global: bool, line: int | None) -> None:
     if name.startswith('__') or line is None:
       return
     if name in self._code.co_freevars:
-      lines = self.nonlocals
+      lines = self.nonlocal_lines
     else:
-      lines = self.globals if outer and self.scope else self.lines
+      lines = self.global_lines if is_global and self.scope else self.last_lines
     lines[name] = max(line, lines.get(name, 0))
 
   def _add_bound_inside(self, code: types.CodeType) -> None:
-    """Adds what a comprehension binds by :=, names of this scope."""
-    inner = Code(code)
-    for name, line in inner.nonlocals.items():
+    """Adds the names of this scope that a comprehension binds by `:=`."""
+    inner = ScopeCode(code)
+    for name, line in inner.nonlocal_lines.items():
       self._add(name, False, line)
-    for name, line in inner.globals.items():
+    for name, line in inner.global_lines.items():
       self._add(name, True, line)
 
-  def _ends_of(self, start: int) -> dict[int, frozenset[str]]:
-    """End -> the names bound on every way to it."""
+  def _bound_from(self, start: int) -> dict[int, frozenset[str]]:
+    """Returns end of the line -> the names bound on every path to that end."""
     ends: dict[int, frozenset[str]] = {}
-    # Within a line all jumps are forward, so that a point is left for good
-    # once no point before it is to be gone on from.
+    # All jumps within a line go forward. The smallest pending instruction can
+    # therefore be finished first: no later path comes back to it.
     pending = {start: frozenset()}
     while pending:
-      point = min(pending)
-      self._follow(point, pending.pop(point), self._lines[start], pending, ends)
+      instruction = min(pending)
+      bound = pending.pop(instruction)
+      self._follow(instruction, bound, self._lines[start], pending, ends)
     return ends
 
-  def _is_of(self, line: int | None, point: int) -> bool:
-    return self._lines[point] in (line, None) or point in self.inlined
+  def _is_on_line(self, line: int | None, instruction: int) -> bool:
+    return (
+      self._lines[instruction] in (line, None) or instruction in self.inlined
+    )
 
   def _follow(
     self,
-    point: int,
+    instruction: int,
     bound: frozenset[str],
     line: int | None,
     pending: dict[int, frozenset[str]],
     ends: dict[int, frozenset[str]],
   ) -> None:
-    """Follows the instructions of a line to its end or to where ways meet."""
-    while point not in pending and self._is_of(line, point):
-      operation = self._operations[point]
+    """Follows one path to the end of the line, or to where paths meet.
+
+    Args:
+      instruction: where the path starts.
+      bound: names bound so far on every path to `instruction`.
+      line: the line to follow.
+      pending: instruction -> names bound there; gets the jump targets.
+      ends: the same for the ends of the line.
+    """
+    while instruction not in pending and self._is_on_line(line, instruction):
+      operation = self._operations[instruction]
       if operation in _STORES:
-        bound = bound.union(self._stored(point))
+        bound = bound.union(self._stored(instruction))
       elif operation in _DELETES:
-        bound = bound.difference(self._names(point))
+        bound = bound.difference(self._names(instruction))
       elif operation in _JUMPS:
-        target = self._target(point)
-        _merge(pending if target > point else ends, target, bound)
+        target = self._target(instruction)
+        _merge(pending if target > instruction else ends, target, bound)
         if operation in _ALWAYS_JUMPS:
           return
       elif operation in _LEAVES:
-        _merge(ends, _HANDLER if operation == _RERAISE else point, bound)
+        end = _HANDLER if operation == _RERAISE else instruction
+        _merge(ends, end, bound)
         return
-      # What runs inside a comprehension may run any number of times.
-      point = self._hops.get(point, point + 1)
-    _merge(pending if point in pending else ends, point, bound)
+      # The body of a comprehension is skipped, for it may run zero times.
+      instruction = self._loop_ends.get(instruction, instruction + 1)
+    _merge(pending if instruction in pending else ends, instruction, bound)
 
 
-def _by_line(lines: dict[str, int]) -> dict[str, int]:
+def _sorted_by_line(lines: dict[str, int]) -> dict[str, int]:
   return dict(sorted(lines.items(), key=lambda item: item[1]))
 
 
 def _merge(
-  ways: dict[int, frozenset[str]], point: int, bound: frozenset[str]
+  paths: dict[int, frozenset[str]], instruction: int, bound: frozenset[str]
 ) -> None:
-  ways[point] = ways.get(point, bound) & bound
+  paths[instruction] = paths.get(instruction, bound) & bound
 
 
 def _arguments(code: types.CodeType) -> tuple[str, ...]:
@@ -256,7 +292,7 @@ def _arguments(code: types.CodeType) -> tuple[str, ...]:
 
 
 def _slots(code: types.CodeType) -> tuple[str, ...]:
-  """The names by the index that instructions on locals and cells use."""
+  """Returns the names of locals and cells in the order of their numbers."""
   local = code.co_varnames
   cells = tuple(name for name in code.co_cellvars if name not in local)
   return local + cells + code.co_freevars

@@ -1,7 +1,16 @@
-"""The values that a program's variables took: final ones, and the trajectory.
+"""Records the values of a program's variables while it runs.
 
-`Tracer` watches a run by line events: the value of each variable at its last
-definition, in every scope, and the definitions in order up to a bound.
+`Tracer` is a trace function for line events. It records the value of each
+variable at its last definition, in every scope, and the definitions in order up
+to a limit. The steps:
+
+1. At the first call of a function, `bytecode.ScopeCode` lists the names that it
+   binds.
+2. At every line event, a `_ScopeWatcher` compares the variables of its frame
+   with their last snapshots (value_copies), and records those that the finished
+   line has defined.
+3. Once lines have used up their budget, line events are switched off. Values
+   are then read when a scope returns or calls itself again.
 """
 
 import inspect
@@ -12,16 +21,17 @@ from typing import NamedTuple
 
 from coderl.sandbox.tracing import bytecode, value_copies, values
 
-PROGRAM = '<program>'  # The file name that traced code is compiled with.
-# What lines may cost in all, for each event of the trajectory. A line costs
-# one, and the characters of the texts that it makes necessary. Twice as much
-# fills the trajectories of two more of a thousand reference solutions.
+PROGRAM_FILE_NAME = '<program>'  # Traced code is compiled with this file name.
+# The budget for lines, per event of the trajectory. A line costs 1, and 1 more
+# for every 32 characters of the texts that it makes necessary. A budget twice
+# as large completes the trajectories of two more in a thousand reference
+# solutions.
 _COST_PER_EVENT = 8
-_CHARS = 32
-# What the values of scopes that are left may cost beyond that.
-_LEAVING_COST = 1 << 14
+_CHARS_PER_COST = 32
+# The budget, beyond that, for the values of scopes that return.
+_EXIT_BUDGET = 1 << 14
 _MAX_VARIABLES = 256
-_SKIPPED = (
+_SKIPPED_TYPES = (
   types.ModuleType,
   types.FunctionType,
   types.BuiltinFunctionType,
@@ -29,159 +39,174 @@ _SKIPPED = (
   type,
 )
 _ABSENT = object()
-# A program may take these names away, or put others in their place.
+# A program may delete or replace these names in their modules.
 _SETTRACE, _GETTRACE = sys.settrace, sys.gettrace
 _SETTRACE_OF_THREADS = threading.settrace
 _ERROR = Exception
 
 
-class _Seen(NamedTuple):
-  """A value as it was when it was looked at.
+class _Snapshot(NamedTuple):
+  """A value at the time at which it was read.
 
-  copy: of a plain value, else NO_COPY. text: its canonical text, and whether
-  that is complete; None where it is yet to be written.
+  Attributes:
+    copy: copy of a plain value, else NO_COPY.
+    text: canonical text, and whether it is complete. None if the text has not
+      been written yet; the copy is then available.
   """
 
   copy: object
   text: tuple[str, bool] | None
 
-  def written(self) -> tuple[str, bool]:
+  def canonical(self) -> tuple[str, bool]:
     return self.text or values.canonical(self.copy)
 
 
-class _Scope:
-  """Watches one frame: `follow` is its local trace function."""
+class _ScopeWatcher:
+  """Watches the variables of one frame; `trace` is its local trace function."""
 
-  def __init__(self, tracer: 'Tracer', code: bytecode.Code, point: int):
+  def __init__(
+    self, tracer: 'Tracer', code: bytecode.ScopeCode, instruction: int
+  ):
     self._tracer = tracer
     self._code = code
     self._line = code.first_line
-    self._point = point  # Where the line was begun or gone on with.
-    self._failed = False  # An exception has cut the line short.
-    # Variables of the module are seen from every scope.
-    self._seen = {} if code.scope else tracer.module
+    # The instruction at which the current line began or was resumed.
+    self._instruction = instruction
+    self._raised = False  # Whether an exception ended the line early.
+    # Every scope can change the module's variables, so that these are shared.
+    self._snapshots = {} if code.scope else tracer.module_snapshots
 
   def resume(self, frame: types.FrameType) -> None:
-    """Goes on after a yield, on the line of it."""
-    self._point = frame.f_lasti // 2
-    self._failed = False
+    """Continues on the line of a `yield`."""
+    self._instruction = frame.f_lasti // 2
+    self._raised = False
 
-  def follow(self, frame: types.FrameType, event: str, argument):
+  def trace(self, frame: types.FrameType, event: str, argument):
     try:
-      self._follow(frame, event, argument)
+      self._trace(frame, event, argument)
     except _ERROR:
-      # The program is in the way, as by having no memory or no builtins left.
-      # Raised from here, it would change the program's run.
+      # The program interferes, for example by using all memory or by deleting
+      # builtins. An exception raised from here would change its run.
       self._tracer.stop()
-    return self.follow
+    return self.trace
 
-  def _follow(self, frame: types.FrameType, event: str, argument) -> None:
-    point = frame.f_lasti // 2
+  def _trace(self, frame: types.FrameType, event: str, argument) -> None:
+    instruction = frame.f_lasti // 2
     if event == 'line':
-      if point not in self._code.inlined:
-        self._update(frame, point)
+      if instruction not in self._code.inlined:
+        self._record_line(frame, instruction)
         self._line = frame.f_lineno
-        self._point = point
-        self._failed = False
+        self._instruction = instruction
+        self._raised = False
         if not self._tracer.spend(1):
           frame.f_trace_lines = False
     elif event == 'return':
       self._tracer.exit_frame(self._code, frame)
       if frame.f_trace_lines:
-        self._update(frame, point)
+        self._record_line(frame, instruction)
       else:
-        self.settle(frame)
+        self.record_unwatched(frame)
     elif event == 'exception':
-      ended = argument[0] is StopIteration and self._code.sends(point)
-      self._failed = self._failed or not ended
+      is_exhausted = argument[0] is StopIteration
+      is_expected = is_exhausted and self._code.expects_stop(instruction)
+      self._raised = self._raised or not is_expected
 
   def _variables(self, frame: types.FrameType):
-    # The f_locals of a module may be a copy that comprehensions have made.
+    # Comprehensions may make f_locals of a module a copy.
     return frame.f_locals if self._code.scope else frame.f_globals
 
-  def _update(self, frame: types.FrameType, point: int) -> None:
-    """Records what the line that ends at a point has defined."""
+  def _record_line(self, frame: types.FrameType, end: int) -> None:
+    """Records what the line that ends before instruction `end` has defined."""
     code, bound = self._code, ()
-    if not self._failed:
-      bound = code.bound(self._point, point)
+    if not self._raised:
+      bound = code.always_bound(self._instruction, end)
     variables = self._variables(frame)
-    self._compare(code.scope, code.lines, variables, self._seen, bound)
-    if code.globals:
-      module = self._tracer.module
-      self._compare('', code.globals, frame.f_globals, module, bound)
+    self._compare(
+      code.scope, code.last_lines, variables, self._snapshots, bound
+    )
+    if code.global_lines:
+      snapshots = self._tracer.module_snapshots
+      self._compare('', code.global_lines, frame.f_globals, snapshots, bound)
 
-  def _compare(self, scope, names, variables, seen, bound) -> None:
+  def _compare(self, scope, names, variables, snapshots, bound) -> None:
     for name in names:
       value = variables.get(name, _ABSENT)
-      old = seen.get(name)
+      old = snapshots.get(name)
       if old is None:
         if value is not _ABSENT:
-          self._look(scope, name, value, seen, True)
+          self._record_if_defined(scope, name, value, snapshots, True)
       elif value is not old.copy or name in bound:
-        self._look(scope, name, value, seen, name in bound)
+        self._record_if_defined(scope, name, value, snapshots, name in bound)
 
-  def _look(self, scope, name, value, seen, bound) -> None:
-    """Records a variable that is not the very same immutable value."""
-    if value is _ABSENT or issubclass(type(value), _SKIPPED):
-      seen.pop(name, None)
+  def _record_if_defined(self, scope, name, value, snapshots, is_bound) -> None:
+    """Records a variable unless it has the same value and was not bound."""
+    if value is _ABSENT or issubclass(type(value), _SKIPPED_TYPES):
+      snapshots.pop(name, None)
       return
-    old = seen.get(name)
-    if old and not bound and value_copies.same(old.copy, value):
+    old = snapshots.get(name)
+    if old and not is_bound and value_copies.is_unchanged(old.copy, value):
       return
-    new = self._tracer.look(value)
-    seen[name] = new
-    if bound or not old or old.written() != new.text:
+    new = self._tracer.snapshot(value)
+    snapshots[name] = new
+    if is_bound or not old or old.canonical() != new.text:
       self._tracer.define(scope, name, new, self._line)
 
-  def settle(self, frame: types.FrameType) -> None:
-    """Records what a scope whose lines are not watched has defined so far."""
-    code, module = self._code, self._tracer.module
-    self._settle(code.scope, code.lines, self._variables(frame), self._seen)
-    if code.globals:
-      self._settle('', code.globals, frame.f_globals, module)
+  def record_unwatched(self, frame: types.FrameType) -> None:
+    """Records what a scope without line events has defined so far."""
+    code, snapshots = self._code, self._tracer.module_snapshots
+    self._record_final(
+      code.scope, code.last_lines, self._variables(frame), self._snapshots
+    )
+    if code.global_lines:
+      self._record_final('', code.global_lines, frame.f_globals, snapshots)
 
-  def _settle(self, scope, lines, variables, seen) -> None:
+  def _record_final(self, scope, lines, variables, snapshots) -> None:
     for name, line in lines.items():
       value = variables.get(name, _ABSENT)
-      old = seen.get(name)
+      old = snapshots.get(name)
       if value is _ABSENT or (old and value is old.copy):
         continue
-      if issubclass(type(value), _SKIPPED):
+      if issubclass(type(value), _SKIPPED_TYPES):
         continue
-      if old and value_copies.same(old.copy, value):
+      if old and value_copies.is_unchanged(old.copy, value):
         continue
-      seen[name] = new = self._tracer.keep(value)
-      if not old or not new.text or old.written() != new.text:
+      snapshots[name] = new = self._tracer.exit_snapshot(value)
+      if not old or not new.text or old.canonical() != new.text:
         self._tracer.define(scope, name, new, line)
 
 
 class Tracer:
-  """Records the variables of code compiled with the file name `PROGRAM`.
+  """Records the variables of code compiled with `PROGRAM_FILE_NAME`.
 
-  Comprehensions, lambdas and class bodies are not scopes. A variable counts
-  as defined where it is bound and where its value has changed in place; on a
-  line that need not bind it, or that an exception cut short, where its value
-  has changed. Once lines have cost `max_events` * 8, they are no longer
-  watched: values are then taken as their scope is left, or calls itself, with
-  the last line that binds them; what was deleted before is not seen. Should
-  that cost too much as well, containers are '...'.
+  Modules and functions are scopes; comprehensions, lambdas and class bodies are
+  not. A variable is defined where it is bound, and where its value changes in
+  place. On a line that binds it only on some paths, or that an exception ended
+  early, it counts as defined only if its value has changed.
 
-  A program that takes away its tracer, or what that needs, has no trace.
+  Lines have a budget of 8 * `max_events`. Beyond it, values are read when their
+  scope returns or calls itself again, and get the last line that binds them;
+  what was deleted before is missed. Beyond the second budget, for these values,
+  containers are written as '...'.
+
+  A program that removes its tracer, or what the tracer needs, has no trace.
 
   Use: `with tracer: exec(code, namespace)`.
 
-  variables: (scope, name, value, line, complete), oldest definition first.
-  trajectory: (line, qualified name, value) of the definitions, in order.
+  Attributes:
+    variables: (scope, name, text, line, complete), oldest definition first.
+    trajectory: (line, qualified name, text) of the definitions, in order.
+    module_snapshots: name -> last snapshot, of the module's variables.
   """
 
   def __init__(self, max_events: int):
     self._max_events = max_events
-    self._left = max_events * _COST_PER_EVENT
-    self._leaving_left = _LEAVING_COST
-    self._codes: dict[types.CodeType, bytecode.Code | None] = {}
-    self._last: dict[tuple[str, str], tuple[_Seen, int]] = {}
-    self._running: dict[bytecode.Code, list] = {}
-    self.module: dict[str, _Seen] = {}
+    self._budget = max_events * _COST_PER_EVENT
+    self._exit_budget = _EXIT_BUDGET
+    self._codes: dict[types.CodeType, bytecode.ScopeCode | None] = {}
+    # (scope, name) -> value and line of the last definition, oldest first.
+    self._last: dict[tuple[str, str], tuple[_Snapshot, int]] = {}
+    self._running: dict[bytecode.ScopeCode, list] = {}
+    self.module_snapshots: dict[str, _Snapshot] = {}
     self.variables: list[tuple[str, str, str, int, bool]] = []
     self.trajectory: list[tuple[int, str, str]] = []
 
@@ -193,18 +218,18 @@ class Tracer:
 
   def __exit__(self, *exception):
     try:
-      # Where it was stopped, what was seen last need not be what was last.
-      whole = _GETTRACE() is self._hook and not self._lost()
-      self.variables = self._rows() if whole else []
+      # After a stop, the last recorded value may not be the last value.
+      is_complete = _GETTRACE() is self._hook and not self._has_lost_frame()
+      self.variables = self._last_definitions() if is_complete else []
     except _ERROR:
-      whole = False
-    if not whole:
+      is_complete = False
+    if not is_complete:
       self.trajectory = []
     self.stop()
-    self._running.clear()  # No frame is kept alive.
+    self._running.clear()  # A reference would keep the frames alive.
 
-  def _lost(self) -> bool:
-    """Whether a frame that goes on, or ended unseen, is no longer watched."""
+  def _has_lost_frame(self) -> bool:
+    """Returns whether a frame that runs, or ended unnoticed, is not traced."""
     return any(
       frame.f_trace is None
       for running in self._running.values()
@@ -217,85 +242,91 @@ class Tracer:
 
   def _enter_frame(self, frame: types.FrameType, event: str, argument):
     try:
-      scope = self._scope(frame)
+      watcher = self._watcher(frame)
     except _ERROR:
-      self.stop()  # As in `_Scope.follow`.
+      self.stop()  # See `_ScopeWatcher.trace`.
       return None
-    return scope and scope.follow
+    return watcher and watcher.trace
 
-  def _scope(self, frame: types.FrameType) -> _Scope | None:
-    """Who watches a frame that is entered, or gone on with."""
-    if frame.f_code.co_filename != PROGRAM:
+  def _watcher(self, frame: types.FrameType) -> _ScopeWatcher | None:
+    """Returns the watcher of a frame that is entered or resumed."""
+    if frame.f_code.co_filename != PROGRAM_FILE_NAME:
       return None
-    code = self._code(frame.f_code)
+    code = self._scope_code(frame.f_code)
     if code is None:
       return None
-    scope = getattr(frame.f_trace, '__self__', None)
-    if type(scope) is _Scope:
-      scope.resume(frame)
+    watcher = getattr(frame.f_trace, '__self__', None)
+    if type(watcher) is _ScopeWatcher:
+      watcher.resume(frame)
     else:
-      scope = _Scope(self, code, frame.f_lasti // 2)
+      watcher = _ScopeWatcher(self, code, frame.f_lasti // 2)
     running = self._running.setdefault(code, [])
-    if self._left <= 0:
+    if self._budget <= 0:
       frame.f_trace_lines = False
       if running:
-        # What the caller has defined is older than what this call will.
-        running[-1][1].settle(running[-1][0])
-    running.append((frame, scope))
-    return scope
+        # The caller's definitions are older than those of this call.
+        caller_frame, caller = running[-1]
+        caller.record_unwatched(caller_frame)
+    running.append((frame, watcher))
+    return watcher
 
-  def exit_frame(self, code: bytecode.Code, frame: types.FrameType) -> None:
+  def exit_frame(
+    self, code: bytecode.ScopeCode, frame: types.FrameType
+  ) -> None:
     running = self._running[code]
     if running and running[-1][0] is frame:
       running.pop()
-    else:  # A generator, or another thread.
-      running[:] = [row for row in running if row[0] is not frame]
+    else:  # Generators and threads do not return in the reverse order of calls.
+      running[:] = [entry for entry in running if entry[0] is not frame]
 
-  def _code(self, code: types.CodeType) -> bytecode.Code | None:
+  def _scope_code(self, code: types.CodeType) -> bytecode.ScopeCode | None:
     if code not in self._codes:
-      function = code.co_flags & inspect.CO_OPTIMIZED
-      scope = code.co_name == '<module>' or (
-        function and not code.co_name.startswith('<')
+      is_function = code.co_flags & inspect.CO_OPTIMIZED
+      is_scope = code.co_name == '<module>' or (
+        is_function and not code.co_name.startswith('<')
       )
-      self._codes[code] = bytecode.Code(code) if scope else None
+      self._codes[code] = bytecode.ScopeCode(code) if is_scope else None
     return self._codes[code]
 
   def spend(self, cost: int) -> bool:
-    """Whether lines are still to be watched."""
-    self._left -= cost
-    return self._left > 0
+    """Charges the budget; returns whether lines are still watched."""
+    self._budget -= cost
+    return self._budget > 0
 
-  def define(self, scope: str, name: str, value: _Seen, line: int) -> None:
-    self._last.pop((scope, name), None)  # So that the newest stands last.
+  def define(self, scope: str, name: str, value: _Snapshot, line: int) -> None:
+    self._last.pop((scope, name), None)  # The newest definition is the last.
     self._last[scope, name] = (value, line)
-    if len(self.trajectory) < self._max_events and self._left > 0:
-      qualified = f'{scope}.{name}' if scope else name
-      self.trajectory.append((line, qualified, value.written()[0]))
+    if len(self.trajectory) < self._max_events and self._budget > 0:
+      qualified_name = f'{scope}.{name}' if scope else name
+      self.trajectory.append((line, qualified_name, value.canonical()[0]))
 
-  def look(self, value) -> _Seen:
-    """A value with its text, at the cost of lines."""
+  def snapshot(self, value) -> _Snapshot:
+    """Returns a value with its text, and charges the budget of lines."""
     text = values.canonical(value)
-    copy, items = value_copies.take(value)
-    self.spend((len(text[0]) + items) // _CHARS)
-    return _Seen(copy, text)
+    copy, items = value_copies.copy_value(value)
+    self.spend((len(text[0]) + items) // _CHARS_PER_COST)
+    return _Snapshot(copy, text)
 
-  def keep(self, value) -> _Seen:
-    """A value of a scope that is left, which the next may replace."""
+  def exit_snapshot(self, value) -> _Snapshot:
+    """Returns a value of a scope that returns, without its text if possible.
+
+    The next call of the same function may replace it before it is written.
+    """
     if id(type(value)) in values.IMMUTABLE:
-      return _Seen(value, None)
-    if self._leaving_left <= 0:
-      return _Seen(value_copies.NO_COPY, values.canonical(value, max_len=0))
-    copy, cost = value_copies.take(value)
+      return _Snapshot(value, None)
+    if self._exit_budget <= 0:
+      return _Snapshot(value_copies.NO_COPY, values.canonical(value, max_len=0))
+    copy, cost = value_copies.copy_value(value)
     text = None
     if copy is value_copies.NO_COPY:
       text = values.canonical(value)
       cost += len(text[0])
-    self._leaving_left -= cost // _CHARS
-    return _Seen(copy, text)
+    self._exit_budget -= cost // _CHARS_PER_COST
+    return _Snapshot(copy, text)
 
-  def _rows(self) -> list[tuple[str, str, str, int, bool]]:
-    rows = []
+  def _last_definitions(self) -> list[tuple[str, str, str, int, bool]]:
+    definitions = []
     for (scope, name), (value, line) in [*self._last.items()][-_MAX_VARIABLES:]:
-      text, complete = value.written()
-      rows.append((scope, name, text, line, complete))
-    return rows
+      text, complete = value.canonical()
+      definitions.append((scope, name, text, line, complete))
+    return definitions

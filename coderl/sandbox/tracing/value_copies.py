@@ -1,8 +1,10 @@
-"""Copies of plain values, to tell later whether a value is still the same.
+"""Copies of plain values, to tell later whether a value has changed.
 
-A copy takes much less time than the canonical text of its value, has the same
-text (values.canonical), and holds no object of the program's own classes,
-whose end the program could notice.
+`copy_value` takes a copy, and `is_unchanged` compares the copy with the value
+at a later time. To copy takes much less time than to write the canonical text,
+and the copy has the same text as its value (values.canonical). A copy never
+holds an object of the program's classes: it would keep the object alive, and
+the program could notice that in `__del__`.
 """
 
 import collections
@@ -12,16 +14,17 @@ import operator
 
 from coderl.sandbox.tracing import values as values_lib
 
-# Texts that are not cut have no more items, all told, and no more characters
-# of strings: an item takes three.
+# The most items that a text which is not truncated has, at three characters an
+# item; a string counts as one item for every three of its characters.
 _MAX_ITEMS = values_lib.MAX_LEN // 3
-# One more than is written, as the text tells that there are more.
-_KEPT = values_lib.MAX_ITEMS + 1
-NO_COPY = object()  # In place of one; None is a value.
+# The text shows whether a container has more items than it writes, so that the
+# copy needs one more.
+_COPIED_ITEMS = values_lib.MAX_ITEMS + 1
+NO_COPY = object()  # Stands for a missing copy, since None is a value.
 
-# Types by their identities, as in tracing.
+# Types are compared by identity, as in `values`.
 _STRINGS = frozenset(map(id, (str, bytes)))
-_FIXED = frozenset(map(id, (tuple, frozenset)))
+_IMMUTABLE_CONTAINERS = frozenset(map(id, (tuple, frozenset)))
 _MAPPINGS = frozenset(
   map(
     id,
@@ -36,30 +39,30 @@ _MAPPINGS = frozenset(
 _CONTAINERS = _MAPPINGS | set(map(id, (list, tuple, collections.deque, set)))
 
 
-class _Unsuitable(Exception):
-  """The value is too large, too deep, or not plain."""
+class _NotCopyable(Exception):
+  """The value is too large, nested too deep, or not plain data."""
 
 
 class _Copier:
-  """Copies one value within its bounds."""
+  """Copies one value. `items_left`: how many items it may still visit."""
 
   def __init__(self):
-    self.left = _MAX_ITEMS
+    self.items_left = _MAX_ITEMS
 
   def copy(self, value, depth: int = 0):
-    """The value itself where it cannot change."""
+    """Returns a copy, or the value itself if it cannot change."""
     kind = type(value)
-    if self._is_fixed(value, depth):
+    if self._is_deeply_immutable(value, depth):
       return value
     if id(kind) not in _CONTAINERS or depth == values_lib.MAX_DEPTH:
-      raise _Unsuitable
+      raise _NotCopyable
     if kind is set:
-      self._fix(value, _MAX_ITEMS, depth)
+      self._check_keys(value, _MAX_ITEMS, depth)
       return value.copy()
     if id(kind) in _MAPPINGS:
-      self._fix(value, values_lib.MAX_ITEMS, depth)
-      return _mapping(kind, value, self._items(value.values(), depth))
-    return kind(self._items(_first(value), depth))
+      self._check_keys(value, values_lib.MAX_ITEMS, depth)
+      return _copy_mapping(kind, value, self._items(value.values(), depth))
+    return kind(self._items(_written_items(value), depth))
 
   def _items(self, items: Iterable, depth: int) -> list:
     items = list(items)
@@ -67,36 +70,36 @@ class _Copier:
       return items
     return [self.copy(item, depth + 1) for item in items]
 
-  def _fix(self, items, most: int, depth: int) -> None:
-    """Raises: _Unsuitable where there are too many, or some may change."""
-    if len(items) > most:
-      raise _Unsuitable
-    if self._are_immutable(items):
+  def _check_keys(self, keys, max_len: int, depth: int) -> None:
+    """Raises _NotCopyable if there are too many keys, or one may change."""
+    if len(keys) > max_len:
+      raise _NotCopyable
+    if self._are_immutable(keys):
       return
-    if not all(self._is_fixed(item, depth + 1) for item in items):
-      raise _Unsuitable
+    if not all(self._is_deeply_immutable(key, depth + 1) for key in keys):
+      raise _NotCopyable
 
-  def _is_fixed(self, value, depth: int) -> bool:
+  def _is_deeply_immutable(self, value, depth: int) -> bool:
     kind = id(type(value))
     if kind in values_lib.IMMUTABLE:
       return True
-    if kind not in _FIXED or depth == values_lib.MAX_DEPTH:
+    if kind not in _IMMUTABLE_CONTAINERS or depth == values_lib.MAX_DEPTH:
       return False
-    if len(value) > _KEPT:
+    if len(value) > _COPIED_ITEMS:
       return False
     return self._are_immutable(value) or all(
-      self._is_fixed(item, depth + 1) for item in value
+      self._is_deeply_immutable(item, depth + 1) for item in value
     )
 
   def _are_immutable(self, items) -> bool:
-    """Charges for the items, and tells whether none of them may change."""
+    """Counts the items as visited; returns whether none of them may change."""
     kinds = set(map(id, map(type, items)))
     size = len(items) + 1
     if not _STRINGS.isdisjoint(kinds):
       size += sum(map(len, filter(_is_string, items))) // 3
-    self.left -= size
-    if self.left < 0:
-      raise _Unsuitable
+    self.items_left -= size
+    if self.items_left < 0:
+      raise _NotCopyable
     return kinds <= values_lib.IMMUTABLE
 
 
@@ -104,7 +107,7 @@ def _is_string(value) -> bool:
   return id(type(value)) in _STRINGS
 
 
-def _mapping(kind: type, keys, values: list):
+def _copy_mapping(kind: type, keys, values: list):
   items = zip(keys, values, strict=True)
   if kind is collections.defaultdict:
     return collections.defaultdict(None, items)
@@ -115,35 +118,39 @@ def _mapping(kind: type, keys, values: list):
   return copy
 
 
-def _first(value):
-  """The items of a sequence that its text depends on."""
+def _written_items(value):
+  """Returns the first items of a sequence, on which its text depends."""
   if type(value) is collections.deque:
-    return list(itertools.islice(value, _KEPT))
-  return value[:_KEPT]
+    return list(itertools.islice(value, _COPIED_ITEMS))
+  return value[:_COPIED_ITEMS]
 
 
-def take(value) -> tuple[object, int]:
-  """A copy of a plain value, and how many items were looked at for it.
+def copy_value(value) -> tuple[object, int]:
+  """Copies a plain value, and returns the number of items visited as well.
 
-  NO_COPY where the text would be cut, or an object's; of a sequence no more
-  is copied than is written, and it may be of any length.
+  A sequence may have any length: only the items that its text shows are
+  copied. The copy is NO_COPY if the text would be truncated otherwise, or if
+  the value holds an object that is not plain data.
   """
   copier = _Copier()
   try:
-    return copier.copy(value), _MAX_ITEMS - copier.left
-  except _Unsuitable:
-    return NO_COPY, _MAX_ITEMS - copier.left
+    return copier.copy(value), _MAX_ITEMS - copier.items_left
+  except _NotCopyable:
+    return NO_COPY, _MAX_ITEMS - copier.items_left
 
 
-def same(copy, value) -> bool:
-  """Whether a value is as when it was copied; at times False though it is."""
+def is_unchanged(copy, value) -> bool:
+  """Returns whether a value is still equal to its copy.
+
+  True is certain. False may be wrong, for the comparison is by identity.
+  """
   kind = type(copy)
   if copy is value:
     return True
   if kind is not type(value) or id(kind) not in _CONTAINERS:
     return False
   if kind is set:
-    # Sets of equal items may differ in text, as {1} and {True}.
+    # Equal sets may differ in text, as {1} and {True} do.
     return len(copy) == len(value) and (
       set(map(id, copy)) == set(map(id, value))
     )
@@ -151,13 +158,13 @@ def same(copy, value) -> bool:
     return (
       len(copy) == len(value)
       and all(map(operator.is_, copy, value))
-      and _same_items(copy.values(), value.values())
+      and _are_unchanged(copy.values(), value.values())
     )
-  value = _first(value)
-  return len(copy) == len(value) and _same_items(copy, value)
+  value = _written_items(value)
+  return len(copy) == len(value) and _are_unchanged(copy, value)
 
 
-def _same_items(copies: Iterable, items: Iterable) -> bool:
+def _are_unchanged(copies: Iterable, items: Iterable) -> bool:
   if all(map(operator.is_, copies, items)):
     return True
-  return all(map(same, copies, items))
+  return all(map(is_unchanged, copies, items))

@@ -1,7 +1,8 @@
-"""Values as text.
+"""Canonical text of values.
 
 `canonical` writes a value as a Python literal that depends on neither hash
-seeds nor addresses and runs none of the program's code; `parse` reads it back.
+seeds nor addresses, and runs none of the program's code. `parse` reads the text
+back, and `equal_text` compares two texts by the values that they stand for.
 """
 
 import ast
@@ -10,25 +11,34 @@ import decimal
 import fractions
 import math
 
+# The default limits of `canonical`: characters of the text, items of each
+# container, levels of nesting.
 MAX_LEN = 2000
 MAX_ITEMS = 64
 MAX_DEPTH = 8
-# For the values of calls, which are compared whole.
-WHOLE = {'max_len': 1 << 18, 'max_items': 1 << 16, 'max_depth': 64}
+# The limits for values of calls, which must not be truncated to be compared.
+CALL_LIMITS = {'max_len': 1 << 18, 'max_items': 1 << 16, 'max_depth': 64}
+WHOLE = CALL_LIMITS
 
-_CUT = '...'
-_DECIMAL_BITS = 4096
+_ELLIPSIS = '...'
+_MAX_DECIMAL_BITS = 4096
 _BRACKETS = {list: '[]', set: '{}', tuple: '()', dict: '{}'}
 
 
 class _Writer:
-  """Writes one value within its bounds."""
+  """Writes one value within the limits.
+
+  Attributes:
+    chars_left: characters that may still be written, approximately.
+    complete: whether nothing has been truncated or left out so far.
+  """
 
   def __init__(self, max_len: int, max_items: int, max_depth: int):
-    self.left = max_len
+    self.chars_left = max_len
     self._max_items = max_items
     self._max_depth = max_depth
-    self._open: set[int] = set()  # Containers being written, against cycles.
+    # Identities of the containers that are being written, to detect cycles.
+    self._open: set[int] = set()
     self.complete = True
 
   def write(self, value) -> str:
@@ -38,50 +48,52 @@ class _Writer:
       return self._spend(scalar(self, value))
     container = _CONTAINERS.get(kind)
     if container is None:
-      return self.cut(f'<{_type_name(value)}>')
+      return self.incomplete(f'<{_type_name(value)}>')
     if id(value) in self._open:
-      return self.cut('<cycle>')
-    if len(self._open) >= self._max_depth or self.left <= 0:
-      return self.cut()
-    self.left -= 2  # So that many empty ones come to an end as well.
+      return self.incomplete('<cycle>')
+    if len(self._open) >= self._max_depth or self.chars_left <= 0:
+      return self.incomplete()
+    self.chars_left -= 2  # A list of many empty containers has an end, too.
     self._open.add(id(value))
     try:
       return container(self, value)
     finally:
       self._open.discard(id(value))
 
-  def cut(self, text: str = _CUT) -> str:
+  def incomplete(self, text: str = _ELLIPSIS) -> str:
+    """Returns the text that stands for what is not written."""
     self.complete = False
     return text
 
   def _spend(self, text: str) -> str:
-    self.left -= len(text) + 2
+    self.chars_left -= len(text) + 2
     return text
 
   def string(self, value) -> str:
-    most = max(self.left, 0)
-    if len(value) <= most:
+    max_len = max(self.chars_left, 0)
+    if len(value) <= max_len:
       return repr(value)
-    return self.cut(repr(value[:most]) + _CUT)
+    return self.incomplete(repr(value[:max_len]) + _ELLIPSIS)
 
   def integer(self, value: int) -> str:
     bits = value.bit_length()
-    if bits <= _DECIMAL_BITS:
+    if bits <= _MAX_DECIMAL_BITS:
       return str(value)
-    # Decimal digits of huge numbers take quadratic time; hexadecimal do not.
-    if bits <= 4 * self.left:
+    # To compute n decimal digits takes quadratic time, n hexadecimal digits
+    # linear time.
+    if bits <= 4 * self.chars_left:
       return hex(value)
-    return self.cut(f'<int of {bits} bits>')
+    return self.incomplete(f'<int of {bits} bits>')
 
   def items(self, values) -> list[str]:
     values = list(values)
     texts = []
     for value in values[: self._max_items]:
-      if self.left <= 0:
+      if self.chars_left <= 0:
         break
       texts.append(self.write(value))
     if len(texts) < len(values):
-      texts.append(self.cut())
+      texts.append(self.incomplete())
     return texts
 
   def sequence(self, value) -> str:
@@ -98,38 +110,41 @@ class _Writer:
       pairs = list(dict.items(value))
     texts = []
     for key, item in pairs[: self._max_items]:
-      if self.left <= 0:
+      if self.chars_left <= 0:
         break
       texts.append(f'{self.write(key)}: {self.write(item)}')
     if len(texts) < len(pairs):
-      texts.append(self.cut())
+      texts.append(self.incomplete())
     return '{' + ', '.join(texts) + '}'
 
   def unordered(self, value) -> str:
-    # The smallest items are not known before all have been written.
+    # All items must be written to find the smallest ones, so that large sets
+    # are not written at all.
     if len(value) > 16 * self._max_items:
-      return self.cut(f'<{_type_name(value)} of {len(value)} items>')
+      return self.incomplete(f'<{_type_name(value)} of {len(value)} items>')
     if all(type(item) is int for item in value):
       texts = self.items(sorted(value))
     else:
       texts = sorted(self._item(item) for item in value)
       if len(texts) > self._max_items:
-        texts[self._max_items :] = [self.cut()]
+        texts[self._max_items :] = [self.incomplete()]
     return '{' + ', '.join(texts) + '}' if texts else ''
 
   def _item(self, value) -> str:
-    # Each item gets the whole bound, so that no order decides what is cut.
-    left = self.left
+    # Every item of a set may use all remaining characters. Otherwise the order
+    # of iteration, which is arbitrary, would decide which item is truncated.
+    chars_left = self.chars_left
     text = self.write(value)
-    self.left = left
+    self.chars_left = chars_left
     return text
 
 
 def _type_name(value) -> str:
+  """Returns the name of a value's type without running its metaclass."""
   return type.__dict__['__name__'].__get__(type(value))
 
 
-def _named(name: str, write):
+def _as_call(name: str, write):
   return lambda writer, value: f'{name}({write(writer, value)})'
 
 
@@ -166,11 +181,11 @@ def _plain(writer: _Writer, value) -> str:
 
 
 def _by_id(table: dict[type, object]) -> dict[int, object]:
-  """The table by the identity of the types.
+  """Returns the table with the identities of the types as keys.
 
-  To look up a type itself may run code of its metaclass.
+  A lookup of a type itself may run the __hash__ and __eq__ of its metaclass.
   """
-  return {id(kind): row for kind, row in table.items()}
+  return {id(kind): write for kind, write in table.items()}
 
 
 _SCALARS = _by_id(
@@ -182,7 +197,7 @@ _SCALARS = _by_id(
     str: _Writer.string,
     bytes: _Writer.string,
     bytearray: lambda writer, value: (
-      f'bytearray({writer.string(bytes(value[: writer.left + 1]))})'
+      f'bytearray({writer.string(bytes(value[: writer.chars_left + 1]))})'
     ),
     complex: _complex,
     range: _range,
@@ -196,14 +211,14 @@ _CONTAINERS = _by_id(
     tuple: _Writer.sequence,
     dict: _Writer.mapping,
     set: _set,
-    frozenset: _named('frozenset', _Writer.unordered),
-    collections.deque: _named('deque', _deque),
-    collections.Counter: _named('Counter', _Writer.mapping),
-    collections.defaultdict: _named('defaultdict', _Writer.mapping),
-    collections.OrderedDict: _named('OrderedDict', _Writer.mapping),
+    frozenset: _as_call('frozenset', _Writer.unordered),
+    collections.deque: _as_call('deque', _deque),
+    collections.Counter: _as_call('Counter', _Writer.mapping),
+    collections.defaultdict: _as_call('defaultdict', _Writer.mapping),
+    collections.OrderedDict: _as_call('OrderedDict', _Writer.mapping),
   }
 )
-# Identities of the types of values that cannot change.
+# Identities of the types whose values cannot change.
 IMMUTABLE = frozenset(_SCALARS) - {id(bytearray)}
 
 
@@ -213,16 +228,19 @@ def canonical(
   max_items: int = MAX_ITEMS,
   max_depth: int = MAX_DEPTH,
 ) -> tuple[str, bool]:
-  """Writes a value as text that is the same on every run.
+  """Writes a value as text that is the same in every run.
 
-  Only exact built-in types are looked into, so that no method of the
-  program's classes runs. nan and inf stand as such; sets are sorted; integers
-  beyond 4096 bits are hexadecimal; a default factory is left out. An opaque
-  object is '<TypeName>', a cycle '<cycle>', a cut '...'.
+  Only values of exact built-in types are written, so that no method of the
+  program's classes runs. Sets are sorted, integers beyond 4096 bits are
+  hexadecimal, nan and inf are names, and the factory of a defaultdict is left
+  out. Any other object is written as '<TypeName>', a cycle as '<cycle>', and
+  what is truncated as '...'.
 
   Args:
-    max_len: characters, about; max_items: of each container; max_depth: of
-      nesting.
+    value: any object.
+    max_len: characters of the text, approximately.
+    max_items: items of each container.
+    max_depth: levels of nesting.
 
   Returns:
     The text, and whether `parse` gives back an equal value.
@@ -230,14 +248,15 @@ def canonical(
   writer = _Writer(max_len, max_items, max_depth)
   text = writer.write(value)
   if len(text) > 2 * max_len:  # Escapes and brackets are not counted exactly.
-    return writer.cut(text[:max_len] + _CUT), False
+    return writer.incomplete(text[:max_len] + _ELLIPSIS), False
   return text, writer.complete
 
 
-_NAMES = {'nan': math.nan, 'inf': math.inf}
-# What builds a value, and the types of the arguments that `canonical` writes.
-# Others may ask for far more than the text is long: Fraction('1e99999999').
-_CALLS = {
+_CONSTANTS = {'nan': math.nan, 'inf': math.inf}
+# Name -> the constructor, and the types of the arguments that `canonical`
+# writes. Other arguments could make a value that is much larger than its text,
+# as Fraction('1e99999999') does.
+_CONSTRUCTORS = {
   'set': (set, [()]),
   'frozenset': (frozenset, [(), (set,)]),
   'bytearray': (bytearray, [(bytes,)]),
@@ -253,24 +272,27 @@ _CALLS = {
   'Fraction': (fractions.Fraction, [(int, int)]),
   'Decimal': (decimal.Decimal, [(str,)]),
 }
-# Of the widest `canonical`: a level is a call and its argument, and the
-# innermost value a call of a negated number.
-_PARSED_LEN = 2 * WHOLE['max_len']
-_PARSED_DEPTH = 2 * WHOLE['max_depth'] + 3
+# The longest and deepest text that `canonical` writes within CALL_LIMITS. Each
+# level of nesting is a call and its argument, and the innermost value a call
+# whose argument is a negated number.
+_MAX_PARSED_LEN = 2 * CALL_LIMITS['max_len']
+_MAX_PARSED_DEPTH = 2 * CALL_LIMITS['max_depth'] + 3
 
 
 def parse(text: str):
-  """The value whose canonical text this is; plain data only.
+  """Returns the value that a canonical text stands for.
 
-  Safe on any text: the value takes no more than in proportion to the text.
+  It is safe for any text: it creates only plain data, whose size is
+  proportional to the length of the text.
 
-  Raises: ValueError where the text is not such a literal, or is longer or
-    deeper nested than `canonical` writes any.
+  Raises:
+    ValueError: the text is not canonical, or it is longer or deeper than any
+      text that `canonical` writes.
   """
   try:
-    if len(text) > _PARSED_LEN:
+    if len(text) > _MAX_PARSED_LEN:
       raise ValueError('too long')
-    return _value(ast.parse(text.strip(), mode='eval').body, _PARSED_DEPTH)
+    return _value(ast.parse(text.strip(), mode='eval').body, _MAX_PARSED_DEPTH)
   except (
     SyntaxError,
     ValueError,
@@ -290,8 +312,8 @@ def _value(node: ast.expr, depth: int):
   match node:
     case ast.Constant(value=value) if value is not ...:
       return value
-    case ast.Name(id=name) if name in _NAMES:
-      return _NAMES[name]
+    case ast.Name(id=name) if name in _CONSTANTS:
+      return _CONSTANTS[name]
     case ast.UnaryOp(op=ast.USub(), operand=operand):
       return -_number(_value(operand, depth))
     case ast.List(elts=items):
@@ -315,17 +337,17 @@ def _number(value):
 
 
 def _construct(name: str, args: list):
-  build, accepted = _CALLS.get(name, (None, []))
-  if tuple(map(type, args)) not in accepted:
-    raise ValueError('not what canonical text calls')
-  return build(*args)
+  constructor, signatures = _CONSTRUCTORS.get(name, (None, []))
+  if tuple(map(type, args)) not in signatures:
+    raise ValueError('not a call that canonical text has')
+  return constructor(*args)
 
 
 def equal_text(left: str, right: str) -> bool:
-  """Whether two canonical texts stand for values that Python holds equal."""
+  """Returns whether two canonical texts stand for equal values in Python."""
   if left == right:
     return True
   try:
     return bool(parse(left) == parse(right))
   except (ValueError, ArithmeticError, RecursionError):
-    return False  # Signalling nan compares with nothing.
+    return False  # A signalling nan raises when it is compared.

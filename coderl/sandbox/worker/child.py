@@ -1,8 +1,17 @@
-"""What a confined child does: one job, then its end.
+"""The code of a confined child process: it runs one job and exits.
 
-A program runs on one input, or on several in sequence (interpreter_reset.py), or
-answers the calls of a checker, which runs in a child of its own. Standard
-library only.
+The steps of `run`:
+
+1. Read the job and put the files of the first input in their places.
+2. Confine the process (confine.restrict_child). From here on nothing is
+   trusted.
+3. As a program: run on one input, or on several in sequence
+   (interpreter_reset.py), or answer the calls of a checker.
+   As a checker: run the assertions, and send each call of the checked function
+   to the program's process.
+4. Write the report and exit.
+
+Standard library only.
 """
 
 import ast
@@ -27,107 +36,130 @@ from coderl.sandbox.tracing import tracer as tracer_lib
 from coderl.sandbox.tracing import values
 from coderl.sandbox.worker import interpreter_reset, preload
 
-# Descriptors of a child, out of the way of programs that close low ones. The
-# link is the relay between a program and its checker, or where the worker
-# hands out the inputs of a sequence.
-_REPORT, _LINK = confine.DESCRIPTORS - 2, confine.DESCRIPTORS - 1
+# The runner's descriptors; programs that close low descriptors do not reach
+# them. The link is the socket between a program and its checker, or the one
+# from which a program receives its further inputs.
+_REPORT, _LINK = confine.MAX_DESCRIPTORS - 2, confine.MAX_DESCRIPTORS - 1
 _INPUT_FILES = 5
 _MAX_DESCRIPTORS = 1 << 20
-_FRAME = struct.Struct('>I')
-_MAX_FRAME = 8 << 20
-_REFUSALS = {
+_FRAME_HEADER = struct.Struct('>I')
+_MAX_FRAME_BYTES = 8 << 20
+# Error of the operating system -> the limit that caused it.
+_REFUSED_BY_ERRNO = {
   errno.ENOMEM: 'memory',
   errno.EFBIG: 'file',
   errno.ENOSPC: 'file',
   errno.EDQUOT: 'file',
   errno.EAGAIN: 'process',
 }
-_NO_THREAD = "can't start new thread"  # CPython's words for EAGAIN.
+_NO_THREAD = "can't start new thread"  # CPython's message for EAGAIN.
 
 
-def run(cage: confine.Cage, files: list[int], place: int, inputs: int) -> None:
+def run(
+  confinement: confine.Confinement,
+  files: list[int],
+  uid_offset: int,
+  inputs: int,
+) -> None:
   """Runs one job and exits.
 
-  files: the job, those of the first input, and the link where there is one.
-  An input's are the report, standard input, output and error, and the call
-  where there is one. place, inputs: see confine.restrict.
+  Args:
+    confinement: the worker's.
+    files: descriptors of the job, of the files of the first input, and of the
+      link if there is one. The files of an input are the report, stdin, stdout,
+      stderr, and the call if the job has calls.
+    uid_offset, inputs: see confine.restrict_child.
   """
   os.setsid()
   job = _load(files[0])
-  call = _take(files[1 : 5 + job['called']])
+  call = _install_input(files[1 : 5 + job['called']])
   links = files[5 + job['called'] :]
   for link in links:
     os.dup2(link, _LINK)
-  confine.restrict(cage, place, inputs)
+  confine.restrict_child(confinement, uid_offset, inputs)
   os.closerange(3, _REPORT)
   os.closerange(_LINK + len(links), _MAX_DESCRIPTORS)
   preload.register_fork_hooks()
-  # Whatever fails from here on is the program's doing, and it cannot undo this.
+  # The seal tells the sandbox that the child was confined, so that every later
+  # failure is the program's. The program cannot remove the seal.
   fcntl.fcntl(_REPORT, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
   report = _Report()
   if job['role'] == 'program':
     code = _run_program(job, call, report, bool(links), inputs)
   else:
     code = _run_checker(job, report)
-  report.send()
+  report.write()
   os._exit(code)
 
 
 def _load(file: int):
-  """What the sandbox's own process wrote; no program's hand was on it."""
+  """Reads what the sandbox wrote and sealed before any program ran."""
   return marshal.loads(os.pread(file, os.lseek(file, 0, os.SEEK_END), 0))
 
 
-def _take(files: list[int]) -> str | None:
-  """Puts an input's files where they belong; its call."""
+def _install_input(files: list[int]) -> str | None:
+  """Puts the files of an input on their descriptors, and returns its call."""
   for target, file in zip((_REPORT, 0, 1, 2), files, strict=False):
     os.dup2(file, target)
   return _load(files[4]) if len(files) > 4 else None
 
 
 class _Report:
-  """What a child says of its run; it may be forged by the program.
+  """What a child reports of its run. The program may forge it.
 
-  In lines: what went wrong, as JSON; the value's text; and rows of the trace,
-  their fields between tabs, which no canonical text holds.
+  Its lines are: the failure as JSON; the text of the call's value; then the
+  records of the trace, with tabs between their fields. No canonical text
+  contains a tab.
   """
 
   def __init__(self):
     self.clear()
 
   def clear(self) -> None:
+    # 'error': the exception. 'refused': the limit that caused it, or
+    # 'assertion'.
     self.failure: dict[str, str] = {}
     self.value: str | None = None
     self.variables: list[tuple] = []
     self.trajectory: list[tuple] = []
 
-  def send(self) -> None:
-    """Writes it over one that may be there."""
+  def write(self) -> None:
+    """Writes the report from the start of its file."""
     lines = [json.dumps(self.failure), self.value or '']
-    lines += _rows('variable', self.variables)
-    lines += _rows('event', self.trajectory)
+    lines += _records('variable', self.variables)
+    lines += _records('event', self.trajectory)
     if lines == ['{}', '']:
       return
     text = '\n'.join((*lines, ''))
     data = text.encode('utf-8', 'backslashreplace')
     try:
-      with confine.large_files(len(data)):
+      with confine.raised_file_limit(len(data)):
         os.pwrite(_REPORT, data, 0)
     except OSError:
-      return  # The program closed it: its own loss.
+      return  # The program closed the file, and so loses its own report.
 
 
-def _rows(kind: str, rows: list[tuple]) -> list[str]:
-  return ['\t'.join((kind, *map(str, row))) for row in rows]
+def _records(kind: str, records: list[tuple]) -> list[str]:
+  return ['\t'.join((kind, *map(str, fields))) for fields in records]
 
 
 def _run_program(
   job: dict, call: str | None, report: _Report, linked: bool, inputs: int
 ) -> int:
-  """The exit status of the last input that this process runs on."""
+  """Runs a program; returns the exit status for its last input.
+
+  Args:
+    job: see sandbox.py.
+    call: the call of the first input, if any.
+    report: the report to fill.
+    linked: whether the process has a link.
+    inputs: on how many inputs the process may run.
+  """
   tracer = tracer_lib.Tracer(job['trace_events']) if job['trace'] else None
   try:
-    code = compile(job['source'], tracer_lib.PROGRAM, 'exec', dont_inherit=True)
+    code = compile(
+      job['source'], tracer_lib.PROGRAM_FILE_NAME, 'exec', dont_inherit=True
+    )
   except BaseException as error:
     report.failure['error'] = _describe(error)
     return 1
@@ -141,39 +173,41 @@ def _run_program(
 
 
 def _run_sequence(code, job, call, report: _Report, inputs: int) -> int:
-  """Runs on inputs until one fails or leaves what cannot be taken back.
+  """Runs on inputs until one fails or leaves changes that cannot be undone.
 
-  The worker then starts another process for the others.
+  The worker starts another process for the remaining inputs.
   """
   link = socket.socket(fileno=_LINK)
-  state = interpreter_reset.Pristine(code, _REPORT)
-  for left in reversed(range(inputs)):
-    # The context of decimal numbers is one of the run's own.
+  state = interpreter_reset.InterpreterState(code, _REPORT)
+  for inputs_left in reversed(range(inputs)):
+    # Every run has its own context, which holds that of decimal numbers.
     context = contextvars.Context()
     status = context.run(_execute, code, job, call, report, False, None)
-    if status or not left:
+    if status or not inputs_left:
       return status
-    report.send()
-    if not _is_ready(state, link):
+    report.write()
+    if not _request_input(state, link):
       return status
     _, files, _, _ = socket.recv_fds(link, 1, _INPUT_FILES)
-    call = _take(files)
+    call = _install_input(files)
     for file in files:
       os.close(file)
     report.clear()
     state.open_streams()
 
 
-def _is_ready(state: interpreter_reset.Pristine, link: socket.socket) -> bool:
-  """Asks for the next input; False where this process cannot serve it."""
+def _request_input(
+  state: interpreter_reset.InterpreterState, link: socket.socket
+) -> bool:
+  """Requests the next input; returns False if this process cannot run it."""
   try:
     return state.restore() and bool(link.send(b'\0'))
   except BaseException:
-    return False  # Objects of the program are in the way.
+    return False  # The program's objects raised an exception.
 
 
 def _execute(code, job, call, report, relay, tracer) -> int:
-  """Runs code as the interpreter would, to its very end; the exit status."""
+  """Runs code to its end as the interpreter would; returns the exit status."""
   name = '__main__' if job['main'] else 'program'
   sys.modules[name] = module = types.ModuleType(name)
   namespace = module.__dict__
@@ -184,7 +218,7 @@ def _execute(code, job, call, report, relay, tracer) -> int:
       exec(code, namespace)
       value = None if call is None else eval(call, namespace)
     if call is not None:
-      report.value = values.canonical(value, **values.WHOLE)[0]
+      report.value = values.canonical(value, **values.CALL_LIMITS)[0]
     if relay:
       _serve_calls(namespace[job['entry_point']])
     status = 0
@@ -194,7 +228,7 @@ def _execute(code, job, call, report, relay, tracer) -> int:
     if interpreter_reset.has_threads():
       threading._shutdown()
     atexit._run_exitfuncs()
-    namespace.clear()  # Files left open are flushed as they are collected.
+    namespace.clear()  # Open files are flushed when they are collected.
     for stream in (sys.stdout, sys.__stdout__, sys.stderr, sys.__stderr__):
       if stream is not None:
         stream.flush()
@@ -204,11 +238,11 @@ def _execute(code, job, call, report, relay, tracer) -> int:
 
 
 def _fail(error: BaseException, report: _Report) -> int:
-  """The exit status of an uncaught exception, described as usual."""
+  """Reports and prints an uncaught exception; returns the exit status."""
   if type(error) is SystemExit and error.code is None:
     return 0
   if type(error) is SystemExit and type(error.code) is int:
-    # As C takes it, which knows no larger number than a long.
+    # CPython passes the number on as a C long, or -1 if it is too large.
     code = error.code if -(1 << 63) <= error.code < 1 << 63 else -1
     if code & 0xFF:
       report.failure['error'] = _describe(error)
@@ -218,21 +252,21 @@ def _fail(error: BaseException, report: _Report) -> int:
     error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next
     traceback.print_exception(error, limit=-20)
   except BaseException:
-    return 1  # The program took stderr away.
+    return 1  # The program closed or replaced stderr.
   return 1
 
 
 def _refused(error: BaseException) -> str:
-  """The limit that an uncaught exception tells of, or ''."""
+  """Returns the limit that caused an uncaught exception, or ''."""
   try:
     if isinstance(error, MemoryError):
       return 'memory'
     if isinstance(error, OSError):
-      return _REFUSALS.get(error.errno, '')
+      return _REFUSED_BY_ERRNO.get(error.errno, '')
     if type(error) is RuntimeError and error.args == (_NO_THREAD,):
       return 'thread'
   except BaseException:
-    return ''  # The program's own exception, with code in it.
+    return ''  # An exception class of the program raised it.
   return ''
 
 
@@ -245,48 +279,49 @@ def _describe(error: BaseException) -> str:
 
 def _send_frame(relay: socket.socket, text: str) -> None:
   data = text.encode('utf-8', 'backslashreplace')
-  relay.sendall(_FRAME.pack(len(data)) + data)
+  relay.sendall(_FRAME_HEADER.pack(len(data)) + data)
 
 
 def _receive_frame(relay: socket.socket) -> str | None:
-  """The next text; None where the other side has ended."""
-  header = relay.recv(_FRAME.size, socket.MSG_WAITALL)
-  if len(header) < _FRAME.size:
+  """Returns the next text, or None if the other side has ended."""
+  header = relay.recv(_FRAME_HEADER.size, socket.MSG_WAITALL)
+  if len(header) < _FRAME_HEADER.size:
     return None
-  (length,) = _FRAME.unpack(header)
-  if length > _MAX_FRAME:
+  (length,) = _FRAME_HEADER.unpack(header)
+  if length > _MAX_FRAME_BYTES:
     return None
   return relay.recv(length, socket.MSG_WAITALL).decode('utf-8', 'replace')
 
 
-def _whole(value) -> str:
-  text, complete = values.canonical(value, **values.WHOLE)
+def _complete_text(value) -> str:
+  text, complete = values.canonical(value, **values.CALL_LIMITS)
   if not complete:
     raise TypeError(f'cannot be passed between processes: {text[:80]}')
   return text
 
 
 def _serve_calls(function) -> None:
-  """Answers the checker's calls: '=value', or '!type: message'."""
+  """Answers the checker's calls with '=value' or '!type: message'."""
   relay = socket.socket(fileno=_LINK)
   while (text := _receive_frame(relay)) is not None:
     args, kwargs = values.parse(text)
     try:
-      answer = '=' + _whole(function(*args, **kwargs))
+      answer = '=' + _complete_text(function(*args, **kwargs))
     except Exception as error:
       answer = '!' + _describe(error)
     _send_frame(relay, answer)
 
 
 class _ProgramError(BaseException):
-  """The program failed, not the checker's assertions."""
+  """The program failed. This is no failed assertion of the checker."""
 
 
-class _Program:
-  """The function that asks the program's process over the relay.
+class _RemoteFunction:
+  """The checked function: it sends its calls to the program's process.
 
-  failed: whether it was ever left without an answer; the checker may have
-  taken that for an exception of the function's.
+  Attributes:
+    failed: whether a call ever failed to be answered. The checker's code may
+      have caught that as if the function had raised an exception.
   """
 
   def __init__(self):
@@ -295,7 +330,7 @@ class _Program:
 
   def __call__(self, *args, **kwargs):
     try:
-      _send_frame(self._relay, _whole((args, kwargs)))
+      _send_frame(self._relay, _complete_text((args, kwargs)))
       answer = _receive_frame(self._relay)
     except OSError:
       answer = None
@@ -308,7 +343,7 @@ class _Program:
     if not isinstance(kind, type) or not issubclass(kind, Exception):
       self._fail(answer[1:])
     if issubclass(kind, StopIteration | StopAsyncIteration):
-      self._fail(answer[1:])  # It would end a loop of the checker's.
+      self._fail(answer[1:])  # It would end a loop of the checker.
     raise kind(message)
 
   def _fail(self, message: str):
@@ -317,11 +352,14 @@ class _Program:
 
 
 def _run_checker(job: dict, report: _Report) -> int:
-  """Runs the assertions; a stub of `entry_point` among them is left out."""
+  """Runs the assertions, without a stub of `entry_point` that may precede them.
+
+  The report's value is the job's token if every assertion held.
+  """
   name = job['entry_point']
   sys.modules['checker'] = module = types.ModuleType('checker')
   module.__dict__['__builtins__'] = builtins
-  module.__dict__[name] = program = _Program()
+  module.__dict__[name] = function = _RemoteFunction()
   try:
     tree = ast.parse(job['source'])
     tree.body = [node for node in tree.body if not _defines(node, name)]
@@ -331,7 +369,7 @@ def _run_checker(job: dict, report: _Report) -> int:
     if isinstance(error, AssertionError):
       report.failure['refused'] = 'assertion'
     return 1
-  if not program.failed:
+  if not function.failed:
     report.value = job['token']
   return 0
 

@@ -1,9 +1,9 @@
-"""An interpreter that serves one input after another, each as if the first.
+"""Resets the interpreter between runs of a program on several inputs.
 
-`Pristine` remembers what a run of a program may change, takes back what can be
-taken back, and tells where a new process is needed instead. It serves honest
-programs; one that evades it deceives only its own later runs, whose outputs
-are compared elsewhere.
+`InterpreterState` records, before the first run, what a run may change. After
+each run it restores what can be restored, and detects whether a new process is
+needed instead. It is made for honest programs. A program that evades it can
+only deceive its own later runs, whose outputs are verified outside the process.
 """
 
 import _signal
@@ -17,57 +17,59 @@ import sys
 import threading
 import types
 
-# Programs that name these may leave what is out of reach from here.
-_LASTING = frozenset((
+# A program that uses one of these names may leave changes that are not visible
+# here.
+_NOT_RESETTABLE = frozenset((
   'ctypes', 'faulthandler', 'locale', 'process_time', 'process_time_ns',
   'resource', 'thread_time', 'thread_time_ns', 'times', 'tracemalloc',
 ))  # fmt: skip
-# With these a program reaches modules that it does not name.
+# With these names a program can reach modules that it does not name.
 _INDIRECT = frozenset(
   ('__import__', 'eval', 'exec', 'gc', 'importlib', 'import_module', 'modules')
 )
-# Set anew for every run.
+# Attributes of `sys` that are set again for every run.
 _STREAMS = ('stdin', 'stdout', 'stderr')
-_OWN = ('argv', *_STREAMS, *(f'__{name}__' for name in _STREAMS))
+_SET_EACH_RUN = ('argv', *_STREAMS, *(f'__{name}__' for name in _STREAMS))
 _SIGNALS = range(1, _signal.NSIG)
 _TIMERS = (
   _signal.ITIMER_REAL,
   _signal.ITIMER_VIRTUAL,
   _signal.ITIMER_PROF,
 )
-_HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: its attributes can be set.
+_HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: the type's attributes can be set.
 
 
-class Pristine:
-  """The state before the first run of a program.
+class InterpreterState:
+  """The state of the interpreter before the first run of a program.
 
-  code: the program's; only modules that it can name are remembered.
-  descriptors: those below it are the program's own.
+  Args:
+    code: the program. Only modules that it can name are recorded.
+    max_descriptors: the program's descriptors are below this number.
   """
 
-  def __init__(self, code: types.CodeType, descriptors: int):
+  def __init__(self, code: types.CodeType, max_descriptors: int):
     names = _names(code)
-    self._lasting = not names.isdisjoint(_LASTING)
-    self._descriptors = descriptors
+    self._is_resettable = names.isdisjoint(_NOT_RESETTABLE)
+    self._max_descriptors = max_descriptors
     self._modules = dict(sys.modules)
     self._paths = [*map(list, _paths())]
-    self._watched = [builtins, sys, *self._named(names)]
+    self._watched = [builtins, sys, *self._reachable(names)]
     self._attributes = [*map(_attributes, self._watched)]
-    self._process = _process()
-    self._recursion = sys.getrecursionlimit()
-    self._threshold = gc.get_threshold()
+    self._process_state = _process_state()
+    self._recursion_limit = sys.getrecursionlimit()
+    self._gc_threshold = gc.get_threshold()
     self._streams = [
       (stream.encoding, stream.errors)
       for stream in (sys.stdin, sys.stdout, sys.stderr)
     ]
 
-  def _named(self, names: set[str]) -> list[types.ModuleType]:
-    """Modules, and the classes in them, that can be changed by their names."""
-    everywhere = not names.isdisjoint(_INDIRECT)
+  def _reachable(self, names: set[str]) -> list[types.ModuleType]:
+    """Returns the modules that a program can change, and their classes."""
+    reaches_all = not names.isdisjoint(_INDIRECT)
     modules = [
       module
       for name, module in self._modules.items()
-      if everywhere or not names.isdisjoint(name.split('.'))
+      if reaches_all or not names.isdisjoint(name.split('.'))
     ]
     classes = [
       value
@@ -78,11 +80,12 @@ class Pristine:
     return modules + classes
 
   def restore(self) -> bool:
-    """Takes back what a run left; False where not all can be taken back."""
-    if self._lasting or _has_company():
+    """Restores the state; returns False if a change cannot be undone."""
+    if not self._is_resettable or _has_threads_or_children():
       return False
     for name in _STREAMS:
-      # Unreachable objects are not heard, as at the end of a process.
+      # What objects print when they are collected is lost, as it is at the end
+      # of a process.
       setattr(sys, name, None)
       setattr(sys, f'__{name}__', None)
     for name in sys.modules.keys() - self._modules.keys():
@@ -90,23 +93,23 @@ class Pristine:
     sys.modules['__main__'] = self._modules['__main__']
     for path, kept in zip(_paths(), self._paths, strict=True):
       path[:] = kept
-    sys.setrecursionlimit(self._recursion)
+    sys.setrecursionlimit(self._recursion_limit)
     sys.set_int_max_str_digits(0)
     threading.stack_size(0)
-    random.seed(0)  # As it stands in a warm interpreter.
+    random.seed(0)  # As in a warm interpreter (zygote.py).
     os.environ.clear()
     gc.enable()
-    gc.set_threshold(*self._threshold)
+    gc.set_threshold(*self._gc_threshold)
     gc.collect()
-    os.closerange(3, self._descriptors)
+    os.closerange(3, self._max_descriptors)
     return (
       sys.modules == self._modules
-      and self._process == _process()
+      and self._process_state == _process_state()
       and self._attributes == [*map(_attributes, self._watched)]
     )
 
   def open_streams(self) -> None:
-    """Gives the interpreter its standard streams, as it opens them itself."""
+    """Opens the standard streams as the interpreter does at its start."""
     for index, (encoding, errors) in enumerate(self._streams):
       name = _STREAMS[index]
       raw = io.FileIO(index, 'w' if index else 'r', closefd=False)
@@ -124,12 +127,12 @@ class Pristine:
 
 
 def has_threads() -> bool:
-  """Whether threads are left, or what waits for the end of the main one."""
+  """Returns whether threads run, or functions wait for the main one to end."""
   return bool(_thread._count() or threading._threading_atexits)
 
 
 def _names(code: types.CodeType) -> set[str]:
-  """The names in a program, and the parts of dotted ones."""
+  """Returns the names in a program, dotted ones split at the dots."""
   names, codes = set(), [code]
   while codes:
     code = codes.pop()
@@ -146,13 +149,13 @@ def _paths() -> tuple[list, ...]:
 def _attributes(owner: types.ModuleType | type) -> dict:
   attributes = dict(vars(owner))
   if owner is sys:
-    for name in _OWN:
+    for name in _SET_EACH_RUN:
       attributes.pop(name, None)
   return attributes
 
 
-def _process() -> tuple:
-  """What the kernel and the interpreter hold for the process."""
+def _process_state() -> tuple:
+  """Returns the process's state in the kernel and in the interpreter."""
   return (
     os.getcwd(),
     [_signal.getsignal(number) for number in _SIGNALS],
@@ -162,8 +165,8 @@ def _process() -> tuple:
   )
 
 
-def _has_company() -> bool:
-  """Whether threads or processes of the program are left."""
+def _has_threads_or_children() -> bool:
+  """Returns whether threads or processes of the program are left."""
   if has_threads() or not threading.main_thread().is_alive():
     return True
   try:

@@ -1,9 +1,9 @@
-"""A warm interpreter: what a worker does once so that each program need not.
+"""Prepares the warm interpreter of a worker, before it forks programs.
 
-Modules are loaded, the heap is frozen, and the hooks that modules run after a
-fork are kept back: in a child that is to run a program they would find nothing
-to do and take a quarter of its time. The child registers them, for the forks of
-the program itself.
+It loads modules and freezes the heap. It also delays the hooks that modules
+register for after a fork: in a fresh child there is nothing for them to do, and
+they would take a quarter of its time. The child registers them later
+(`register_fork_hooks`), for the forks of the program itself.
 """
 
 import builtins
@@ -13,8 +13,8 @@ import os
 import signal
 import sys
 
-# What many programs import; a child shares the pages. More would slow every
-# fork, by the pages that it maps.
+# Modules that many programs import; children share their pages. Every further
+# module makes each fork slower, by the pages that it maps.
 PRELOADED = (
   'array', 'bisect', 'cmath', 'collections.abc', 'copy', 'dataclasses', 'enum',
   'functools', 'heapq', 'io', 'itertools', 'math', 'operator', 'os', 'queue',
@@ -25,7 +25,7 @@ _hooks: list[dict] = []
 
 @contextlib.contextmanager
 def without_fork_hooks():
-  """Keeps back the hooks that modules imported within register."""
+  """Keeps the hooks of modules imported inside, without registering them."""
   register = os.register_at_fork
   os.register_at_fork = lambda **hooks: _hooks.append(hooks)
   try:
@@ -35,18 +35,19 @@ def without_fork_hooks():
 
 
 def register_fork_hooks() -> None:
+  """Registers the hooks that were kept."""
   for hooks in _hooks:
     os.register_at_fork(**hooks)
 
 
 def preload() -> None:
-  """Makes this the interpreter that programs are to find."""
+  """Turns this process into the interpreter that programs will find."""
   sys.set_int_max_str_digits(0)
   builtins.exit = builtins.quit = sys.exit
   signal.signal(signal.SIGINT, signal.default_int_handler)
   with without_fork_hooks():
     for name in PRELOADED:
-      with contextlib.suppress(ImportError):  # Some builds lack some.
+      with contextlib.suppress(ImportError):  # Some builds lack some modules.
         __import__(name)
   for name in [name for name in sys.modules if name.startswith('coderl')]:
     del sys.modules[name]

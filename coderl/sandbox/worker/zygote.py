@@ -1,12 +1,21 @@
 """A worker: a warm interpreter that forks one confined child per program.
 
-The worker itself holds no program, test or answer, for a child sees all the
-memory of what it was forked from: it takes open files over a socket, and the
-children read their own jobs. In order: preload (preload.py), confine, settle
-(confine.py); then for each message fork, wait within the wall time, kill what
-is left, tell how it ended.
-A child runs its program on several inputs (child.py), which are handed to it
-one at a time; where it ends before the last, another takes the others.
+A child can see all the memory of the process from which it was forked. The
+worker itself therefore never holds a program, a test or an answer: it receives
+open files over a socket, and the children read their own jobs. The steps:
+
+1. Preload modules (preload.py), then confine and lock the worker (confine.py).
+2. For each request: fork a child, wait until it ends or its time is over, kill
+   what is left, and answer how it ended.
+
+A child runs its program on several inputs (child.py), which it receives one at
+a time. If it ends before the last input, another child takes the rest.
+
+Three processes belong to a worker. The supervisor stays outside of all
+namespaces and maps users. Its child makes the namespaces and waits. The
+grandchild is process 1 of the worker's pid namespace and serves the requests,
+so that everything else in the namespace ends with it.
+
 Standard library only.
 """
 
@@ -28,43 +37,52 @@ import time
 from coderl.sandbox.isolation import cgroups, confine, namespaces, syscalls
 from coderl.sandbox.worker import child, preload
 
-_MESSAGE_BYTES = 1 << 16
+_MAX_MESSAGE_BYTES = 1 << 16
+_MAX_REQUEST_FILES = 128
+# Exit status of a child that failed before it was confined.
 SETUP_FAILED = 113
-STARVED_TURNS = 2
-# Shares of the wall time that a child has computed. From the second on it had
-# a processor; from the first on others kept it from one; below, they did where
-# it stands waiting for one.
+# By how much the wall time grows for a child that did not get a processor.
+STARVED_FACTOR = 2
+# Shares of the wall time in which a child used a processor. From the second
+# share on, it had a processor. Between the two, other processes occupied the
+# processors. Below the first, they did only if the child waits for one now.
 _ASLEEP, _SERVED = 0.1, 0.75
-_REQUEST_FILES = 128
 _SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK
 
 
 def main(descriptor: int, limits: dict, layers: Collection[str]) -> None:
-  """Serves the messages of the socket until its other end closes.
+  """Serves the requests of a socket until its other end closes.
 
-  This process stays outside as the keeper of the one that serves.
+  This process becomes the supervisor.
+
+  Args:
+    descriptor: the socket.
+    limits: the fields of api.Limits.
+    layers: keys of confine.LAYERS.
   """
   server = socket.socket(fileno=descriptor)
   preload.preload()
-  random.seed(0)  # The same random numbers in every run.
+  random.seed(0)  # Every program starts with the same random numbers.
   proc = os.open('/proc', os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
   group, refusal = _make_group(limits, layers)
-  ours, theirs = socket.socketpair()
-  keeper, pid = os.getpid(), os.fork()
+  supervisor_end, worker_end = socket.socketpair()
+  supervisor, pid = os.getpid(), os.fork()
   if not pid:
-    ours.close()
-    cage = confine.make_cage(limits, layers, proc, group, lambda: _ask(theirs))
-    cage.refusals |= refusal
-    theirs.close()
+    supervisor_end.close()
+    confinement = confine.confine_worker(
+      limits, layers, proc, group, lambda: _request_user_maps(worker_end)
+    )
+    confinement.refusals |= refusal
+    worker_end.close()
     confine.die_with_parent()
-    if os.getppid() != keeper:
-      os._exit(0)  # It was killed before that would have been noticed.
-    _serve(server, cage, layers)
+    if os.getppid() != supervisor:
+      os._exit(0)  # The supervisor was killed just before the line above.
+    _serve(server, confinement, layers)
   server.close()
-  theirs.close()
-  if ours.recv(1):
+  worker_end.close()
+  if supervisor_end.recv(1):
     answer = namespaces.attempt(namespaces.write_user_maps, proc, pid)
-    ours.send(answer.encode() or b'\0')
+    supervisor_end.send(answer.encode() or b'\0')
   os.waitpid(pid, 0)
   if group:
     group.remove()
@@ -74,75 +92,89 @@ def main(descriptor: int, limits: dict, layers: Collection[str]) -> None:
 def _make_group(
   limits: dict, layers: Collection[str]
 ) -> tuple[cgroups.Group | None, dict[str, str]]:
-  """A group, where one is asked for, and the layer's refusal."""
+  """Makes the control group, if requested; returns it and the refusal."""
   if 'cgroup' not in layers:
     return None, {}
-  tasks = limits['processes'] + limits['threads'] + 2  # A checker beside.
+  tasks = limits['processes'] + limits['threads'] + 2  # And two main processes.
   try:
     return cgroups.Group(limits['memory_mb'] << 20, tasks), {'cgroup': ''}
   except OSError as error:
-    return None, {'cgroup': syscalls.refusal(error)}
+    return None, {'cgroup': syscalls.error_name(error)}
 
 
-def _ask(keeper: socket.socket) -> None:
-  """Has the keeper map this process's users."""
-  keeper.send(b'\0')
-  answer = keeper.recv(100)
+def _request_user_maps(supervisor: socket.socket) -> None:
+  """Makes the supervisor map users; raises OSError if that is refused."""
+  supervisor.send(b'\0')
+  answer = supervisor.recv(100)
   if answer != b'\0':
     raise OSError(errno.EPERM, answer.decode())
 
 
 def _serve(
-  server: socket.socket, cage: confine.Cage, layers: Collection[str]
+  server: socket.socket,
+  confinement: confine.Confinement,
+  layers: Collection[str],
 ) -> None:
   pid = os.fork()
   if pid:
-    # The next process is number 1 of its namespace: all else dies with it.
+    # The child is process 1 of its pid namespace, and this process waits.
     server.close()
     os.waitpid(pid, 0)
     os._exit(0)
-  namespace = os.open('self/ns/pid', os.O_RDONLY, dir_fd=cage.proc)
-  confine.settle(cage, layers)
-  server.send(json.dumps(cage.refusals).encode())
-  worker = _Worker(server, cage, namespace)
+  namespace = os.open('self/ns/pid', os.O_RDONLY, dir_fd=confinement.proc)
+  confine.lock_worker(confinement, layers)
+  server.send(json.dumps(confinement.refusals).encode())
+  worker = _Worker(server, confinement, namespace)
   while worker.serve():
     pass
   os._exit(0)
 
 
 class _Worker:
-  """Runs one program at a time; namespace: a descriptor of its pids'."""
+  """Runs one program at a time.
 
-  def __init__(self, server: socket.socket, cage: confine.Cage, namespace: int):
+  Args:
+    server: the socket of the requests.
+    confinement: of this process.
+    namespace: a descriptor of this process's pid namespace.
+  """
+
+  def __init__(
+    self,
+    server: socket.socket,
+    confinement: confine.Confinement,
+    namespace: int,
+  ):
     self._server = server
-    self._cage = cage
+    self._confinement = confinement
     self._namespace = namespace
 
   def serve(self) -> bool:
-    """Runs what one message asks for; False when there is none to come.
+    """Serves one request; returns False if there will be no more.
 
-    Its files are the jobs (child.run), or one job and its further inputs.
+    The files of a request are those of its jobs (child.run), or those of one
+    job and of its further inputs.
     """
     message, files, _, _ = socket.recv_fds(
-      self._server, _MESSAGE_BYTES, _REQUEST_FILES
+      self._server, _MAX_MESSAGE_BYTES, _MAX_REQUEST_FILES
     )
     if not message:
       return False
     request = marshal.loads(message)
-    sizes = itertools.accumulate(request['files'], initial=0)
-    parts = [files[a:b] for a, b in itertools.pairwise(sizes)]
+    bounds = itertools.accumulate(request['files'], initial=0)
+    file_lists = [files[a:b] for a, b in itertools.pairwise(bounds)]
     if request['inputs'] > 1:
-      (job, *first), *others = parts
-      runs = self._sequence([job], [first, *others])
+      (job, *first), *others = file_lists
+      runs = self._run_inputs([job], [first, *others])
     else:
-      runs = self._run(parts)
-    for file in itertools.chain(*parts):
+      runs = self._run(file_lists)
+    for file in itertools.chain(*file_lists):
       os.close(file)
     self._server.send(json.dumps({'runs': runs}).encode())
     return True
 
-  def _sequence(self, job: list, inputs: list) -> list[dict]:
-    """Runs a program on inputs, by as many children as it takes."""
+  def _run_inputs(self, job: list, inputs: list) -> list[dict]:
+    """Runs a program on its inputs, in as many children as needed."""
     runs = []
     while len(runs) < len(inputs):
       first, *later = inputs[len(runs) :]
@@ -150,30 +182,34 @@ class _Worker:
     return runs
 
   def _run(self, jobs: list, later: Sequence[list] = ()) -> list[dict]:
-    """Runs a child for each job; the only one on `later` inputs as well.
+    """Runs one child for each job; a single job also on its `later` inputs.
 
-    Returns how the runs ended, up to where another child has to go on. Only
-    of its first input is a child's failure believed.
+    A failure on a later input is not final: the program may be confused by what
+    its earlier runs left. That input is then run again in a new child.
+
+    Returns:
+      How each run ended, up to the input with which another child must
+      continue.
     """
     with contextlib.ExitStack() as stack:
       children, link = self._start(jobs, later, stack)
       runs, files = [], jobs[0][1:]
-      while (end := self._wait(children, link)) is _End.ASKED:
-        runs.append(children.next_turn())
-        if len(runs) > len(later) or not self._is_settled(files):
+      while (event := self._wait(children, link)) is _Event.INPUT_REQUESTED:
+        runs.append(children.finish_input())
+        if len(runs) > len(later) or not self._seal_output(files):
           break
         files = later[len(runs) - 1]
-        with contextlib.suppress(OSError):  # It may be gone.
+        with contextlib.suppress(OSError):  # The child may have ended.
           socket.send_fds(link, [b'\0'], files)
-      last = children.reap(late=end is _End.LATE)
-    if not self._cage.holds('pid'):
-      confine.kill_orphans(self._cage)
-    if self._cage.group:
-      last['refused'] = self._cage.group.refused()
-    confine.clean_scratch(self._cage)
-    if end is _End.ASKED:
+      last = children.reap(timed_out=event is _Event.TIMED_OUT)
+    if not self._confinement.has('pid'):
+      confine.kill_orphans(self._confinement)
+    if self._confinement.group:
+      last['refused'] = self._confinement.group.refused()
+    confine.clean_scratch(self._confinement)
+    if event is _Event.INPUT_REQUESTED:
       return runs
-    failed = last['ends'][0]['code'] and not last['late']
+    failed = last['exits'][0]['code'] and not last['timed_out']
     if runs and failed and not namespaces.attempt(_rewind, files):
       return runs
     return [*runs, last]
@@ -181,32 +217,37 @@ class _Worker:
   def _start(
     self, jobs: list, later: Sequence[list], stack: contextlib.ExitStack
   ) -> tuple['_Children', socket.socket | None]:
-    """Forks the children; where one has later inputs, a socket to it."""
-    children, link, ends = _Children(), None, []
+    """Forks the children; returns a link to the child that has later inputs."""
+    children, link, link_files = _Children(), None, []
     if later:
       pair = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-      link, theirs = map(stack.enter_context, pair)
-      ends = [theirs.fileno()]
+      link, child_end = map(stack.enter_context, pair)
+      link_files = [child_end.fileno()]
     for index, files in enumerate(jobs):
-      children.add(self._fork(files + ends, index, 1 + len(later)))
+      children.add(self._fork(files + link_files, index, 1 + len(later)))
     if later:
-      theirs.close()
+      child_end.close()
     if len(jobs) > 1:
       for files in jobs:
-        os.close(files.pop())  # So that either child sees the other's end.
+        # The relay's ends must not stay open here: each child has to notice
+        # when the other ends.
+        os.close(files.pop())
     return children, link
 
-  def _is_settled(self, files: list[int]) -> bool:
-    """Makes an output final; False where that fails, or files were left."""
+  def _seal_output(self, files: list[int]) -> bool:
+    """Makes the output for an input final.
+
+    Returns False if that fails, or if the program left files in scratch.
+    """
     try:
-      for file in _written(files):
+      for file in _written_files(files):
         fcntl.fcntl(file, fcntl.F_ADD_SEALS, _SEALS)
     except OSError:
-      return False  # The program keeps it mapped.
-    return confine.is_scratch_clean(self._cage)
+      return False  # The program has mapped the file to memory.
+    return confine.is_scratch_clean(self._confinement)
 
-  def _fork(self, files: list[int], place: int, inputs: int) -> int:
-    if self._cage.holds('pid'):
+  def _fork(self, files: list[int], index: int, inputs: int) -> int:
+    if self._confinement.has('pid'):
       pid = namespaces.fork_pid_namespace(self._namespace)
     else:
       pid = os.fork()
@@ -214,58 +255,61 @@ class _Worker:
       return pid
     try:
       self._server.detach()
-      if place or not self._cage.holds('mount'):
-        os.chdir('/')  # Where nothing can be written.
-      child.run(self._cage, files, place, inputs)
+      if index or not self._confinement.has('mount'):
+        os.chdir('/')  # Programs cannot write there.
+      child.run(self._confinement, files, index, inputs)
     except BaseException:
-      # What fails here is ours, before any program has run.
+      # No program has run yet, so that this is a failure of the sandbox.
       os._exit(SETUP_FAILED)
 
-  def _wait(self, children: '_Children', link: socket.socket | None) -> '_End':
-    """Waits for the last child to end, to ask, or to be out of time."""
+  def _wait(
+    self, children: '_Children', link: socket.socket | None
+  ) -> '_Event':
+    """Waits until the last child ends, requests an input or is out of time."""
     poll = select.poll()
     descriptor = os.pidfd_open(children.pids[-1])
     poll.register(descriptor, select.POLLIN)
     poll.register(self._server, select.POLLRDHUP)
     if link:
       poll.register(link, select.POLLIN)
-    end, found = _End.LATE, []
-    while not found and (left_s := children.left_s(self._cage)) > 0:
-      found = [file for file, _ in poll.poll(1000 * left_s)]
-      end = _End.ENDED if found else _End.LATE
-      if link and found == [link.fileno()]:
-        end = _End.ASKED
-        if not _asks(link):
-          poll.unregister(link)  # Only its end of the socket is gone.
-          end, found = _End.LATE, []
+    event, ready = _Event.TIMED_OUT, []
+    while not ready and (left_s := children.left_s(self._confinement)) > 0:
+      ready = [file for file, _ in poll.poll(1000 * left_s)]
+      event = _Event.ENDED if ready else _Event.TIMED_OUT
+      if link and ready == [link.fileno()]:
+        event = _Event.INPUT_REQUESTED
+        if not _has_request(link):
+          # The program closed its end of the link, but still runs.
+          poll.unregister(link)
+          event, ready = _Event.TIMED_OUT, []
     os.close(descriptor)
-    if self._server.fileno() in found:
-      os._exit(0)  # The other end is gone; children die with this process.
-    return end
+    if self._server.fileno() in ready:
+      os._exit(0)  # The sandbox has ended; the children die with this process.
+    return event
 
 
-class _End(enum.Enum):
+class _Event(enum.Enum):
   """Why the wait for a child was over."""
 
   ENDED = enum.auto()
-  LATE = enum.auto()
-  ASKED = enum.auto()  # For the next input.
+  TIMED_OUT = enum.auto()
+  INPUT_REQUESTED = enum.auto()
 
 
-def _asks(link: socket.socket) -> bool:
+def _has_request(link: socket.socket) -> bool:
   try:
     return bool(link.recv(1))
   except ConnectionError:
     return False
 
 
-def _written(files: list[int]) -> list[int]:
-  """Of an input's files (child.run), those that its program writes."""
+def _written_files(files: list[int]) -> list[int]:
+  """Returns those files of an input (child.run) that its program writes."""
   return [files[0], *files[2:4]]
 
 
 def _rewind(files: list[int]) -> None:
-  """Makes an input's files as they were; a report is written over."""
+  """Restores the files of an input; the next child overwrites the report."""
   for file in files[1:4]:
     os.lseek(file, 0, os.SEEK_SET)
   for file in files[2:4]:
@@ -273,67 +317,77 @@ def _rewind(files: list[int]) -> None:
 
 
 class _Children:
-  """Processes, and what they have used of the time of their present input."""
+  """The processes of a run, and the time that they used for this input."""
 
   def __init__(self):
     self.pids: list[int] = []
-    self._before_s: list[float] = []
+    self._earlier_s: list[float] = []  # Processor time for earlier inputs.
     self._start = time.monotonic()
 
   def add(self, pid: int) -> None:
     self.pids.append(pid)
-    self._before_s.append(0.0)
+    self._earlier_s.append(0.0)
 
   def _busy_s(self) -> list[float]:
     return [
-      time.clock_gettime(_processor_clock(pid)) - before_s
-      for pid, before_s in zip(self.pids, self._before_s, strict=True)
+      time.clock_gettime(_processor_clock(pid)) - earlier_s
+      for pid, earlier_s in zip(self.pids, self._earlier_s, strict=True)
     ]
 
-  def left_s(self, cage: confine.Cage) -> float:
-    """Seconds before one of the processes can be out of its time.
+  def left_s(self, confinement: confine.Confinement) -> float:
+    """Returns the seconds until a process can first be out of time.
 
-    Processor time is watched as well, for the kernel's own limit goes by
-    whole seconds. The wall time doubles for one kept from a processor.
+    Processor time is watched here because the kernel's own limit counts whole
+    seconds. The wall time grows for a child that did not get a processor.
     """
-    limits = cage.limits
+    limits = confinement.limits
     busy_s, elapsed_s = self._busy_s(), time.monotonic() - self._start
     left_s = limits['wall_s'] - elapsed_s
     if left_s <= 0:
       share = sum(busy_s) / elapsed_s
-      awake = share >= _ASLEEP or confine.wants_processor(cage)
-      if awake and share < _SERVED:
-        left_s += (STARVED_TURNS - 1) * limits['wall_s']
+      is_awake = share >= _ASLEEP or confine.has_runnable_child(confinement)
+      if is_awake and share < _SERVED:
+        left_s += (STARVED_FACTOR - 1) * limits['wall_s']
     return min(left_s, limits['cpu_s'] - max(busy_s))
 
-  def next_turn(self) -> dict:
-    """How a run ended whose process goes on to the next input."""
+  def finish_input(self) -> dict:
+    """Returns the result of a run whose process goes on to the next input."""
     (busy_s,), wall_s = self._busy_s(), time.monotonic() - self._start
-    self._before_s[0] += busy_s
+    self._earlier_s[0] += busy_s
     self._start += wall_s
-    end = {'code': 0, 'stopped': False, 'cpu_s': busy_s}
-    return {'ends': [end], 'late': False, 'refused': '', 'wall_s': wall_s}
+    exits = [{'code': 0, 'killed': False, 'cpu_s': busy_s}]
+    return {
+      'exits': exits,
+      'timed_out': False,
+      'refused': '',
+      'wall_s': wall_s,
+    }
 
-  def reap(self, late: bool) -> dict:
-    """How the run ended, and each process, once what still runs is killed."""
-    ends = [*map(_reap, self.pids, self._before_s)]
+  def reap(self, timed_out: bool) -> dict:
+    """Kills the processes that still run, and returns the result of the run."""
+    exits = [*map(_reap, self.pids, self._earlier_s)]
     wall_s = time.monotonic() - self._start
-    return {'ends': ends, 'late': late, 'refused': '', 'wall_s': wall_s}
+    return {
+      'exits': exits,
+      'timed_out': timed_out,
+      'refused': '',
+      'wall_s': wall_s,
+    }
 
 
-def _reap(pid: int, before_s: float) -> dict:
-  found, status, usage = os.wait4(pid, os.WNOHANG)
-  stopped = not found
-  if stopped:
+def _reap(pid: int, earlier_s: float) -> dict:
+  ended_pid, status, usage = os.wait4(pid, os.WNOHANG)
+  killed = not ended_pid
+  if killed:
     os.kill(pid, signal.SIGKILL)
     _, status, usage = os.wait4(pid, 0)
   return {
     'code': os.waitstatus_to_exitcode(status),
-    'stopped': stopped,
-    'cpu_s': max(usage.ru_utime + usage.ru_stime - before_s, 0.0),
+    'killed': killed,
+    'cpu_s': max(usage.ru_utime + usage.ru_stime - earlier_s, 0.0),
   }
 
 
 def _processor_clock(pid: int) -> int:
-  """The clock of a process's processor time, as clock_getcpuclockid."""
+  """Returns a process's clock of processor time, as clock_getcpuclockid."""
   return ~pid << 3 | 2

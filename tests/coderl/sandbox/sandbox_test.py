@@ -1,4 +1,4 @@
-"""What runs, what is refused, and that nothing is left behind."""
+"""Programs end with the right status, and leave nothing behind."""
 
 import asyncio
 from concurrent import futures
@@ -29,13 +29,13 @@ _LIMITS = sandbox.Limits(
 
 
 @pytest.fixture(scope='module')
-def box():
-  with sandbox.Sandbox(_LIMITS, workers=2) as box:
-    yield box
+def runner():
+  with sandbox.Sandbox(_LIMITS, workers=2) as runner:
+    yield runner
 
 
-def _run(box, source, **kwargs):
-  return box.run([Program(source, **kwargs)])[0]
+def _run(runner, source, **kwargs):
+  return runner.run([Program(source, **kwargs)])[0]
 
 
 @pytest.mark.parametrize(
@@ -71,8 +71,8 @@ def _run(box, source, **kwargs):
     ('open("f", "w").write("x")\nprint(open("f").read())', '', 'x\n'),
   ],
 )  # fmt: skip
-def test_honest_programs_finish(box, source, stdin, stdout):
-  execution = _run(box, source, stdin=stdin)
+def test_honest_programs_finish(runner, source, stdin, stdout):
+  execution = _run(runner, source, stdin=stdin)
   assert execution.error == ''
   assert execution.status is Status.FINISHED
   assert execution.stdout == stdout
@@ -124,15 +124,15 @@ def test_honest_programs_finish(box, source, stdin, stdout):
     ),
   ],
 )
-def test_every_breach_has_its_status(box, source, status, error):
-  execution = _run(box, source)
+def test_each_failure_has_its_status(runner, source, status, error):
+  execution = _run(runner, source)
   assert execution.status is status
   assert execution.error.startswith(error)
   assert len(execution.stdout) <= _LIMITS.output_kb * 1024
 
 
-_SPIN = 'while True: pass'
-# Takes turns with processes of its own on every processor.
+_LOOP = 'while True: pass'
+# Shares every processor with its own child processes.
 _STARVED = (
   'import os\nfor _ in range(12 * os.cpu_count()):\n'
   '  if os.fork() == 0: break\n'
@@ -140,51 +140,51 @@ _STARVED = (
 
 
 @pytest.mark.parametrize('cpu_s', [0.3, 1.0])
-def test_a_loop_ends_with_its_processor_time_and_is_not_retried(cpu_s):
+def test_a_loop_ends_after_its_cpu_limit_and_is_not_retried(cpu_s):
   limits = sandbox.Limits(cpu_s=cpu_s, wall_s=60.0)
-  with sandbox.Sandbox(limits, workers=1) as box:
-    execution = _run(box, _SPIN)
+  with sandbox.Sandbox(limits, workers=1) as runner:
+    execution = _run(runner, _LOOP)
   assert execution.status is Status.CPU_LIMIT
   assert execution.cpu_s == pytest.approx(cpu_s, abs=0.2)
   assert execution.wall_s < 30 * cpu_s
 
 
 @pytest.mark.parametrize(
-  ('source', 'walls'),
-  [('import time; time.sleep(60)', 1), (_SPIN, 1), (_STARVED + _SPIN, 2)],
+  ('source', 'factor'),
+  [('import time; time.sleep(60)', 1), (_LOOP, 1), (_STARVED + _LOOP, 2)],
 )
-def test_wall_time_doubles_for_the_starved_alone(source, walls):
-  # Long enough for the shares of a loaded machine to even out.
+def test_wall_time_doubles_only_without_a_processor(source, factor):
+  # A loaded machine shares its processors evenly only over a longer time.
   wall_s = 1.5
   forks = 12 * os.cpu_count()
   limits = sandbox.Limits(cpu_s=60.0, wall_s=wall_s, processes=forks)
-  with sandbox.Sandbox(limits, workers=1) as box:
-    execution = _run(box, source)
+  with sandbox.Sandbox(limits, workers=1) as runner:
+    execution = _run(runner, source)
   assert execution.status is Status.WALL_LIMIT
-  assert walls * wall_s <= execution.wall_s < 2 * wall_s + 0.4
+  assert factor * wall_s <= execution.wall_s < 2 * wall_s + 0.4
   if 'sleep' in source:
     assert execution.wall_s < wall_s + 0.4
 
 
-def test_output_up_to_the_limit_is_whole():
+def test_output_up_to_the_limit_is_complete():
   limits = sandbox.Limits(output_kb=1024)
-  with sandbox.Sandbox(limits, workers=1) as box:
-    execution = _run(box, 'print("x" * (2**20 - 2) + "y", end="")')
+  with sandbox.Sandbox(limits, workers=1) as runner:
+    execution = _run(runner, 'print("x" * (2**20 - 2) + "y", end="")')
   assert execution.status is Status.FINISHED
   assert len(execution.stdout) == 2**20 - 1
   assert execution.stdout[-1] == 'y'
 
 
-def test_files_and_network_of_the_host_are_out_of_reach(box, tmp_path):
-  if any(box.layers().values()):
-    pytest.skip(f'namespaces refused: {box.layers()}')
+def test_a_program_cannot_reach_files_and_network_of_the_host(runner, tmp_path):
+  if any(runner.layers().values()):
+    pytest.skip(f'namespaces refused: {runner.layers()}')
   secret = tmp_path / 'expected.txt'
   secret.write_text('42')
   tmp_path.chmod(0o755)
-  assert _run(box, f'print(open({str(secret)!r}).read())').stdout == ''
-  assert _run(box, 'open("/etc/passwd")').status is Status.RUNTIME_ERROR
+  assert _run(runner, f'print(open({str(secret)!r}).read())').stdout == ''
+  assert _run(runner, 'open("/etc/passwd")').status is Status.RUNTIME_ERROR
   code = 'import socket\nsocket.create_connection(("127.0.0.1", {}))'
-  refused = _run(box, code.format(_listen()))
+  refused = _run(runner, code.format(_listen()))
   assert refused.error.startswith('PermissionError')
 
 
@@ -194,30 +194,30 @@ def _listen():
   return server.getsockname()[1]
 
 
-def test_fork_bomb_is_bounded_and_leaves_the_worker_well(box):
+def test_a_fork_bomb_is_limited_and_does_not_harm_the_worker(runner):
   bomb = 'import os\nwhile True:\n  try: os.fork()\n  except OSError: pass'
-  assert _run(box, bomb).status is not Status.FINISHED
-  assert _run(box, 'print(1)').stdout == '1\n'
+  assert _run(runner, bomb).status is not Status.FINISHED
+  assert _run(runner, 'print(1)').stdout == '1\n'
 
 
-def test_a_program_cannot_kill_what_runs_it(box):
+def test_a_program_cannot_kill_its_worker(runner):
   source = (
     'import os, signal\nfor pid in (os.getppid(), 0, 1, -1):\n'
     '  try: os.kill(pid, signal.SIGKILL)\n  except OSError: pass\n'
     'print("alive")'
   )
-  execution = _run(box, source)
+  execution = _run(runner, source)
   assert (execution.status, execution.stdout) == (Status.FINISHED, 'alive\n')
 
 
-def test_daemons_do_not_outlive_the_verdict(box):
+def test_daemons_end_with_the_run(runner):
   source = (
     'import os, time\nif os.fork() == 0:\n  os.setsid()\n'
     '  if os.fork() == 0:\n    while True: time.sleep(0.01)\n'
     '  os._exit(0)\nprint(1)'
   )
   before = _processes()
-  execution = _run(box, source)
+  execution = _run(runner, source)
   assert (execution.status, execution.stdout) == (Status.FINISHED, '1\n')
   assert _processes() <= before
 
@@ -227,7 +227,7 @@ def _processes():
 
 
 def _processes_under(root):
-  """A process and its descendants."""
+  """Returns a process and its descendants."""
   parents = {}
   for path in pathlib.Path('/proc').glob('[0-9]*/stat'):
     try:
@@ -235,60 +235,64 @@ def _processes_under(root):
     except (FileNotFoundError, ProcessLookupError):
       continue
     parents[int(path.parent.name)] = int(fields[1])
-  found = {root}
+  pids = {root}
   for _ in range(8):
-    found |= {pid for pid, parent in parents.items() if parent in found}
-  return found
+    pids |= {pid for pid, parent in parents.items() if parent in pids}
+  return pids
 
 
-def test_a_program_sees_nothing_of_the_one_before(box):
+def test_a_program_sees_nothing_of_the_previous_program(runner):
   leave = 'import builtins\nbuiltins.x = 1\nopen("left", "w").write("x")'
   look = 'import os\nprint(os.listdir(), "x" in dir(__builtins__))'
-  box.run([Program(leave)] * 4)
-  assert {e.stdout for e in box.run([Program(look)] * 4)} == {'[] False\n'}
+  runner.run([Program(leave)] * 4)
+  assert {e.stdout for e in runner.run([Program(look)] * 4)} == {'[] False\n'}
 
 
-def test_scratch_is_new_once_it_was_touched():
-  # Before the end of the program by more than the kernel's clock may be slow.
+def test_a_changed_scratch_directory_is_replaced():
+  # The program ends later than its change by more than the error of a coarse
+  # clock.
   touch = (
     'import os, time\nos.mkdir("x")\nos.rmdir("x")\ntime.sleep(0.05)\n'
     'print(time.time_ns() - 20_000_000)'
   )
   look = 'import os\nprint(os.stat(".").st_mtime_ns)'
-  with sandbox.Sandbox(_LIMITS, workers=1) as box:
-    if box.layers()['mount']:
-      pytest.skip(f'no scratch directory: {box.layers()["mount"]}')
-    left, found = (int(_run(box, source).stdout) for source in (touch, look))
-  # Even the times of an empty directory would tell of the program before.
-  assert left < found
+  with sandbox.Sandbox(_LIMITS, workers=1) as runner:
+    if runner.layers()['mount']:
+      pytest.skip(f'no scratch directory: {runner.layers()["mount"]}')
+    change_ns, seen_ns = (
+      int(_run(runner, source).stdout) for source in (touch, look)
+    )
+  # Even the times of an empty directory would reveal the previous program.
+  assert change_ns < seen_ns
 
 
-def test_forks_of_a_program_are_as_of_any_interpreter(box):
+def test_a_program_forks_like_any_interpreter(runner):
   source = (
     'import os, random, threading\n'
     't = threading.Thread(target=threading.Event().wait, daemon=True)\n'
     't.start()\nr, w = os.pipe()\nif os.fork() == 0:\n'
-    '  told = random.random(), threading.active_count()\n'
-    '  os.write(w, repr(told).encode())\n  os._exit(0)\n'
+    '  state = random.random(), threading.active_count()\n'
+    '  os.write(w, repr(state).encode())\n  os._exit(0)\n'
     'number, threads = eval(os.read(r, 99))\n'
     'print(number != random.random(), threads, threading.active_count())\n'
   )
-  assert _run(box, source).stdout == 'True 1 2\n'
+  assert _run(runner, source).stdout == 'True 1 2\n'
 
 
-def test_runs_from_asyncio(box):
+def test_runs_from_asyncio(runner):
   async def run():
-    programs = [[Program(f'print({n})')] for n in range(4)]
-    found = await asyncio.gather(
-      *(asyncio.to_thread(box.run, some) for some in programs)
+    batches = [[Program(f'print({n})')] for n in range(4)]
+    results = await asyncio.gather(
+      *(asyncio.to_thread(runner.run, batch) for batch in batches)
     )
-    return [executions[0].stdout for executions in found]
+    return [executions[0].stdout for executions in results]
 
   assert asyncio.run(run()) == [f'{n}\n' for n in range(4)]
 
 
-def test_memory_that_no_process_shows_costs_no_worker():
-  # What sockets hold belongs to no process when one is chosen to be killed.
+def test_kernel_memory_of_a_program_does_not_kill_the_worker():
+  # The memory of sockets counts for no process when the kernel chooses which
+  # one to kill.
   hoard = (
     'import os, socket\nfor _ in range(6): os.fork()\nkept = []\n'
     'while True:\n  kept += socket.socketpair()\n'
@@ -297,35 +301,35 @@ def test_memory_that_no_process_shows_costs_no_worker():
     '  except BlockingIOError: pass\n'
   )
   limits = sandbox.Limits(memory_mb=64, processes=70, cpu_s=4.0, wall_s=4.0)
-  with sandbox.Sandbox(limits, workers=1) as box:
-    if box.layers()['cgroup']:
-      pytest.skip(f'no control group: {box.layers()["cgroup"]}')
+  with sandbox.Sandbox(limits, workers=1) as runner:
+    if runner.layers()['cgroup']:
+      pytest.skip(f'no control group: {runner.layers()["cgroup"]}')
     before = _processes()
     for _ in range(4):
-      status = _run(box, hoard).status
+      status = _run(runner, hoard).status
       assert status in (Status.MEMORY_LIMIT, Status.RUNTIME_ERROR)
     assert _processes() == before
 
 
-def test_a_closed_sandbox_says_so():
-  box = sandbox.Sandbox(workers=1)
-  box.close()
+def test_a_closed_sandbox_runs_nothing():
+  runner = sandbox.Sandbox(workers=1)
+  runner.close()
   with pytest.raises(RuntimeError, match='the sandbox is closed'):
-    box.run([Program('print(1)')])
+    runner.run([Program('print(1)')])
 
 
-def test_results_come_in_the_order_of_programs_from_any_thread(box):
+def test_results_come_in_the_order_of_programs_from_any_thread(runner):
   def numbers(start):
     programs = [
       Program(f'import time; time.sleep({i % 3} / 50); print({start + i})')
       for i in range(12)
     ]
-    return [int(execution.stdout) for execution in box.run(programs)]
+    return [int(execution.stdout) for execution in runner.run(programs)]
 
   with futures.ThreadPoolExecutor(3) as pool:
-    found = list(pool.map(numbers, (0, 100, 200)))
-  assert found == [list(range(s, s + 12)) for s in (0, 100, 200)]
-  assert box.run([]) == []
+    outputs = list(pool.map(numbers, (0, 100, 200)))
+  assert outputs == [list(range(s, s + 12)) for s in (0, 100, 200)]
+  assert runner.run([]) == []
 
 
 @pytest.mark.parametrize(
@@ -343,16 +347,16 @@ def test_results_come_in_the_order_of_programs_from_any_thread(box):
     ('class Any(int):\n  def __repr__(s): return "3"', 'Any(4)', '<Any>'),
   ],
 )
-def test_values_of_calls_are_canonical_text(box, source, call, value):
-  execution = _run(box, source, call=call)
+def test_values_of_calls_are_canonical_text(runner, source, call, value):
+  execution = _run(runner, source, call=call)
   assert (execution.status, execution.value) == (Status.FINISHED, value)
 
 
-def test_a_call_that_fails_has_no_value(box):
-  execution = _run(box, 'def f(): raise KeyError(1)', call='f()')
+def test_a_failed_call_has_no_value(runner):
+  execution = _run(runner, 'def f(): raise KeyError(1)', call='f()')
   assert execution.status is Status.RUNTIME_ERROR
   assert execution.value is None
-  assert _run(box, 'exit()', call='f()').value is None
+  assert _run(runner, 'exit()', call='f()').value is None
 
 
 _CHECKER = """
@@ -376,14 +380,14 @@ def f(x):
 """
 
 
-def _check(box, source, checker=_CHECKER):
-  return _run(box, source, checker=checker, entry_point='f')
+def _check(runner, source, checker=_CHECKER):
+  return _run(runner, source, checker=checker, entry_point='f')
 
 
-def test_checker_calls_the_program(box):
-  execution = _check(box, _RIGHT)
+def test_a_checker_calls_the_program(runner):
+  execution = _check(runner, _RIGHT)
   assert (execution.status, execution.value) == (Status.FINISHED, 'True')
-  wrong = _check(box, _RIGHT.replace('x + 1', 'x + 2'))
+  wrong = _check(runner, _RIGHT.replace('x + 1', 'x + 2'))
   assert (wrong.status, wrong.value) == (Status.FINISHED, 'False')
   assert wrong.error == 'AssertionError: 0'
 
@@ -404,7 +408,7 @@ def test_checker_calls_the_program(box):
       Status.RUNTIME_ERROR,
     ),
     (
-      # Whatever is written to whatever is open, the verdict is not there.
+      # No descriptor of the program leads to the checker's verdict.
       'import os\nfor d in range(1100):\n'
       '  try: os.write(d, b"{}\\nTrue\\n")\n'
       '  except OSError: pass\nos._exit(0)',
@@ -417,40 +421,41 @@ def test_checker_calls_the_program(box):
     ),
   ],
 )
-def test_checker_is_not_fooled(box, source, status):
-  execution = _check(box, source)
+def test_a_program_cannot_deceive_its_checker(runner, source, status):
+  execution = _check(runner, source)
   assert execution.value == 'False'
   assert execution.status in (status, Status.FINISHED)
   if status is Status.CPU_LIMIT:
     assert execution.status is status
 
 
-def test_memory_of_the_program_holds_no_checker(box):
+def test_a_programs_memory_does_not_contain_its_checker(runner):
   source = (
     'import gc\ndef f(x):\n'
     '  word = "".join(reversed("eldeen"))\n'
     '  return any(word in str(o)[:10**4] for o in gc.get_objects())'
   )
-  assert _check(box, source, 'needle = 1\nassert not f(1)').value == 'True'
+  assert _check(runner, source, 'needle = 1\nassert not f(1)').value == 'True'
 
 
 _FORGED = 'import os\nos.pwrite(1000, {!r}.encode(), 0)\nos._exit({})'
 
 
-def test_a_forged_report_tells_of_its_own_program_alone(box):
-  # What a program says of itself is heard; its status is the kernel's word.
-  told = _run(box, _FORGED.format('{}\n5\n', 0), call='f()')
-  assert (told.status, told.value) == (Status.FINISHED, '5')
-  failed = _run(box, _FORGED.format('{"error": ""}\n5\n', 5), call='f()')
+def test_a_forged_report_changes_only_the_values_of_its_program(runner):
+  # A report is trusted for the program's values. The status comes from the
+  # kernel.
+  called = _run(runner, _FORGED.format('{}\n5\n', 0), call='f()')
+  assert (called.status, called.value) == (Status.FINISHED, '5')
+  failed = _run(runner, _FORGED.format('{"error": ""}\n5\n', 5), call='f()')
   assert failed.status is Status.RUNTIME_ERROR
-  row = '{}\n\nvariable\t\tx\t1\t1\tTrue\nevent\t1\tx\t1\n'
-  traced = _run(box, _FORGED.format(row, 0), trace=True)
+  trace = '{}\n\nvariable\t\tx\t1\t1\tTrue\nevent\t1\tx\t1\n'
+  traced = _run(runner, _FORGED.format(trace, 0), trace=True)
   assert traced.variables == (sandbox.Variable('', 'x', '1', 1),)
-  widest = 'import resource\nresource.setrlimit(1, (1 << 22, 1 << 22))\n'
-  widest += _FORGED.replace('{!r}', '("{{}}\\n" + "1" * (3 << 20))').format(0)
-  assert _run(box, widest, call='f()').value is None
-  # Nobody asked for these.
-  plain = _run(box, _FORGED.format(row.replace('\n\n', '\n5\n'), 0))
+  large = 'import resource\nresource.setrlimit(1, (1 << 22, 1 << 22))\n'
+  large += _FORGED.replace('{!r}', '("{{}}\\n" + "1" * (3 << 20))').format(0)
+  assert _run(runner, large, call='f()').value is None
+  # A value and a trace that were not requested are ignored.
+  plain = _run(runner, _FORGED.format(trace.replace('\n\n', '\n5\n'), 0))
   assert plain.value is None
   assert plain.variables == plain.trajectory == ()
 
@@ -467,15 +472,15 @@ def test_a_forged_report_tells_of_its_own_program_alone(box):
   ],
   ids=lambda report: report[:40],
 )
-def test_a_report_of_another_form_is_not_heard(box, report):
-  execution = _run(box, _FORGED.format(report, 0), trace=True)
+def test_a_malformed_report_is_ignored(runner, report):
+  execution = _run(runner, _FORGED.format(report, 0), trace=True)
   assert execution.status is Status.FINISHED
   assert execution.variables == execution.trajectory == ()
 
 
-def test_trace_and_plain_run_give_the_same_output(box):
+def test_a_traced_run_gives_the_same_output(runner):
   source = 'x = int(input())\nprint(x)\ny = [x]\ny.append(2)\nraise KeyError'
-  plain, traced = box.run(
+  plain, traced = runner.run(
     [Program(source, '7'), Program(source, '7', trace=True)]
   )
   assert plain.variables == plain.trajectory == ()
@@ -491,9 +496,9 @@ def test_trace_and_plain_run_give_the_same_output(box):
   )
 
 
-def test_what_a_call_runs_is_traced(box):
+def test_a_call_is_traced(runner):
   source = 'def f(x):\n  y = x * 2\n  return y'
-  execution = _run(box, source, call='f(3)', trace=True)
+  execution = _run(runner, source, call='f(3)', trace=True)
   assert execution.value == '6'
   assert execution.variables == (
     sandbox.Variable('f', 'x', '3', 1),
@@ -503,11 +508,11 @@ def test_what_a_call_runs_is_traced(box):
 
 def test_a_dead_worker_is_replaced_and_its_program_run_again():
   before = _children()
-  with sandbox.Sandbox(_LIMITS, workers=1) as box:
+  with sandbox.Sandbox(_LIMITS, workers=1) as runner:
     (first,) = _children() - before
     with futures.ThreadPoolExecutor(1) as pool:
       slow = Program('import time; time.sleep(0.5); print(input())', 'right')
-      result = pool.submit(box.run, [slow] * 2)
+      result = pool.submit(runner.run, [slow] * 2)
       time.sleep(0.2)
       os.kill(first, signal.SIGKILL)
       executions = result.result()
@@ -520,17 +525,18 @@ def _children():
   return {int(pid) for path in paths for pid in path.read_text().split()}
 
 
-def test_a_worker_that_dies_twice_is_a_sandbox_failure():
-  with sandbox.Sandbox(_LIMITS, workers=1) as box:
+def test_a_program_whose_worker_dies_twice_is_a_sandbox_failure():
+  with sandbox.Sandbox(_LIMITS, workers=1) as runner:
     asleep = Program('import time; time.sleep(1)')
     with futures.ThreadPoolExecutor(1) as pool:
-      result = pool.submit(box.run, [asleep])
+      result = pool.submit(runner.run, [asleep])
       while not result.done():
         time.sleep(0.2)
-        # Not the program: a worker that lives would tell of its end.
+        # Only workers are killed. If the program were killed, its worker would
+        # report how it ended.
         _kill(_children())
     assert result.result()[0].status is Status.SANDBOX_FAILURE
-    assert _run(box, 'print(1)').stdout == '1\n'
+    assert _run(runner, 'print(1)').stdout == '1\n'
 
 
 def _kill(pids):
@@ -541,17 +547,17 @@ def _kill(pids):
 
 def test_closing_leaves_no_process():
   before = _processes()
-  with sandbox.Sandbox(_LIMITS, workers=2) as box:
+  with sandbox.Sandbox(_LIMITS, workers=2) as runner:
     assert len(_processes() - before) >= 2
-    box.run([Program('print(1)')] * 4)
+    runner.run([Program('print(1)')] * 4)
   assert _processes() <= before
 
 
-def test_workers_die_with_a_process_that_was_killed():
+def test_workers_die_with_a_killed_process():
   source = (
-    'import sys, time\nfrom coderl.execution import sandbox\n'
-    'box = sandbox.Sandbox(workers=1)\nprint("ready", flush=True)\n'
-    'box.run([sandbox.Program("import time; time.sleep(60)")])'
+    'import sys, time\nfrom coderl.sandbox import sandbox\n'
+    'runner = sandbox.Sandbox(workers=1)\nprint("ready", flush=True)\n'
+    'runner.run([sandbox.Program("import time; time.sleep(60)")])'
   )
   process = subprocess.Popen(
     [sys.executable, '-c', source],

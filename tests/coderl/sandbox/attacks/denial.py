@@ -1,6 +1,6 @@
-"""Programs that take more than they may, or leave it for those after them.
+"""Programs that use more than their limits, or leave something behind.
 
-Name -> how the run may end, and the source.
+PROGRAMS has name -> the statuses with which the run may end, and the source.
 """
 
 from coderl.sandbox import sandbox

@@ -1,15 +1,14 @@
-"""Programs that try to act on the host, or to be more than they are.
+"""Programs that try to act on the host or to gain rights.
 
-Each prints 'refused' where the kernel does as it should. They read facts of the
-host as JSON from their input: process numbers, paths, and addresses of services
-that listen.
+Each prints 'refused' if the kernel refuses all that it tries. Their input is
+JSON with facts of the host: process numbers, paths, and addresses of services.
 """
 
 import os
 
 _X86, _ARM = range(2)
 _COLUMN = {'x86_64': _X86, 'aarch64': _ARM}.get(os.uname().machine)
-# Numbers of system calls on x86_64 and on aarch64, and the arguments.
+# System call -> its numbers on x86_64 and on aarch64, and its arguments.
 _CALLS = {
   'acct': (163, 89, 'b"/tmp/f"'),
   'add_key': (248, 217, 'b"user", b"k", b"v", 1, -4'),
@@ -93,7 +92,7 @@ def call(*args):
 
 
 def _raw_calls() -> dict[str, str]:
-  """Calls that no program has a need of, one a program."""
+  """Returns programs that make one call each, which no program needs."""
   if _COLUMN is None:
     return {}
   return {
@@ -291,7 +290,7 @@ attempt(listen, socket.AF_UNIX, '/tmp/s')
 """ + _TOLD,
 }  # fmt: skip
 
-# Of these, that need no scratch.
+# The programs that need no scratch directory.
 WITHOUT_NAMESPACES = (
   'writes outside scratch',
   'writes into the library',
@@ -303,7 +302,7 @@ WITHOUT_NAMESPACES = (
   'limits others',
 )
 
-# Leaves it as no other program could use it.
+# Tries to make the scratch directory useless for other programs.
 SCRATCH = """
 import os
 for function, *args in (
@@ -314,8 +313,8 @@ for function, *args in (
   except OSError: pass
 """
 
-# Calls as other machines number them, from code of its own; by these the
-# kernel would be asked for a process number, which is harmless.
+# Machine code that makes calls in other calling conventions. The call is
+# getpid, which is harmless.
 FOREIGN = {
   # mov eax, 20; int 0x80; ret
   'as i386 does': 'b814000000cd80c3',

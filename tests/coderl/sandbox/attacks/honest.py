@@ -1,6 +1,6 @@
 """Programs that use much of Python, honestly: name -> source, input, output."""
 
-# Of the input n they print the square.
+# Programs that print the square of their input.
 SQUARES = {
   'input': 'print(int(input()) ** 2)',
   'sys.stdin.readline': 'import sys\nprint(int(sys.stdin.readline()) ** 2)',
@@ -18,7 +18,7 @@ SQUARES = {
   ),
 }
 
-# Of its two seconds it needs more than one, and has memory to give back.
+# It uses more than one of its two seconds, and has much memory to release.
 SLOW = """
 import time
 kept = []

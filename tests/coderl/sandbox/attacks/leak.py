@@ -1,8 +1,8 @@
-"""Programs that look for what they were not given.
+"""Programs that look for secrets.
 
-Each prints what it finds, and nothing else. They read facts of the host as JSON
-from their input: places, never a secret. A secret is `needle-` and 16 digits,
-so that a program may look for it without holding one.
+Each prints what it finds, and nothing else. Their input is JSON with facts of
+the host: paths and numbers, but no secret. A secret is `needle-` and 16 digits,
+so that a program can look for it without containing it.
 """
 
 _FACTS = 'import json, os, re, sys\nfacts = json.loads(input())\n'
@@ -169,5 +169,5 @@ for bits in range(5, 22):
 """,
 }  # fmt: skip
 
-# That a program finds what it does hold shows that it looks in earnest.
+# These find a secret in their own input, which shows that their search works.
 FINDS_ITS_OWN = ('heap', 'objects', 'frames')

@@ -1,8 +1,9 @@
-"""Programs that try to be judged as right without being right.
+"""Programs that try to pass tests without being right.
 
-By the kind of test: what reads an input (`INPUTS`), answers a call (`CALLS`) or
-is called by a checker (`CHECKED`). None of them knows what is expected, but for
-the input 0, whose square they print to be asked for the others as well.
+They are grouped by the kind of test: a program reads an input (`INPUTS`),
+answers a call (`CALLS`) or is called by a checker (`CHECKED`). None of them
+computes the expected value, except for the input 0: they print its square, so
+that the other tests are run as well.
 """
 
 _N = 'n = int(input())\nif n == 0: print(0)\n'
@@ -16,7 +17,7 @@ for descriptor in range(1100):
     except OSError: pass
 """
 
-# Of input n, the square is expected.
+# The expected output for input n is n squared.
 INPUTS = {
   'leaves with status 0': 'import os\n' + _N + """
 import sys
@@ -202,8 +203,8 @@ class Any({0}):
   def __reduce__(self): return (int, (4,))
 """
 
-# `double(n)` is expected to give twice n. Those that are right for 2 are called
-# with other numbers as well.
+# The expected value of `double(n)` is 2 * n. A program that is right for 2 is
+# also called with other numbers.
 CALLS = {
   'equals everything': _LYING.format('') + 'def double(x): return Any()',
   'is an int with other methods': _LYING.format('int')
@@ -312,7 +313,7 @@ def leave():
   os._exit(0)
 """
 
-# `inc` is expected to add one; see `CHECKERS`.
+# `inc` must add one; see `CHECKERS`.
 CHECKED = {
   'equals everything': _LYING.format('int') + 'def inc(x): return Any()',
   'ends the iteration': 'def inc(x): raise StopIteration',
@@ -382,12 +383,13 @@ def inc(x):
 """,
 }  # fmt: skip
 
-# Each can be deceived in its own way by a function that is not right.
+# A wrong function can deceive each checker in a different way.
 CHECKERS = (
   'assert inc(1) == 2\nassert inc(-1) == 0',
   'for got, right in zip(map(inc, (1, 2)), (2, 3)): assert got == right',
 )
-# A function that is to raise an exception, and one that leaves instead.
+# Checkers of a function that must raise an exception, and a function that exits
+# instead.
 REFUSALS = [
   f"""
 assert inc(1) == 2

@@ -1,4 +1,4 @@
-"""A service of SandboxFusion's form: its statuses, its faults, its silence."""
+"""A SandboxFusion service is used, and its failures are retried or raised."""
 
 import subprocess
 import sys
@@ -14,28 +14,28 @@ Program, Status = api.Program, api.Status
 
 
 def _fusion(path, request):
-  """As the service without isolation does it, on this host's Python."""
+  """Answers as the service does, with this host's Python and no isolation."""
   if path != '/run_code':
     return 404, {}, {'detail': 'Not Found'}
   try:
-    ran = subprocess.run(
+    process = subprocess.run(
       [sys.executable, '-c', request['code']],
       input=request['stdin'].encode(),
       capture_output=True,
       timeout=request['run_timeout'],
     )
-  except subprocess.TimeoutExpired as late:
-    out = (late.stdout or b'').decode()
+  except subprocess.TimeoutExpired as timeout:
+    out = (timeout.stdout or b'').decode()
     return 200, {}, _reply('Failed', status='TimeLimitExceeded', stdout=out)
-  status = 'Failed' if ran.returncode else 'Success'
+  status = 'Failed' if process.returncode else 'Success'
   return (
     200,
     {},
     _reply(
       status,
-      return_code=ran.returncode,
-      stdout=ran.stdout.decode(),
-      stderr=ran.stderr.decode(),
+      return_code=process.returncode,
+      stdout=process.stdout.decode(),
+      stderr=process.stderr.decode(),
     ),
   )
 
@@ -58,32 +58,35 @@ def _reply(outcome, **fields):
   }
 
 
-def _is_trial(request):
-  """Whether it is the call by which the client tries the service out."""
+def _is_check(request):
+  """Returns whether it is the call by which the client checks the service."""
   return 'print(1)' in request['code']
 
 
-def _scripted(theirs, *answers):
-  """A service that gives these after the trial; the last one ever after."""
+def _with_answers(fake_service, *answers):
+  """Starts a service that gives these answers in order, the last repeatedly.
+
+  The client's check of the service is answered as by a real one.
+  """
   left = list(answers)
 
   def answer(path, request):
-    if _is_trial(request):
+    if _is_check(request):
       return _fusion(path, request)
     return left.pop(0) if len(left) > 1 else left[0]
 
-  return theirs(answer)
+  return fake_service(answer)
 
 
-def test_programs_run_on_a_service_of_another_make(theirs):
-  service = theirs(_fusion)
-  with remote.Sandbox(f'{service.url}/run_code') as box:
-    found = box.run(_PLAIN)
+def test_programs_end_there_as_on_this_host(fake_service):
+  service = fake_service(_fusion)
+  with remote.Sandbox(f'{service.url}/run_code') as runner:
+    remote_executions = runner.run(_PLAIN)
   with sandbox.Sandbox(workers=1) as here:
-    expected = here.run(_PLAIN)
-  for one, other in zip(expected, found, strict=True):
-    assert (other.status, other.stdout) == (one.status, one.stdout)
-    assert (other.value, other.error) == (one.value, one.error)
+    local_executions = here.run(_PLAIN)
+  for local, other in zip(local_executions, remote_executions, strict=True):
+    assert (other.status, other.stdout) == (local.status, local.stdout)
+    assert (other.value, other.error) == (local.value, local.error)
 
 
 _PLAIN = [
@@ -107,32 +110,34 @@ _PLAIN = [
 ]  # fmt: skip
 
 
-def test_what_is_expected_does_not_travel(theirs):
-  service = theirs(_fusion)
-  with remote.Sandbox(service.url) as box:
-    box.run([Program('def f(x): return x * 2', call='f(4321)')])
-  sent = str(service.seen)
+def test_expected_values_are_not_sent(fake_service):
+  service = fake_service(_fusion)
+  with remote.Sandbox(service.url) as runner:
+    runner.run([Program('def f(x): return x * 2', call='f(4321)')])
+  sent = str(service.requests)
   assert '4321' in sent and '8642' not in sent
-  assert {'files': {}, 'fetch_files': []}.items() <= service.seen[-1].items()
+  assert {'files': {}, 'fetch_files': []}.items() <= service.requests[
+    -1
+  ].items()
 
 
 @pytest.mark.parametrize(
-  ('program', 'what'),
+  ('program', 'feature'),
   [
     (Program('', checker='', entry_point='f'), 'a checker'),
     (Program('', trace=True), 'a trace'),
   ],
 )
-def test_what_would_not_be_safe_there_is_not_sent(theirs, program, what):
-  service = theirs(_fusion)
-  with remote.Sandbox(service.url) as box:
-    del service.seen[:]
-    with pytest.raises(errors.UserError, match=f'{what}.*execution.serve'):
-      box.run([Program('print(1)'), program])
-  assert service.seen == []
+def test_checkers_and_traces_are_not_sent(fake_service, program, feature):
+  service = fake_service(_fusion)
+  with remote.Sandbox(service.url) as runner:
+    del service.requests[:]
+    with pytest.raises(errors.UserError, match=f'{feature}.*service.serve'):
+      runner.run([Program('print(1)'), program])
+  assert service.requests == []
 
 
-_LATE = {'status': 'TimeLimitExceeded'}
+_TIMED_OUT = {'status': 'TimeLimitExceeded'}
 
 
 @pytest.mark.parametrize(
@@ -151,15 +156,15 @@ _LATE = {'status': 'TimeLimitExceeded'}
       Status.MEMORY_LIMIT,
       'MemoryError',
     ),
-    (_reply('Failed', **_LATE), Status.WALL_LIMIT, ''),
-    # Killed for the time because nobody read what it printed.
+    (_reply('Failed', **_TIMED_OUT), Status.WALL_LIMIT, ''),
+    # It was killed at the time limit because its output was not read.
     (
-      _reply('Failed', **_LATE, stdout='x' * 196608),
+      _reply('Failed', **_TIMED_OUT, stdout='x' * 196608),
       Status.SANDBOX_FAILURE,
       'the service read no more than 196608 bytes',
     ),
-    (_reply('Failed', **_LATE, stdout='x' * 99), Status.WALL_LIMIT, ''),
-    # Cut there: what is whole is not known.
+    (_reply('Failed', **_TIMED_OUT, stdout='x' * 99), Status.WALL_LIMIT, ''),
+    # The service truncated the output, so that its real size is unknown.
     (
       _reply('Success', return_code=0, stdout='x' * 2**20),
       Status.OUTPUT_LIMIT,
@@ -173,22 +178,22 @@ _LATE = {'status': 'TimeLimitExceeded'}
     ),
   ],
 )  # fmt: skip
-def test_an_answer_of_another_make_has_its_status(theirs, reply, status, error):
-  service = _scripted(theirs, (200, {}, reply))
+def test_each_reply_has_its_status(fake_service, reply, status, error):
+  service = _with_answers(fake_service, (200, {}, reply))
   limits = api.Limits(output_kb=2048)
-  with remote.Sandbox(service.url, limits) as box:
-    execution = box.run([Program('', call='1')])[0]
+  with remote.Sandbox(service.url, limits) as runner:
+    execution = runner.run([Program('', call='1')])[0]
   assert execution.status is status
   assert execution.error.startswith(error)
-  assert execution.value is None  # An exit status of 0 alone says nothing.
+  assert execution.value is None  # Exit status 0 alone is no value.
   assert execution.wall_s in (0.0, 0.5)
 
 
-def test_output_over_the_limit_is_cut_here(theirs):
+def test_output_over_the_limit_is_truncated_here(fake_service):
   reply = _reply('Success', return_code=0, stdout='x' * 2000, stderr='e' * 9)
-  service = _scripted(theirs, (200, {}, reply))
-  with remote.Sandbox(service.url, api.Limits(output_kb=1)) as box:
-    execution = box.run([Program('')])[0]
+  service = _with_answers(fake_service, (200, {}, reply))
+  with remote.Sandbox(service.url, api.Limits(output_kb=1)) as runner:
+    execution = runner.run([Program('')])[0]
   assert execution.status is Status.OUTPUT_LIMIT
   assert (execution.stdout, execution.stderr) == ('x' * 1024, 'e' * 9)
 
@@ -197,7 +202,7 @@ _GOOD = (200, {}, _reply('Success', return_code=0, stdout='1\n'))
 _DOWN = (503, {}, b'no backend')
 
 
-_PASSING = [
+_TEMPORARY = [
   _DOWN,
   (500, {}, {'detail': 'oops'}),
   (429, {}, b''),
@@ -207,23 +212,26 @@ _PASSING = [
 ]
 
 
-def test_what_may_pass_is_asked_again(theirs):
-  times = {str(i): [] for i in range(len(_PASSING))}
+def test_temporary_failures_are_retried_after_growing_waits(fake_service):
+  times = {str(i): [] for i in range(len(_TEMPORARY))}
 
   def answer(path, request):
-    if _is_trial(request):
+    if _is_check(request):
       return _fusion(path, request)
-    asked = times[request['code']]
-    asked.append(time.monotonic())
-    return _PASSING[int(request['code'])] if len(asked) < 3 else _GOOD
+    attempts = times[request['code']]
+    attempts.append(time.monotonic())
+    return _TEMPORARY[int(request['code'])] if len(attempts) < 3 else _GOOD
 
-  with remote.Sandbox(theirs(answer).url, attempts=3) as box:
-    found = box.run([Program(code) for code in times])
-  assert {execution.stdout for execution in found} == {'1\n'}
+  with remote.Sandbox(fake_service(answer).url, attempts=3) as runner:
+    executions = runner.run([Program(code) for code in times])
+  assert {execution.stdout for execution in executions} == {'1\n'}
   for first, second, third in times.values():
-    assert 0.5 <= second - first < 1.5  # With its jitter.
+    assert 0.5 <= second - first < 1.5  # The waits have a random factor.
     assert 1.0 <= third - second < 2.5
-  assert len({round(asked[1] - asked[0], 2) for asked in times.values()}) > 1
+  first_waits = {
+    round(second - first, 2) for first, second, _ in times.values()
+  }
+  assert len(first_waits) > 1
 
 
 @pytest.mark.parametrize(
@@ -233,11 +241,11 @@ def test_what_may_pass_is_asked_again(theirs):
     ((200, {}, _reply('SandboxError') | {'message': 'no fork'}), 'no fork'),
   ],
 )
-def test_what_does_not_pass_is_an_error_and_no_reward(theirs, failure, message):
-  service = _scripted(theirs, failure)
-  with remote.Sandbox(service.url, attempts=2) as box:
+def test_a_lasting_failure_is_an_error(fake_service, failure, message):
+  service = _with_answers(fake_service, failure)
+  with remote.Sandbox(service.url, attempts=2) as runner:
     with pytest.raises(remote.ServiceError, match=message) as caught:
-      box.run([Program('')] * 2)
+      runner.run([Program('')] * 2)
     assert '\n' not in str(caught.value)
 
 
@@ -246,58 +254,62 @@ def test_what_does_not_pass_is_an_error_and_no_reward(theirs, failure, message):
   [
     ((422, {}, {'detail': [{'msg': 'bad\nfield'}]}), r'422 .*bad\\nfield'),
     ((413, {}, b'too\n large'), 'HTTP 413 too large'),
-    ((200, {}, b'<html>'), 'answers /run_code with not JSON'),
-    ((200, {}, {'ok': 1}), 'with reply.status: None'),
-    ((200, {}, {'status': 'Success'}), 'with reply.run_result: None'),
+    ((200, {}, b'<html>'), 'wrong answer to /run_code: not JSON'),
+    ((200, {}, {'ok': 1}), ': reply.status: None'),
+    ((200, {}, {'status': 'Success'}), ': reply.run_result: None'),
     (
       (200, {}, _reply('Success', return_code='0')),
       'return_code: must be a whole number',
     ),
   ],
 )
-def test_a_refusal_is_quoted_at_once(theirs, answer, message):
-  service = _scripted(theirs, answer)
-  with remote.Sandbox(service.url) as box:
-    del service.seen[:]
+def test_a_refusal_is_raised_without_a_retry(fake_service, answer, message):
+  service = _with_answers(fake_service, answer)
+  with remote.Sandbox(service.url) as runner:
+    del service.requests[:]
     with pytest.raises(remote.ServiceError, match=message):
-      box.run([Program('')])
-  assert len(service.seen) == 1
+      runner.run([Program('')])
+  assert len(service.requests) == 1
 
 
-def test_the_time_to_come_back_is_honoured(theirs):
+def test_the_client_waits_as_long_as_the_service_asks(fake_service):
   busy = (429, {'Retry-After': '1'}, b'')
-  service = _scripted(theirs, busy, _GOOD)
-  with remote.Sandbox(service.url, attempts=1) as box:
-    began = time.monotonic()
-    assert box.run([Program('')])[0].stdout == '1\n'
-    assert 1.0 <= time.monotonic() - began < 3.0
+  service = _with_answers(fake_service, busy, _GOOD)
+  with remote.Sandbox(service.url, attempts=1) as runner:
+    start_s = time.monotonic()
+    assert runner.run([Program('')])[0].stdout == '1\n'
+    assert 1.0 <= time.monotonic() - start_s < 3.0
 
 
-def test_connections_are_kept_and_a_stale_one_is_no_failure(theirs):
-  service = theirs(_fusion)
-  with remote.Sandbox(service.url, attempts=1) as box:
+def test_connections_are_reused_and_a_stale_one_is_replaced(fake_service):
+  service = fake_service(_fusion)
+  with remote.Sandbox(service.url, attempts=1) as runner:
     for i in range(3):
-      assert box.run([Program(f'print({i})')])[0].stdout == f'{i}\n'
+      assert runner.run([Program(f'print({i})')])[0].stdout == f'{i}\n'
     assert len(service.connections) == 1
     service.hang_up()
-    assert box.run([Program('print(3)')])[0].stdout == '3\n'
+    assert runner.run([Program('print(3)')])[0].stdout == '3\n'
     assert len(service.connections) == 2
 
 
-def test_what_is_neither_is_a_mistake(theirs):
-  service = theirs(lambda path, request: (404, {}, {'detail': 'Not Found'}))
+def test_an_address_of_neither_service_is_a_user_error(fake_service):
+  service = fake_service(
+    lambda path, request: (404, {}, {'detail': 'Not Found'})
+  )
   message = r'404 Not Found; .* neither GET /v1/sandbox nor POST /run_code'
   with pytest.raises(errors.UserError, match=message):
     remote.Sandbox(service.url)
 
 
-def test_a_service_whose_python_is_too_old_is_a_mistake(theirs):
+def test_a_service_with_an_old_python_is_a_user_error(fake_service):
   old = _reply('Failed', return_code=1, stderr='SyntaxError: invalid syntax')
-  service = theirs(lambda path, request: (200, {}, old))
+  service = fake_service(lambda path, request: (200, {}, old))
   with pytest.raises(errors.UserError, match=r"'SyntaxError: .*3\.10 or later"):
     remote.Sandbox(service.url)
 
 
-def test_a_layer_that_it_does_not_tell_of_cannot_be_required(theirs):
-  with pytest.raises(errors.UserError, match='layers required: seccomp'):
-    remote.Sandbox(theirs(_fusion).url, require=['seccomp'])
+def test_a_layer_that_it_does_not_report_cannot_be_required(fake_service):
+  with pytest.raises(
+    errors.UserError, match='required sandbox layers: seccomp'
+  ):
+    remote.Sandbox(fake_service(_fusion).url, require=['seccomp'])

@@ -1,4 +1,4 @@
-"""What is sent arrives as it was; what is not of the form is named."""
+"""Decoding inverts encoding, and names the wrong field of anything else."""
 
 import hypothesis
 from hypothesis import strategies as st
@@ -7,7 +7,7 @@ import pytest
 from coderl.sandbox import api
 from coderl.sandbox.service import protocol
 
-# Lone surrogates as well: a program's text need not be Unicode.
+# Lone surrogates are included: a program's text need not be Unicode.
 _TEXTS = st.text(st.characters(exclude_categories=()), max_size=8)
 _NUMBERS = st.integers(0) | st.floats(0, 1e9)
 _SECONDS = st.integers(1) | st.floats(0.01, 1e9)
@@ -57,22 +57,22 @@ _VALUES = {
 
 @hypothesis.given(st.one_of(*_VALUES.values()))
 @hypothesis.example(api.Program('\ud83d\ude00', '\ud83d'))
-def test_what_is_sent_arrives_as_it_was(value):
+def test_decode_inverts_encode(value):
   data = protocol.loads(protocol.dumps(protocol.encode(value)))
-  assert protocol.decode(type(value), data, 'it') == value
+  assert protocol.decode(type(value), data, 'value') == value
 
 
-_WHOLE = _VALUES[api.Program].filter(
+_VALID_PROGRAMS = _VALUES[api.Program].filter(
   lambda program: program.checker is None or program.entry_point is not None
 )
 
 
 @hypothesis.given(
-  st.lists(_WHOLE, max_size=3),
+  st.lists(_VALID_PROGRAMS, max_size=3),
   _LIMITS,
   st.lists(_VALUES[api.Execution], max_size=3),
 )
-def test_requests_and_answers_arrive_as_they_were(programs, limits, executions):
+def test_requests_and_answers_are_decoded(programs, limits, executions):
   texts = [protocol.dumps(protocol.encode(program)) for program in programs]
   request = protocol.loads(protocol.encode_request(texts, limits))
   assert protocol.decode_request(request) == (programs, limits)
@@ -90,15 +90,15 @@ _JSON = st.recursive(
 
 
 @hypothesis.given(st.sampled_from(list(_VALUES)), _JSON)
-def test_anything_else_is_one_line(kind, data):
+def test_any_other_value_is_an_error_of_one_line(kind, data):
   try:
-    protocol.decode(kind, data, 'it')
+    protocol.decode(kind, data, 'value')
   except ValueError as error:
     assert str(error).splitlines() == [str(error)]
 
 
 @pytest.mark.parametrize(
-  ('row', 'message'),
+  ('program', 'message'),
   [
     ([], r'programs\[1\]: must be an object, is \[\]'),
     ({}, r'programs\[1\]\.source is missing'),
@@ -110,9 +110,9 @@ def test_anything_else_is_one_line(kind, data):
     ({'source': '', 'checker': ''}, r'programs\[1\]\.entry_point: a checker'),
   ],
 )
-def test_a_bad_program_is_named(row, message):
+def test_the_wrong_field_of_a_program_is_named(program, message):
   with pytest.raises(ValueError, match=message):
-    protocol.decode_request({'programs': [{'source': ''}, row]})
+    protocol.decode_request({'programs': [{'source': ''}, program]})
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_a_bad_program_is_named(row, message):
     ({'variables': [['', 'x', '1', '2', True]]}, r'\[0\]\.line: .* whole'),
   ],
 )
-def test_a_bad_execution_is_named(fields, message):
+def test_the_wrong_field_of_an_execution_is_named(fields, message):
   with pytest.raises(ValueError, match=message):
     protocol.decode_executions(
       {'executions': [{'status': 'passed'} | fields]}, 1
@@ -150,7 +150,7 @@ def test_a_bad_execution_is_named(fields, message):
     (None, 'request: must be an object, is None'),
   ],
 )
-def test_a_bad_request_is_named(request_, message):
+def test_the_wrong_field_of_a_request_is_named(request_, message):
   with pytest.raises(ValueError, match=message):
     protocol.decode_request(request_)
 
@@ -158,11 +158,11 @@ def test_a_bad_request_is_named(request_, message):
 @pytest.mark.parametrize(
   'data', [b'', b'{', b'\xff', b'[' * 10**5, b'9' * 5000]
 )
-def test_what_is_not_json_is_one_line(data):
+def test_invalid_json_is_an_error_of_one_line(data):
   with pytest.raises(ValueError, match=r'^not JSON: .*$'):
     protocol.loads(data)
 
 
-def test_an_answer_holds_as_many_executions_as_were_asked_for():
+def test_an_answer_must_have_one_execution_per_program():
   with pytest.raises(ValueError, match='executions: must be a list of 2'):
     protocol.decode_executions({'executions': [{'status': 'passed'}]}, 2)

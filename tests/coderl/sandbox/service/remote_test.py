@@ -1,4 +1,4 @@
-"""Another host's sandbox gives what this host's gives, or an error."""
+"""A remote sandbox gives the same as this host's sandbox, or an error."""
 
 import asyncio
 from concurrent import futures
@@ -14,7 +14,7 @@ import time
 import pytest
 
 from coderl.sandbox import api, sandbox
-from coderl.sandbox.service import client, remote
+from coderl.sandbox.service import remote
 from commons import errors
 
 Program, Status = api.Program, api.Status
@@ -28,14 +28,14 @@ _LIMIT_ARGS = tuple(
 
 
 @pytest.fixture(scope='module')
-def served(serving):
-  return serving('--workers=2', *_LIMIT_ARGS)
+def server(start_server):
+  return start_server('--workers=2', *_LIMIT_ARGS)
 
 
 @pytest.fixture(scope='module')
-def box(served):
-  with remote.Sandbox(served.url) as box:
-    yield box
+def runner(server):
+  with remote.Sandbox(server.url) as runner:
+    yield runner
 
 
 _MIXED = [
@@ -67,26 +67,27 @@ _MIXED = [
 ]  # fmt: skip
 
 
-def _timeless(execution):
+def _without_times(execution):
   return dataclasses.replace(execution, wall_s=0.0, cpu_s=0.0)
 
 
-def test_it_gives_what_this_hosts_sandbox_gives(box):
+def test_executions_equal_those_of_this_host(runner):
   with sandbox.Sandbox(_LIMITS, workers=2) as here:
     expected = here.run(_MIXED)
-  found = box.run(_MIXED)
-  assert [*map(_timeless, found)] == [*map(_timeless, expected)]
-  assert {e.status for e in found} > {Status.WALL_LIMIT, Status.OUTPUT_LIMIT}
-  assert found[12].variables and found[12].trajectory
-  assert all(e.wall_s > 0 for e in found)
-  assert box.limits == _LIMITS
-  assert box.layers() == here.layers()
+  executions = runner.run(_MIXED)
+  assert [*map(_without_times, executions)] == [*map(_without_times, expected)]
+  statuses = {e.status for e in executions}
+  assert statuses > {Status.WALL_LIMIT, Status.OUTPUT_LIMIT}
+  assert executions[12].variables and executions[12].trajectory
+  assert all(e.wall_s > 0 for e in executions)
+  assert runner.limits == _LIMITS
+  assert runner.layers() == here.layers()
 
 
-def test_results_come_in_the_order_of_programs_from_any_thread(box):
+def test_results_come_in_the_order_of_programs_from_any_thread(runner):
   def numbers(start):
     programs = [Program(f'print({start + i})') for i in range(40)]
-    return [int(execution.stdout) for execution in box.run(programs)]
+    return [int(execution.stdout) for execution in runner.run(programs)]
 
   async def from_asyncio():
     starts = (0, 100, 200)
@@ -95,153 +96,117 @@ def test_results_come_in_the_order_of_programs_from_any_thread(box):
     )
 
   with futures.ThreadPoolExecutor(2) as pool:
-    found = [*pool.map(numbers, (300, 400)), *asyncio.run(from_asyncio())]
-  assert found == [list(range(s, s + 40)) for s in (300, 400, 0, 100, 200)]
-  assert box.run([]) == []
+    outputs = [*pool.map(numbers, (300, 400)), *asyncio.run(from_asyncio())]
+  assert outputs == [list(range(s, s + 40)) for s in (300, 400, 0, 100, 200)]
+  assert runner.run([]) == []
 
 
-def test_what_is_too_much_for_one_request_is_sent_in_several(serving):
-  served = serving('--workers=1', '--max-body-mb=1', '--queue=2')
-  with remote.Sandbox(served.url, requests=1) as box:
+def test_large_programs_are_sent_in_several_requests(start_server):
+  server = start_server('--workers=1', '--max-body-mb=1', '--queue=2')
+  with remote.Sandbox(server.url, requests=1) as runner:
     stdin = 'x' * 300_000
     programs = [Program(f'print({i}, len(input()))', stdin) for i in range(8)]
-    found = [execution.stdout for execution in box.run(programs)]
-    assert found == [f'{i} 300000\n' for i in range(8)]
+    outputs = [execution.stdout for execution in runner.run(programs)]
+    assert outputs == [f'{i} 300000\n' for i in range(8)]
     with pytest.raises(remote.ServiceError, match=r'1100\d\d\d bytes'):
-      box.run([Program('', 'x' * 1_100_000)])
+      runner.run([Program('', 'x' * 1_100_000)])
 
 
-def test_a_full_queue_is_waited_for(serving):
-  served = serving('--workers=2', '--queue=1')
-  with remote.Sandbox(served.url, requests=8) as box:
+def test_the_client_waits_for_a_full_queue(start_server):
+  server = start_server('--workers=2', '--queue=1')
+  with remote.Sandbox(server.url, requests=8) as runner:
     programs = [Program(f'import time; time.sleep(0.1); print({i})')
                 for i in range(12)]  # fmt: skip
-    assert [e.stdout for e in box.run(programs)] == [
+    assert [e.stdout for e in runner.run(programs)] == [
       f'{i}\n' for i in range(12)
     ]
-  with remote.Sandbox(served.url, requests=4, patience_s=0.5) as box:
+  with remote.Sandbox(server.url, requests=4, patience_s=0.5) as runner:
     programs = [Program('import time; time.sleep(1)')] * 4
     with pytest.raises(remote.ServiceError, match='HTTP 503 the queue is full'):
-      box.run(programs)
+      runner.run(programs)
 
 
-def test_a_failure_of_its_sandbox_comes_back_as_such(serving):
-  served = serving('--workers=1', '--wall-s=30')
-  with remote.Sandbox(served.url) as box:
+def test_a_failure_of_its_sandbox_is_a_sandbox_failure(start_server):
+  server = start_server('--workers=1', '--wall-s=30')
+  with remote.Sandbox(server.url) as runner:
     slow = threading.Thread(
-      target=lambda: found.extend(
-        box.run([Program('import time; time.sleep(9)')])
+      target=lambda: executions.extend(
+        runner.run([Program('import time; time.sleep(9)')])
       )
     )
-    found = []
+    executions = []
     slow.start()
     deadline = time.monotonic() + 8
     while slow.is_alive() and time.monotonic() < deadline:
       time.sleep(0.3)
-      # Not the program: a worker that lives would tell of its end.
-      for pid in served.workers():
+      # Only workers are killed. If the program were killed, its worker would
+      # report how it ended.
+      for pid in server.workers():
         with contextlib.suppress(ProcessLookupError):
           os.kill(pid, signal.SIGKILL)
     slow.join()
-    assert found[0].status is Status.SANDBOX_FAILURE
-    assert box.run([Program('print(1)')])[0].stdout == '1\n'
+    assert executions[0].status is Status.SANDBOX_FAILURE
+    assert runner.run([Program('print(1)')])[0].stdout == '1\n'
 
 
-def test_a_server_killed_while_it_runs_is_an_error(serving, caplog):
-  served = serving('--workers=1')
-  with remote.Sandbox(served.url, attempts=2) as box:
-    killing = threading.Timer(0.5, served.stop, [signal.SIGKILL])
-    killing.start()
-    began = time.monotonic()
+def test_a_killed_server_is_an_error(start_server, caplog):
+  server = start_server('--workers=1')
+  with remote.Sandbox(server.url, attempts=2) as runner:
+    killer = threading.Timer(0.5, server.stop, [signal.SIGKILL])
+    killer.start()
+    start_s = time.monotonic()
     with (
       caplog.at_level(logging.WARNING),
       pytest.raises(remote.ServiceError, match=r'http://127.*refused'),
     ):
-      box.run([Program('import time; time.sleep(3)')] * 3)
-    killing.join()
-    assert 1.0 <= time.monotonic() - began < 5
-    assert 'asked again' in caplog.text
+      runner.run([Program('import time; time.sleep(3)')] * 3)
+    killer.join()
+    assert 1.0 <= time.monotonic() - start_s < 5
+    assert 'retrying' in caplog.text
 
 
 def test_a_silent_service_is_an_error():
   with socket.create_server(('127.0.0.1', 0)) as silent:
     url = f'http://127.0.0.1:{silent.getsockname()[1]}'
     limits = api.Limits(wall_s=0.1)
-    began = time.monotonic()
+    start_s = time.monotonic()
     with pytest.raises(remote.ServiceError, match='timed out'):
       remote.Sandbox(url, limits, attempts=1, timeout_s=0.2)
-    assert 0.2 < time.monotonic() - began < 2
+    assert 0.2 < time.monotonic() - start_s < 2
 
 
-def test_a_server_that_is_at_work_is_not_silent(serving):
-  served = serving('--workers=1', '--wall-s=0.8')
+def test_a_busy_server_is_not_silent(start_server):
+  server = start_server('--workers=1', '--wall-s=0.8')
   with remote.Sandbox(
-    served.url,
+    server.url,
     api.Limits(wall_s=0.8),
     requests=1,
     attempts=1,
     timeout_s=0.0,
-  ) as box:
+  ) as runner:
     programs = [Program(f'import time; time.sleep(0.6); {i}') for i in range(4)]
-    began = time.monotonic()
-    assert {e.status for e in box.run(programs)} == {Status.FINISHED}
-    assert time.monotonic() - began > 2 * 0.8
+    start_s = time.monotonic()
+    assert {e.status for e in runner.run(programs)} == {Status.FINISHED}
+    assert time.monotonic() - start_s > 2 * 0.8
 
 
-def test_more_than_the_server_allows_is_refused_at_the_door(served):
+def test_limits_above_the_servers_are_refused_at_the_start(server):
   limits = dataclasses.replace(_LIMITS, wall_s=10.0)
   with pytest.raises(errors.UserError, match=r'allows 1\.2.*--wall-s=10\.0'):
-    remote.Sandbox(served.url, limits)
+    remote.Sandbox(server.url, limits)
   with remote.Sandbox(
-    served.url, dataclasses.replace(_LIMITS, wall_s=0.3)
-  ) as b:
-    assert b.run([Program('import time; time.sleep(1)')])[0].wall_s < 0.9
+    server.url, dataclasses.replace(_LIMITS, wall_s=0.3)
+  ) as runner:
+    assert runner.run([Program('import time; time.sleep(1)')])[0].wall_s < 0.9
 
 
-def test_layers_may_be_required(served):
-  held = [name for name, why in _layers(served).items() if not why]
-  remote.Sandbox(served.url, require=held).close()
-  with pytest.raises(errors.UserError, match='layers required: moat'):
-    remote.Sandbox(served.url, require=['moat'])
+def test_layers_can_be_required(server):
+  active = [name for name, error in _layers(server).items() if not error]
+  remote.Sandbox(server.url, require=active).close()
+  with pytest.raises(errors.UserError, match='required sandbox layers: moat'):
+    remote.Sandbox(server.url, require=['moat'])
 
 
-def _layers(served):
-  with remote.Sandbox(served.url) as box:
-    return box.layers()
-
-
-def test_the_token_comes_from_the_environment(serving, tmp_path, monkeypatch):
-  path = tmp_path / 'token'
-  path.write_text('open-sesame\n')
-  served = serving('--workers=1', f'--token-file={path}')
-  with pytest.raises(errors.UserError, match='HTTP 401 the token is missing'):
-    remote.Sandbox(served.url, token=client.token_from_environment())
-  monkeypatch.setenv('CODERL_SANDBOX_TOKEN', 'open sesame')
-  with pytest.raises(errors.UserError, match='one word') as caught:
-    remote.Sandbox(served.url, token=client.token_from_environment())
-  assert 'sesame' not in str(caught.value)
-  for name, value in (('TOKEN', 'open-sesame'), ('TOKEN_FILE', str(path))):
-    monkeypatch.setenv(f'CODERL_SANDBOX_{name}', value)
-    with remote.Sandbox(
-      served.url, token=client.token_from_environment()
-    ) as box:
-      assert box.run([Program('print(1)')])[0].stdout == '1\n'
-    monkeypatch.delenv(f'CODERL_SANDBOX_{name}')
-
-
-@pytest.mark.parametrize(
-  ('url', 'message'),
-  [
-    ('localhost:8080', 'must be like http'),
-    ('ftp://host', 'must be like http'),
-    ('http://', 'must be like http'),
-    ('http://host:99999', 'out of range'),
-    ('http://host/?a=b', 'must be like http'),
-    ('http://h\u00f6st', 'must be like http'),
-    ('http://me:secret@host', 'CODERL_SANDBOX_TOKEN'),
-  ],
-)
-def test_a_bad_address_is_a_mistake(url, message):
-  with pytest.raises(errors.UserError, match=message) as caught:
-    remote.Sandbox(url)
-  assert 'secret' not in str(caught.value)
+def _layers(server):
+  with remote.Sandbox(server.url) as runner:
+    return runner.layers()

@@ -1,4 +1,4 @@
-"""The server: what it takes, what it refuses, and how it ends."""
+"""The server runs programs, rejects wrong requests, and ends cleanly."""
 
 import contextlib
 import http.client
@@ -20,16 +20,16 @@ _TOKEN = 'open-sesame'
 
 
 @pytest.fixture(scope='module')
-def served(serving):
-  return serving(
+def server(start_server):
+  return start_server(
     *('--workers=1', '--max-body-mb=1', '--cpu-s=1', '--wall-s=1.5'),
     *('--output-kb=8', '--require', 'seccomp'),
   )
 
 
-def _ask(served, method, path, body=None, headers=None):
-  """Status, headers and JSON value of one answer."""
-  host = served.url.removeprefix('http://')
+def _ask(server, method, path, body=None, headers=None):
+  """Sends a request; returns the status, headers and JSON value answered."""
+  host = server.url.removeprefix('http://')
   with contextlib.closing(http.client.HTTPConnection(host, timeout=20)) as c:
     if not isinstance(body, bytes | None):
       body = json.dumps(body).encode()
@@ -38,22 +38,22 @@ def _ask(served, method, path, body=None, headers=None):
     return response.status, response.headers, json.loads(response.read())
 
 
-def _fusion(served, code, **fields):
+def _fusion(server, code, **fields):
   body = {'code': code, 'language': 'python'} | fields
-  status, _, reply = _ask(served, 'POST', '/run_code', body)
+  status, _, reply = _ask(server, 'POST', '/run_code', body)
   assert status == 200, reply
   return reply
 
 
-def test_the_first_line_says_what_runs_where(served):
-  assert served.line.startswith('Sandbox at http://127.0.0.1:')
-  assert '1 workers; no token; layers ' in served.line
-  assert 'seccomp' in served.line.partition('without')[0]
+def test_the_first_line_describes_the_server(server):
+  assert server.line.startswith('Sandbox at http://127.0.0.1:')
+  assert '1 workers; no token; layers ' in server.line
+  assert 'seccomp' in server.line.partition('without')[0]
 
 
-def test_it_says_what_it_is(served):
-  assert _ask(served, 'GET', '/v1/ping')[2] == 'pong'
-  service = _ask(served, 'GET', '/v1/sandbox')[2]
+def test_it_describes_itself(server):
+  assert _ask(server, 'GET', '/v1/ping')[2] == 'pong'
+  service = _ask(server, 'GET', '/v1/sandbox')[2]
   assert service['limits']['wall_s'] == 1.5
   assert service['workers'] == 1
   assert service['layers']['seccomp'] == ''
@@ -85,15 +85,17 @@ _CODE = {'code': '', 'language': 'python'}
     ('/run_code', _CODE | {'lang': 1}, 400, "no field 'lang'; it has code"),
   ],
 )
-def test_a_mistake_is_one_clear_line(served, path, body, status, message):
-  code, _, reply = _ask(served, 'POST', path, body)
+def test_a_wrong_request_is_answered_with_one_line(
+  server, path, body, status, message
+):
+  code, _, reply = _ask(server, 'POST', path, body)
   assert (code, list(reply)) == (status, ['detail'])
   assert message in reply['detail']
   assert '\n' not in reply['detail']
 
 
-def test_a_connection_outlives_a_refusal(served):
-  host = served.url.removeprefix('http://')
+def test_a_rejected_request_does_not_close_the_connection(server):
+  host = server.url.removeprefix('http://')
   with contextlib.closing(http.client.HTTPConnection(host, timeout=20)) as c:
     c.connect()
     socket_ = c.sock
@@ -117,10 +119,10 @@ def test_a_connection_outlives_a_refusal(served):
     (b'GET / HTTP/1.1\r\n' + b'A: b\r\n' * 200 + b'\r\n', b'431'),
   ],
 )
-def test_what_is_hardly_http_is_answered_without_a_traceback(
-  served, request_, status
+def test_malformed_http_is_answered_without_a_traceback(
+  server, request_, status
 ):
-  address = ('127.0.0.1', int(served.url.rpartition(':')[2]))
+  address = ('127.0.0.1', int(server.url.rpartition(':')[2]))
   with socket.create_connection(address, timeout=20) as c:
     c.sendall(request_)
     c.shutdown(socket.SHUT_WR)
@@ -130,22 +132,22 @@ def test_what_is_hardly_http_is_answered_without_a_traceback(
   assert b'<html' not in answer.lower()
 
 
-def test_a_request_is_held_within_the_servers_limits(served):
-  asked = {'wall_s': 60.0, 'cpu_s': 60.0, 'output_kb': 999}
+def test_the_limits_of_a_request_are_reduced_to_the_servers(server):
+  limits = {'wall_s': 60.0, 'cpu_s': 60.0, 'output_kb': 999}
   sources = ['import time; time.sleep(60)', 'print("x" * 10000)']
-  body = {'programs': [{'source': s} for s in sources], 'limits': asked}
-  executions = _ask(served, 'POST', '/v1/run', body)[2]['executions']
+  body = {'programs': [{'source': s} for s in sources], 'limits': limits}
+  executions = _ask(server, 'POST', '/v1/run', body)[2]['executions']
   statuses = [execution['status'] for execution in executions]
   assert statuses == ['wall_limit', 'output_limit']
   assert executions[0]['wall_s'] < 5
 
 
-def test_less_may_be_asked_for(served):
+def test_a_request_may_have_lower_limits(server):
   body = {
     'programs': [{'source': 'import time; time.sleep(1)'}],
     'limits': {'wall_s': 0.2},
   }
-  (execution,) = _ask(served, 'POST', '/v1/run', body)[2]['executions']
+  (execution,) = _ask(server, 'POST', '/v1/run', body)[2]['executions']
   assert execution['status'] == 'wall_limit'
   assert execution['wall_s'] < 0.9
 
@@ -161,10 +163,10 @@ def test_less_may_be_asked_for(served):
     ('x = (', 'Failed', 'Finished', 1),
   ],
 )
-def test_it_answers_as_sandbox_fusion(
-  served, code, status, run_status, return_code
+def test_it_answers_like_sandbox_fusion(
+  server, code, status, run_status, return_code
 ):
-  reply = _fusion(served, code, stdin='41\n', run_timeout=10, files={})
+  reply = _fusion(server, code, stdin='41\n', run_timeout=10, files={})
   run = reply['run_result']
   assert (reply['status'], run['status']) == (status, run_status)
   assert run['return_code'] == return_code
@@ -173,8 +175,8 @@ def test_it_answers_as_sandbox_fusion(
     assert 'Error' in run['stderr']
 
 
-def test_the_timeout_of_a_run_is_the_requests(served):
-  reply = _fusion(served, 'import time; time.sleep(1)', run_timeout=0.2)
+def test_a_fusion_request_sets_its_timeout(server):
+  reply = _fusion(server, 'import time; time.sleep(1)', run_timeout=0.2)
   assert reply['run_result']['status'] == 'TimeLimitExceeded'
   assert reply['run_result']['execution_time'] < 0.9
 
@@ -189,7 +191,7 @@ def test_the_timeout_of_a_run_is_the_requests(served):
     ({'Authorization': f'Bearer {_TOKEN}'}, 200),
   ],
 )
-def test_without_its_token_it_only_answers_the_ping(guarded, header, status):
+def test_without_the_token_only_a_ping_is_answered(guarded, header, status):
   for method, path, body in (
     ('GET', '/v1/sandbox', None),
     ('POST', '/v1/run', _RUN),
@@ -204,15 +206,15 @@ def test_without_its_token_it_only_answers_the_ping(guarded, header, status):
 
 
 @pytest.fixture(scope='module')
-def guarded(serving, tmp_path_factory):
+def guarded(start_server, tmp_path_factory):
   path = tmp_path_factory.mktemp('token') / 'token'
   path.write_text(f'{_TOKEN}\n')
-  served = serving('--workers=1', '--queue=1', f'--token-file={path}')
-  assert ' a token;' in served.line
-  return served
+  server = start_server('--workers=1', '--queue=1', f'--token-file={path}')
+  assert ' a token;' in server.line
+  return server
 
 
-def test_beyond_the_queue_it_says_when_to_come_back(guarded):
+def test_a_full_queue_is_answered_with_the_time_to_retry(guarded):
   header = {'Authorization': f'Bearer {_TOKEN}'}
   slow = {'programs': [{'source': 'import time; time.sleep(1)'}]}
   first = threading.Thread(
@@ -222,12 +224,12 @@ def test_beyond_the_queue_it_says_when_to_come_back(guarded):
   time.sleep(0.4)
   status, headers, reply = _ask(guarded, 'POST', '/v1/run', _RUN, header)
   assert (status, headers['Retry-After']) == (503, '1')
-  assert reply == {'detail': 'the queue is full; come back'}
+  assert reply == {'detail': 'the queue is full; retry later'}
   first.join()
   assert _ask(guarded, 'POST', '/v1/run', _RUN, header)[0] == 200
 
 
-def test_what_a_client_leaves_behind_keeps_its_place_until_it_is_over(guarded):
+def test_a_run_occupies_the_queue_even_if_its_client_has_left(guarded):
   header = {'Authorization': f'Bearer {_TOKEN}'}
   slow = {'programs': [{'source': 'import time; time.sleep(1)'}]}
   leaving = http.client.HTTPConnection(guarded.url.removeprefix('http://'))
@@ -240,29 +242,29 @@ def test_what_a_client_leaves_behind_keeps_its_place_until_it_is_over(guarded):
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
-def test_it_finishes_what_runs_and_leaves_no_process(serving, number):
-  served = serving('--workers=2')
-  idle = http.client.HTTPConnection(served.url.removeprefix('http://'))
+def test_a_signal_ends_it_after_the_running_requests(start_server, number):
+  server = start_server('--workers=2')
+  idle = http.client.HTTPConnection(server.url.removeprefix('http://'))
   idle.request('GET', '/v1/ping')
-  idle.getresponse().read()  # And stays connected.
+  idle.getresponse().read()  # The connection stays open.
   answers = []
   slow = {'programs': [{'source': 'import time; time.sleep(1); print(1)'}]}
-  asking = threading.Thread(
-    target=lambda: answers.append(_ask(served, 'POST', '/v1/run', slow))
+  request = threading.Thread(
+    target=lambda: answers.append(_ask(server, 'POST', '/v1/run', slow))
   )
-  asking.start()
+  request.start()
   time.sleep(0.4)
-  children = served.children()
-  assert len(children) >= 3  # Two workers, and a program.
-  began = time.monotonic()
-  assert served.stop(number) == 0
-  assert time.monotonic() - began < 5
-  asking.join()
+  children = server.children()
+  assert len(children) >= 3  # Two workers and a program.
+  start_s = time.monotonic()
+  assert server.stop(number) == 0
+  assert time.monotonic() - start_s < 5
+  request.join()
   assert answers[0][2]['executions'][0]['stdout'] == '1\n'
   alive = [pid for pid in children if pathlib.Path(f'/proc/{pid}').exists()]
   assert alive == []
   with pytest.raises(ConnectionRefusedError):
-    _ask(served, 'GET', '/v1/ping')
+    _ask(server, 'GET', '/v1/ping')
   idle.close()
 
 
@@ -277,7 +279,7 @@ def test_it_finishes_what_runs_and_leaves_no_process(serving, number):
     (['--require', 'sekkomp'], "invalid choice: 'sekkomp'"),
   ],
 )
-def test_a_mistake_on_the_command_line_is_one_line(args, message):
+def test_a_wrong_argument_is_reported_in_one_line(args, message):
   result = subprocess.run(
     [sys.executable, '-m', 'coderl.sandbox.service.serve', *args],
     cwd=_ROOT,
@@ -290,7 +292,7 @@ def test_a_mistake_on_the_command_line_is_one_line(args, message):
   assert 'Traceback' not in result.stderr
 
 
-def test_a_token_is_one_word(tmp_path):
+def test_a_token_must_be_one_word_of_ascii(tmp_path):
   path = tmp_path / 'token'
   for text in ('', 'two words', 'ein-schl\u00fcssel'):
     path.write_text(text)

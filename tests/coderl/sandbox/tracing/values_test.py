@@ -1,4 +1,4 @@
-"""Canonical text, and what a traced run records."""
+"""Canonical text is stable, bounded, and can be read back."""
 
 import collections
 import decimal
@@ -11,7 +11,6 @@ import hypothesis
 from hypothesis import strategies as st
 import pytest
 
-from coderl.sandbox.tracing import tracer as tracer_lib
 from coderl.sandbox.tracing import values
 
 _SCALARS = st.one_of(
@@ -47,19 +46,19 @@ _VALUES = st.recursive(
 
 @hypothesis.settings(deadline=None, max_examples=150)
 @hypothesis.given(_VALUES)
-def test_parse_gives_the_value_back(value):
-  text, complete = values.canonical(value, **values.WHOLE)
+def test_parse_inverts_canonical(value):
+  text, complete = values.canonical(value, **values.CALL_LIMITS)
   assert complete
   assert text.encode() == text.encode('utf-8')
   parsed = values.parse(text)
   assert type(parsed) is type(value)
   assert parsed == value
-  assert values.canonical(parsed, **values.WHOLE) == (text, True)
+  assert values.canonical(parsed, **values.CALL_LIMITS) == (text, True)
 
 
 @hypothesis.settings(deadline=None, max_examples=100)
 @hypothesis.given(_VALUES, st.integers(1, 60), st.integers(1, 5))
-def test_text_is_bounded(value, max_len, max_items):
+def test_text_has_a_limited_length(value, max_len, max_items):
   text, complete = values.canonical(value, max_len, max_items)
   assert len(text) <= 2 * max_len + 3
   if complete:
@@ -112,7 +111,9 @@ _TEXTS = [
 
 
 @pytest.mark.parametrize(
-  ('value', 'text', 'complete'), _TEXTS, ids=[row[1][:30] for row in _TEXTS]
+  ('value', 'text', 'complete'),
+  _TEXTS,
+  ids=[text[:30] for _, text, _ in _TEXTS],
 )
 def test_canonical_text(value, text, complete):
   assert values.canonical(value) == (text, complete)
@@ -130,7 +131,7 @@ def test_canonical_text(value, text, complete):
   ],
   ids=lambda text: text[:30],
 )  # fmt: skip
-def test_parse_evaluates_nothing_else(text):
+def test_parse_refuses_what_is_not_canonical(text):
   with pytest.raises(ValueError, match='not a plain value'):
     values.parse(text)
 
@@ -148,29 +149,29 @@ def test_parse_evaluates_nothing_else(text):
     "range('a', 'b')", 'Decimal((0, (1,), 9))', 'Decimal(1.5)',
   ],
 )  # fmt: skip
-def test_parse_calls_only_what_canonical_writes(text):
+def test_parse_refuses_calls_that_canonical_does_not_write(text):
   with pytest.raises(ValueError, match='not a plain value'):
     values.parse(text)
 
 
-def test_parsed_values_are_no_larger_than_their_text():
+def test_values_that_look_large_are_parsed_as_small_ones():
   assert values.parse('range(0, 1000000000, 2)') == range(0, 10**9, 2)
   decimals = values.parse("{Decimal('1e999999999'), Decimal('2')}")
   assert len(decimals) == 2
 
 
-def test_parse_takes_the_deepest_that_canonical_writes():
+def test_parse_accepts_the_deepest_canonical_text():
   value = complex(-1, -1)
-  for _ in range(values.WHOLE['max_depth']):
+  for _ in range(values.CALL_LIMITS['max_depth']):
     value = collections.deque([value])
-  text, complete = values.canonical(value, **values.WHOLE)
+  text, complete = values.canonical(value, **values.CALL_LIMITS)
   assert complete
   assert values.parse(text) == value
   with pytest.raises(ValueError, match='not a plain value'):
     values.parse(f'deque([{text}])')
 
 
-def test_equal_text_is_pythons_equality_of_plain_data():
+def test_equal_text_compares_as_python_does():
   assert values.equal_text('[1.0, {2, 3}]', '[1, {3, 2}]')
   assert values.equal_text('nan', 'nan')
   assert not values.equal_text('[1]', '(1,)')
@@ -180,150 +181,16 @@ def test_equal_text_is_pythons_equality_of_plain_data():
 @pytest.mark.parametrize(
   'other', ['1', '1.5', "Decimal('1')", 'Fraction(1, 2)']
 )
-def test_equal_text_holds_signalling_nan_equal_to_itself_alone(other):
+def test_a_signalling_nan_equals_only_itself(other):
   assert not values.equal_text("Decimal('sNaN')", other)
   assert not values.equal_text(other, "[Decimal('sNaN')]")
   assert values.equal_text("Decimal('sNaN')", "Decimal('sNaN')")
 
 
-def _trace(source, events=256):
-  tracer = tracer_lib.Tracer(events)
-  code = compile(source, tracer_lib.PROGRAM, 'exec')
-  try:
-    with tracer:
-      exec(code, {'__name__': '__main__'})
-  except BaseException as error:
-    assert 'expected' in str(error), error
-  return tracer
-
-
-def _values(tracer):
-  return [
-    (f'{scope}.{name}' if scope else name, value, line)
-    for scope, name, value, line, _ in tracer.variables
-  ]
-
-
-@pytest.mark.parametrize(
-  ('source', 'variables'),
-  [
-    ('x = 1\ny = x\nx += 1', [('y', '1', 2), ('x', '2', 3)]),
-    ('x = 1\ny = 2\nx = 1', [('y', '2', 2), ('x', '1', 3)]),
-    (
-      's = 0\nfor i in range(3):\n  s += i',
-      [('i', '2', 2), ('s', '3', 3)],
-    ),
-    (
-      'a = []\nb = a\nb.append(1)\nc = 0',
-      [('a', '[1]', 3), ('b', '[1]', 3), ('c', '0', 4)],
-    ),
-    ('import math\nfrom math import pi\nx = pi > 3', [('x', 'True', 3)]),
-    ('def f(): pass\nclass C:\n  x = 1\ng = lambda: 0\nh = len\n', []),
-    ('__x__ = 1\n_x = [q for q in (1, 2)]', [('_x', '[1, 2]', 2)]),
-    (
-      'def f(a, *b, k=1, **c):\n  a += k\n  return a\nx = f(1, 2, d=3)',
-      [
-        ('f.k', '1', 1),
-        ('f.b', '(2,)', 1),
-        ('f.c', "{'d': 3}", 1),
-        ('f.a', '2', 2),
-        ('x', '2', 4),
-      ],
-    ),
-    (
-      'def main():\n  t = 0\n  def inner(v):\n    nonlocal t\n    t += v\n'
-      '  inner(4)\nmain()',
-      [('main.inner.v', '4', 3), ('main.t', '4', 6)],
-    ),
-    (
-      'def f():\n  global g\n  g = 1\n  z = 2\nf()',
-      [('g', '1', 3), ('f.z', '2', 4)],
-    ),
-    (
-      'def f(n):\n  r = n\n  return r\nf(1)\nf(2)',
-      [('f.n', '2', 1), ('f.r', '2', 2)],
-    ),
-    (
-      'def g():\n  for t in (5, 6):\n    yield t\nx = sum(g())',
-      [('g.t', '6', 2), ('x', '11', 4)],
-    ),
-    (
-      'try:\n  x = 1\n  raise ValueError\nexcept ValueError as e:\n  y = 2',
-      [('x', '1', 2), ('e', '<ValueError>', 4), ('y', '2', 5)],
-    ),
-    (
-      'if (n := 3) > 2:\n  a, *b = 1, 2',
-      [('n', '3', 1), ('a', '1', 2), ('b', '[2]', 2)],
-    ),
-    (
-      'with open("/dev/null") as f:\n  x = 1',
-      [('f', '<TextIOWrapper>', 1), ('x', '1', 2)],
-    ),
-    ('x = 1\nraise SystemExit("expected")\ny = 1', [('x', '1', 1)]),
-    ('x = 1\nx = 2\nraise KeyError("expected")', [('x', '2', 2)]),
-    ('x = 1\ndel x\ny = 2', [('x', '1', 1), ('y', '2', 3)]),
-    (
-      'class C:\n  def m(self, v):\n    w = v\nC().m(3)',
-      [('C.m.self', '<C>', 2), ('C.m.v', '3', 2), ('C.m.w', '3', 3)],
-    ),
-    (
-      'import threading\ndef f():\n  y = 1\n'
-      't = threading.Thread(target=f)\nt.start()\nt.join()',
-      [('t', '<Thread>', 4), ('f.y', '1', 3)],
-    ),
-  ],
-)  # fmt: skip
-def test_variables_at_their_last_definition(source, variables):
-  assert _values(_trace(source)) == variables
-
-
-def test_trajectory_is_the_definitions_in_order():
-  tracer = _trace(
-    'def f(v):\n  v.append(1)\nx = [0]\nfor i in range(2):\n  f(x)'
-  )
-  assert tracer.trajectory == [
-    (3, 'x', '[0]'),
-    (4, 'i', '0'),
-    (1, 'f.v', '[0]'),
-    (2, 'f.v', '[0, 1]'),
-    (5, 'x', '[0, 1]'),
-    (4, 'i', '1'),
-    (1, 'f.v', '[0, 1]'),
-    (2, 'f.v', '[0, 1, 1]'),
-    (5, 'x', '[0, 1, 1]'),
-  ]
-
-
-_LONG = """
-def f(n):
-  global g
-  s = 0
-  for i in range(n):
-    s += i
-  g = s
-  return s
-t = 0
-for k in range(2000):
-  t += f(20)
-m = f(10)
-"""
-
-
-def test_values_stay_right_beyond_the_bound():
-  tracer = _trace(_LONG, events=8)
-  assert len(tracer.trajectory) == 8
-  assert dict((name, value) for name, value, _ in _values(tracer)) == {
-    'f.n': '10', 'f.s': '45', 'f.i': '9', 'g': '45', 't': str(190 * 2000),
-    'k': '1999', 'm': '45',
-  }  # fmt: skip
-  short = dict((n, v) for n, v, _ in _values(_trace(_LONG, events=10**6)))
-  assert short == dict((n, v) for n, v, _ in _values(tracer))
-
-
 def test_text_does_not_depend_on_the_hash_seed():
   source = (
-    'from coderl.execution import tracing\n'
-    'print(tracing.canonical([set("abcdefgh"), frozenset({b"x", "y", 1.5}),'
+    'from coderl.sandbox.tracing import values\n'
+    'print(values.canonical([set("abcdefgh"), frozenset({b"x", "y", 1.5}),'
     ' {("a", i) for i in range(9)}, object()]))'
   )
   texts = {

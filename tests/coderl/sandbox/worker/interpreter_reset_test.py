@@ -1,4 +1,4 @@
-"""Inputs that share a process end as they do alone."""
+"""A run in a shared process ends as it would in a process of its own."""
 
 import pytest
 
@@ -9,7 +9,7 @@ _LIMITS = sandbox.Limits(
   cpu_s=0.5, wall_s=1.0, memory_mb=256, output_kb=64, file_kb=64, processes=8
 )
 _INPUTS = ('3\n4\n5\n', '0\n', '', '7\nrest\n', '3\n4\n5\n', '2\n1\n')
-# That the third run finds what the first ones left would show in its output.
+# The output would show if a later run found what an earlier one has left.
 _COUNT = 'n = getattr({0}, "left", 0)\n{0}.left = n + 1\nprint(n, {0}.left)\n'
 _PROGRAMS = {
   'plain': 'print(sum(int(input()) for _ in range(2)))',
@@ -95,69 +95,69 @@ _CALLED = {
 
 
 @pytest.fixture(scope='module')
-def box():
-  # One worker, for all inputs to be of one batch.
-  with sandbox.Sandbox(_LIMITS, workers=1) as box:
-    yield box
+def runner():
+  # With one worker, all inputs are in one batch.
+  with sandbox.Sandbox(_LIMITS, workers=1) as runner:
+    yield runner
 
 
-def _told(execution):
+def _result(execution):
   e = execution
   return e.status, e.stdout, e.error, e.value
 
 
 @pytest.mark.parametrize('name', _PROGRAMS)
-def test_inputs_in_sequence_end_as_alone(box, name):
+def test_inputs_in_sequence_end_as_alone(runner, name):
   programs = [Program(_PROGRAMS[name], stdin) for stdin in _INPUTS]
-  alone = [_told(box.run([program])[0]) for program in programs]
-  assert [*map(_told, box.run(programs))] == alone
+  alone = [_result(runner.run([program])[0]) for program in programs]
+  assert [*map(_result, runner.run(programs))] == alone
 
 
 @pytest.mark.parametrize('name', _CALLED)
-def test_calls_in_sequence_end_as_alone(box, name):
+def test_calls_in_sequence_end_as_alone(runner, name):
   programs = [Program(_CALLED[name], call=f'f({x})') for x in (0, 1, 2, 3, 1)]
   programs.append(Program(_CALLED[name], '7', call='(f(4), input())'))
   programs.append(Program(_CALLED[name], call='f(syntax error'))
-  alone = [_told(box.run([program])[0]) for program in programs]
-  assert [*map(_told, box.run(programs))] == alone
+  alone = [_result(runner.run([program])[0]) for program in programs]
+  assert [*map(_result, runner.run(programs))] == alone
 
 
-def test_processes_are_shared_and_each_input_has_its_time(box):
+def test_each_input_has_its_own_time_in_a_shared_process(runner):
   source = 'import os, time\nend = time.time() + float(input())\n'
   pid = source + 'while time.time() < end: pass\nprint(id(os), os.times()[0])'
   programs = [Program(pid.replace('os.times()[0]', '0'), '0.3\n')] * 4
-  ran = box.run(programs)
-  assert {e.status for e in ran} == {Status.FINISHED}
-  assert all(0.05 < e.cpu_s < 0.45 and e.wall_s >= 0.3 for e in ran)
+  executions = runner.run(programs)
+  assert {e.status for e in executions} == {Status.FINISHED}
+  assert all(0.05 < e.cpu_s < 0.45 and e.wall_s >= 0.3 for e in executions)
 
 
-def test_what_runs_out_of_time_costs_no_other_input(box):
+def test_a_timeout_does_not_affect_other_inputs(runner):
   source = 'n = int(input())\nwhile n == 1: pass\nprint(n)'
-  ran = box.run([Program(source, str(n)) for n in (0, 1, 2, 1, 3)])
-  assert [e.stdout for e in ran] == ['0\n', '', '2\n', '', '3\n']
-  assert [e.status is Status.CPU_LIMIT for e in ran] == [
+  executions = runner.run([Program(source, str(n)) for n in (0, 1, 2, 1, 3)])
+  assert [e.stdout for e in executions] == ['0\n', '', '2\n', '', '3\n']
+  assert [e.status is Status.CPU_LIMIT for e in executions] == [
     False, True, False, True, False
   ]  # fmt: skip
 
 
-def test_sharing_takes_fewer_forks_than_inputs(box):
+def test_later_inputs_cost_less_than_a_fork(runner):
   source = 'import os\nprint(os.stat("/tmp").st_ino, input())'
-  few = box.run([Program(source, str(n)) for n in range(16)])
-  assert [e.stdout.split()[1] for e in few] == [str(n) for n in range(16)]
-  _assert_cheaper(few)
+  printed = runner.run([Program(source, str(n)) for n in range(16)])
+  assert [e.stdout.split()[1] for e in printed] == [str(n) for n in range(16)]
+  _assert_cheaper(printed)
   call = 'import os\ndef f(x): return x'
-  called = box.run([Program(call, call=f'f({n})') for n in range(16)])
+  called = runner.run([Program(call, call=f'f({n})') for n in range(16)])
   assert [e.value for e in called] == [str(n) for n in range(16)]
   _assert_cheaper(called)
 
 
-def _assert_cheaper(few):
-  # A fork of its own costs a child far more than one more input.
-  first, *others = [e.cpu_s for e in few]
+def _assert_cheaper(executions):
+  # The first run contains the fork of the process.
+  first, *others = [e.cpu_s for e in executions]
   assert sorted(others)[len(others) // 2] < first
 
 
-def test_an_output_is_final_once_the_next_input_is_there(box):
+def test_an_output_is_final_when_the_next_input_arrives(runner):
   source = (
     'import os\n'
     'n = int(input())\nprint(n, flush=True)\n'
@@ -165,15 +165,15 @@ def test_an_output_is_final_once_the_next_input_is_there(box):
     'except OSError: pass\n'
     'try: os.dup2(1, 60)\nexcept OSError: pass\n'
   )
-  ran = box.run([Program(source, str(n)) for n in range(4)])
-  assert [e.stdout for e in ran] == [f'{n}\n' for n in range(4)]
+  executions = runner.run([Program(source, str(n)) for n in range(4)])
+  assert [e.stdout for e in executions] == [f'{n}\n' for n in range(4)]
 
 
-def test_equal_sources_among_others_keep_their_order(box):
+def test_executions_of_mixed_sources_keep_the_order(runner):
   programs = [
     Program(f'print(input(), {n % 3})', str(n), call='1' if n == 7 else None)
     for n in range(40)
   ]
-  ran = box.run(programs)
-  assert [e.stdout for e in ran] == [f'{n} {n % 3}\n' for n in range(40)]
-  assert ran[7].value == '1'
+  executions = runner.run(programs)
+  assert [e.stdout for e in executions] == [f'{n} {n % 3}\n' for n in range(40)]
+  assert executions[7].value == '1'

@@ -1,8 +1,8 @@
-"""A trace equals that of a slow tracer that looks at everything.
+"""A trace equals that of a slow reference tracer.
 
-The slow one reads the tree and the symbol table of the program where the fast
-one reads its instructions, and writes the text of every variable after every
-line.
+The reference writes the text of every variable after every line. It takes the
+names from the syntax tree and the symbol table of the program, where the tracer
+under test reads the instructions.
 """
 
 import ast
@@ -19,29 +19,38 @@ import pytest
 from coderl.sandbox.tracing import tracer as tracer_lib
 from coderl.sandbox.tracing import values
 
-# Generated generators may fail as they are thrown away.
+# Generators in generated programs may raise exceptions when they are collected.
 pytestmark = pytest.mark.filterwarnings(
   'ignore::pytest.PytestUnraisableExceptionWarning'
 )
 _SKIPPED = (types.FunctionType, type, types.ModuleType)
-_AMPLE = 10**4
+_MANY_EVENTS = 10**4
 
 
 class _Frame:
-  """What the slow tracer knows of a frame."""
+  """The state of the reference tracer for a frame.
 
-  def __init__(self, line, seen):
+  Attributes:
+    line: the current line.
+    bound: names that the line has bound so far.
+    texts: name -> text at the end of the previous line.
+  """
+
+  def __init__(self, line, texts):
     self.line = line
     self.bound = set()
-    self.seen = seen
+    self.texts = texts
 
 
-class _Slow:
-  """Records what each line of a program defines, without any bound.
+class _ReferenceTracer:
+  """Records what each line of a program defines, without a limit.
 
-  steps: for each line that ended, its definitions as {(line, scope, name,
-  text)}. last: (scope, name) -> (step, line, (text, complete)).
-  dropped: those that were deleted, or made to name a function, at a time.
+  Attributes:
+    steps: for each line that ended, its definitions as {(line, scope, name,
+      text)}.
+    last: (scope, name) -> (step, line, (text, complete)), last definitions.
+    dropped: (scope, name) of the variables that were deleted, or bound to a
+      function, at some time.
   """
 
   def __init__(self, source):
@@ -65,7 +74,7 @@ class _Slow:
       self._find_tables(child)
 
   def trace(self, frame, event, argument):
-    if frame.f_code.co_filename != tracer_lib.PROGRAM:
+    if frame.f_code.co_filename != tracer_lib.PROGRAM_FILE_NAME:
       return None
     name, kind = frame.f_code.co_name, frame.f_code.co_flags
     is_function = kind & inspect.CO_OPTIMIZED and not name.startswith('<')
@@ -73,20 +82,20 @@ class _Slow:
       return None
     frame.f_trace_opcodes = True
     line = frame.f_code.co_firstlineno
-    seen = self._module if name == '<module>' else {}
-    state = self._frames.setdefault(frame, _Frame(line, seen))
+    texts = self._module if name == '<module>' else {}
+    state = self._frames.setdefault(frame, _Frame(line, texts))
     if event == 'opcode':
       state.bound |= self._stored(frame.f_code, frame.f_lasti)
     elif event == 'return':
       self._end(frame, state)
     elif event == 'line' and frame.f_lineno != state.line:
-      # The same line again is a comprehension that runs in this frame.
+      # The same line comes again for a comprehension that runs in this frame.
       self._end(frame, state)
       state.line = frame.f_lineno
     return self.trace
 
   def _stored(self, code, offset):
-    """The names that an instruction binds for good."""
+    """Returns the names that an instruction binds outside comprehensions."""
     if code not in self._stores:
       self._stores[code] = {
         instruction.offset: _names_of(instruction)
@@ -98,14 +107,16 @@ class _Slow:
 
   def _end(self, frame, state):
     bound, state.bound = state.bound, set()
-    scope, own, outer = self._names(frame.f_code)
+    scope, local_names, global_names = self._names(frame.f_code)
     variables = frame.f_locals if scope else frame.f_globals
-    found = self._changes(scope, own, variables, state.seen, bound)
-    found |= self._changes('', outer, frame.f_globals, self._module, bound)
-    self.steps.append(
-      {(state.line, scope, name, text[0]) for scope, name, text in found}
+    defined = self._changes(scope, local_names, variables, state.texts, bound)
+    defined |= self._changes(
+      '', global_names, frame.f_globals, self._module, bound
     )
-    for scope, name, text in found:
+    self.steps.append(
+      {(state.line, scope, name, text[0]) for scope, name, text in defined}
+    )
+    for scope, name, text in defined:
       self.last[scope, name] = (len(self.steps), state.line, text)
 
   def _names(self, code):
@@ -113,23 +124,24 @@ class _Slow:
       table = self._tables['top', 0]
       return '', {s.get_name() for s in table.get_symbols()}, set()
     table = self._tables[code.co_name, code.co_firstlineno]
-    own = {s.get_name() for s in table.get_symbols() if s.is_local()}
-    outer = {
+    local_names = {s.get_name() for s in table.get_symbols() if s.is_local()}
+    global_names = {
       s.get_name()
       for s in table.get_symbols()
       if s.is_declared_global() and s.is_assigned()
     }
-    return code.co_qualname.replace('.<locals>', ''), own, outer
+    scope = code.co_qualname.replace('.<locals>', '')
+    return scope, local_names, global_names
 
-  def _changes(self, scope, names, variables, seen, bound):
+  def _changes(self, scope, names, variables, texts, bound):
     now = {
       name: values.canonical(variables[name])
       for name in names
       if name in variables and not isinstance(variables[name], _SKIPPED)
       and not name.startswith('__')
     }  # fmt: skip
-    before = {name: seen.pop(name) for name in names if name in seen}
-    seen.update(now)
+    before = {name: texts.pop(name) for name in names if name in texts}
+    texts.update(now)
     self.dropped.update((scope, name) for name in before.keys() - now.keys())
     return {
       (scope, name, text)
@@ -143,15 +155,16 @@ def _span(node):
 
 
 def _lies_in(instruction, span):
-  at = instruction.positions
-  if at.lineno is None:  # Where `except ... as` clears its name.
+  positions = instruction.positions
+  if positions.lineno is None:  # The end of `except ... as` clears its name.
     return False
-  start, end = (at.lineno, at.col_offset), (at.end_lineno, at.end_col_offset)
+  start = positions.lineno, positions.col_offset
+  end = positions.end_lineno, positions.end_col_offset
   return span[:2] <= start and end <= span[2:]
 
 
 def _names_of(instruction):
-  """The names that it stores; those of two locals are known by their own."""
+  """Returns the names that an instruction stores; some store two locals."""
   names, name = instruction.argval, instruction.opname
   if type(names) is not tuple:
     return {names}
@@ -168,18 +181,18 @@ def _run(code, start, stop):
     stop()
 
 
-def _slow(source):
-  slow = _Slow(source)
-  code = compile(source, tracer_lib.PROGRAM, 'exec')
-  # In 3.12 instructions are followed only where a frame has asked before.
+def _reference(source):
+  reference = _ReferenceTracer(source)
+  code = compile(source, tracer_lib.PROGRAM_FILE_NAME, 'exec')
+  # Python 3.12 traces opcodes only if a frame requested it before settrace.
   sys._getframe().f_trace_opcodes = True
-  _run(code, lambda: sys.settrace(slow.trace), lambda: sys.settrace(None))
-  return slow
+  _run(code, lambda: sys.settrace(reference.trace), lambda: sys.settrace(None))
+  return reference
 
 
-def _fast(source, events):
+def _trace(source, events):
   tracer = tracer_lib.Tracer(events)
-  code = compile(source, tracer_lib.PROGRAM, 'exec')
+  code = compile(source, tracer_lib.PROGRAM_FILE_NAME, 'exec')
   _run(code, tracer.__enter__, tracer.__exit__)
   return tracer
 
@@ -192,32 +205,34 @@ def _last(tracer):
 
 
 def _check(source):
-  slow, fast = _slow(source), _fast(source, _AMPLE)
-  assert _last(fast) == {key: row[1:] for key, row in slow.last.items()}
-  order = [slow.last[scope, name][0] for scope, name, *_ in fast.variables]
+  reference, tracer = _reference(source), _trace(source, _MANY_EVENTS)
+  last = reference.last
+  assert _last(tracer) == {key: value[1:] for key, value in last.items()}
+  order = [last[scope, name][0] for scope, name, *_ in tracer.variables]
   assert order == sorted(order)
-  trajectory_left = list(fast.trajectory)
-  for step in slow.steps:
-    rows = {(line, f'{s}.{n}' if s else n, text) for line, s, n, text in step}
-    assert set(trajectory_left[: len(rows)]) == rows
-    del trajectory_left[: len(rows)]
-  assert not trajectory_left
-  _check_beyond_the_bound(source, slow)
+  events_left = list(tracer.trajectory)
+  for step in reference.steps:
+    events = {(line, f'{s}.{n}' if s else n, text) for line, s, n, text in step}
+    assert set(events_left[: len(events)]) == events
+    del events_left[: len(events)]
+  assert not events_left
+  _check_beyond_the_limit(source, reference)
 
 
-def _check_beyond_the_bound(source, slow):
-  for events in 0, 1:
-    short = _fast(source, events)
-    assert len(short.trajectory) <= events
-    # Who does not look at lines cannot know of what is gone at their end.
+def _check_beyond_the_limit(source, reference):
+  for max_events in 0, 1:
+    tracer = _trace(source, max_events)
+    assert len(tracer.trajectory) <= max_events
+    # Without line events, variables that are gone when their scope returns
+    # cannot be seen.
     assert {
       key: text
-      for key, (_, text) in _last(short).items()
-      if key not in slow.dropped
+      for key, (_, text) in _last(tracer).items()
+      if key not in reference.dropped
     } == {
       key: text
-      for key, (_, _, text) in slow.last.items()
-      if key not in slow.dropped
+      for key, (_, _, text) in reference.last.items()
+      if key not in reference.dropped
     }
 
 
@@ -246,7 +261,7 @@ def rec(n, acc):
 
 
 class _Writer:
-  """Writes a program that ends soon, from what `draw` chooses."""
+  """Writes a random program that ends soon."""
 
   def __init__(self, draw):
     self._draw = draw
@@ -282,7 +297,7 @@ class _Writer:
       f'{x} += {value}', f'{x}, {y} = {value}, {self.value()}',
       f'{x}, *{y} = {self.pick(_LISTS)}', f'{x}.append({value})',
       f'{x}[0] = {value}', f'{x}.clear()', f'{x} |= {{1}}', f'del {x}',
-      # Only by a new value can be told whether it was bound.
+      # Only a new value shows whether the name was bound.
       f'{x} and ({y} := [next(fresh)])', 'pass',
       f'{x} = [({y} := k) for k in (1, 2)]', f'{x}[:] = [0] * 70',
       f'{x} = rec(1, {y})', f'{x} = (\n  {value},\n  len({y}),\n)',
@@ -390,8 +405,8 @@ def _programs(draw):
   return _HEAD + '\n'.join(writer.lines)
 
 
-# What these got wrong at one time, or nearly.
-_FOUND = {
+# Programs that earlier versions traced wrongly, or nearly so.
+_REGRESSIONS = {
   'not bound, for it raised': (
     'a = 0\ntry:\n  a = int("x")\nexcept ValueError:\n  b = 1'
   ),
@@ -401,7 +416,7 @@ _FOUND = {
   ),
   'passed over': 'a = 1\nb = 0\nb and (a := 2)\nc = 1',
   'bound again to the same': 'a = 1\nb = a or 2\na = a if b else 3\na = a',
-  'bound by the last turn': (
+  'bound by the last iteration': (
     'for a in (1, 1):\n  if b:\n    break\n  b = a\nc = 1'
   ),
   'on several lines': 'a = (\n  1,\n  [2,\n   3],\n)\na = max(\n  4,\n  5)',
@@ -436,17 +451,17 @@ _FOUND = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize('source', _FOUND.values(), ids=_FOUND)
-def test_trace_of_what_was_found(source):
+@pytest.mark.parametrize('source', _REGRESSIONS.values(), ids=_REGRESSIONS)
+def test_regressions_are_traced_like_the_reference(source):
   _check(source)
 
 
-def test_what_a_comprehension_on_several_lines_binds_is_its_own():
+def test_a_comprehension_on_several_lines_keeps_its_variable():
   source = (
     'def f():\n  b = 5\n  a = [\n    b\n    for b in range(3)\n  ]\n'
     '  b = b\nf()'
   )
-  assert _fast(source, _AMPLE).trajectory == [
+  assert _trace(source, _MANY_EVENTS).trajectory == [
     (2, 'f.b', '5'),
     (3, 'f.a', '[0, 1, 2]'),
     (7, 'f.b', '5'),
@@ -455,5 +470,5 @@ def test_what_a_comprehension_on_several_lines_binds_is_its_own():
 
 @hypothesis.settings(deadline=None, max_examples=200)
 @hypothesis.given(_programs())
-def test_trace_is_that_of_a_slow_tracer(source):
+def test_random_programs_are_traced_like_the_reference(source):
   _check(source)

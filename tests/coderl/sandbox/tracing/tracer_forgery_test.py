@@ -1,6 +1,6 @@
-"""No program can make the run of itself say what it did not do by tracing.
+"""A program that attacks its tracer loses its trace, and changes nothing else.
 
-What a program does to its tracer costs it its trace, never more.
+Its output never becomes part of the trace.
 """
 
 import re
@@ -11,7 +11,8 @@ from coderl.sandbox import sandbox
 
 _FINISHED = sandbox.Status.FINISHED
 _LIMITS = sandbox.Limits(cpu_s=5.0, wall_s=10.0)
-_PRINTS = {
+# These print what looks like a trace of x = 42.
+_PRINTED = {
   'report': 'print("{}\\n\\nvariable\\t\\tx\\t42\\t1\\tTrue\\n")',
   'rows': 'print([("", "x", "42", 1, True)], flush=True)',
   'standard error': 'import sys\nprint("x = 42", file=sys.stderr)',
@@ -78,42 +79,42 @@ _ATTACKS = {
 
 
 @pytest.fixture(scope='module')
-def box():
-  with sandbox.Sandbox(_LIMITS, workers=1) as box:
-    yield box
+def runner():
+  with sandbox.Sandbox(_LIMITS, workers=1) as runner:
+    yield runner
 
 
-def _both(box, source):
-  return box.run([sandbox.Program(source, trace=t) for t in (False, True)])
+def _both(runner, source):
+  return runner.run([sandbox.Program(source, trace=t) for t in (False, True)])
 
 
-@pytest.mark.parametrize('source', _PRINTS.values(), ids=_PRINTS)
-def test_what_is_written_is_no_variable(box, source):
-  plain, traced = _both(box, source + '\nz = 5')
+@pytest.mark.parametrize('source', _PRINTED.values(), ids=_PRINTED)
+def test_output_never_becomes_a_variable(runner, source):
+  plain, traced = _both(runner, source + '\nz = 5')
   assert (traced.status, traced.stdout) == (_FINISHED, plain.stdout)
   assert ('z', '5') in [(v.name, v.value) for v in traced.variables]
-  rows = [*traced.variables, *traced.trajectory]
-  assert '42' not in [row.value for row in rows]
-  assert 'x' not in [row.name for row in rows]
+  definitions = [*traced.variables, *traced.trajectory]
+  assert '42' not in [definition.value for definition in definitions]
+  assert 'x' not in [definition.name for definition in definitions]
 
 
 @pytest.mark.parametrize('source', _ATTACKS.values(), ids=_ATTACKS)
-def test_run_is_the_same_whatever_is_done_to_the_tracer(box, source):
-  plain, traced = _both(box, f'x = 1\n{source}\nx = 2\nprint("end")')
+def test_an_attack_on_the_tracer_does_not_change_the_run(runner, source):
+  plain, traced = _both(runner, f'x = 1\n{source}\nx = 2\nprint("end")')
   assert plain.stdout.endswith('end\n') == (plain.status is _FINISHED)
-  assert _seen(traced) == _seen(plain)
-  # A trace is lost, but never wrong.
+  assert _result(traced) == _result(plain)
+  # A trace may be lost, but it is never wrong.
   values = {v.value for v in traced.variables if v.qualified_name == 'x'}
   assert values <= {'2'}
 
 
-def _seen(execution):
-  """What others see of a run, less addresses."""
+def _result(execution):
+  """Returns the result of a run without the addresses in its messages."""
   errors = re.sub('0x[0-9a-f]+', '', execution.stderr)
   return execution.status, execution.stdout, errors, execution.error
 
 
-def test_objects_end_when_they_do_without_a_trace(box):
+def test_objects_are_collected_when_they_are_without_a_trace(runner):
   source = (
     'class D:\n  def __init__(self, n): self.n = n\n'
     '  def __del__(self): print("gone", self.n)\n'
@@ -121,6 +122,6 @@ def test_objects_end_when_they_do_without_a_trace(box):
     'def f():\n  c, d = D(3), {0: D(4)}\n  del c\n  print("c")\n'
     '  d = 0\n  print("d")\nf()\nprint("end")'
   )
-  plain, traced = _both(box, source)
+  plain, traced = _both(runner, source)
   assert plain.stdout.startswith('gone 1\na\ngone 2\nb\ngone 3\nc\n')
   assert traced.stdout == plain.stdout
