@@ -1,9 +1,13 @@
-"""Several processes as one run: joining, exchanging, and ending together.
+"""Runs several processes as one: they join, exchange data and end together.
 
-Devices of all processes make one mesh (sharding.py). What the host does is
-either split, each process with its own share, and then gathered, or done by
-each alike; so every process knows the same and decides the same. The first
-process alone writes.
+The devices of all processes form one mesh (sharding.py). Host work is either
+split over the processes and then gathered, or repeated by each of them. So all
+processes know the same and decide the same. The first process alone writes
+files.
+
+Joining and ending use sockets of this module beside jax.distributed. In jax
+0.10.2 jax.distributed does not name a process that never joins, and it ends the
+others by SIGABRT (status 134) with a C++ stack dump, whatever its heartbeat.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +19,8 @@ import socket
 import sys
 import threading
 import time
-from typing import Any, TypeVar
+import traceback
+from typing import Any, NoReturn, TypeVar
 import zlib
 
 import jax
@@ -27,8 +32,10 @@ from coderl.sandbox import api
 from commons import errors
 
 AUTO = 'auto'
-_CALL, _GO, _GONE, _BYE = 'coderl', 'go', 'gone', 'bye'
+# Words of the protocol; a message is one line.
+_JOIN, _GO, _FAILED, _BYE = 'coderl', 'go', 'failed', 'bye'
 _RETRY_S = 0.2
+# A process may take this long to report its own error before a peer's counts.
 _GRACE_S = 3.0
 _LINE_BYTES = 1024
 
@@ -37,38 +44,41 @@ T = TypeVar('T')
 
 @contextlib.contextmanager
 def session(section: ml_collections.ConfigDict) -> Iterator[None]:
-  """Joins the processes that the config's section `hosts` names, if any.
+  """Joins the processes that the config's section `hosts` names.
 
-  coordinator: HOST:PORT of the first process; 'auto' asks the cluster (Cloud
-  TPU, SLURM, Kubernetes); '' reads JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES
-  and JAX_PROCESS_ID, and without them there is one process. count, index: of
-  the processes, and this one's number. wait_s: for all to join.
+  If one process fails, all others end within seconds, each with one line and
+  status 3. Two cases are left to jax's heartbeat: processes joined by 'auto',
+  and the loss of the first process itself (jax aborts the others, status 134).
 
-  A process that dies takes all others along, each with one line and status 3:
-  at once where they were joined by address, by jax's heartbeat where 'auto'.
+  Args:
+    section: coordinator is HOST:PORT of the first process, 'auto' to ask the
+      cluster (Cloud TPU, SLURM, Kubernetes), or '' to read
+      JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID; without
+      these there is one process. count is the number of processes, index the
+      number of this one, wait_s the time limit of joining.
 
   Raises:
-    UserError: the section makes no sense, or a process did not join in time.
+    UserError: the section is invalid, or a process did not join in time.
   """
   watch = _join(section)
   try:
     yield
-  except jax.errors.JaxRuntimeError as error:
+  except BaseException as error:
     if jax.process_count() == 1:
       raise
-    time.sleep(_GRACE_S)  # The watch knows better who it is.
-    _end_with(f'another process has ended: {error}')
-  except errors.ServiceError:
-    watch.close()  # All processes raise it.
-    raise
-  except BaseException as error:
-    watch.close(str(error) or type(error).__name__)
-    raise
+    if isinstance(error, jax.errors.JaxRuntimeError) or 'Gloo' in str(error):
+      # A collective fails if a peer has ended; the watch then names the peer.
+      time.sleep(2 * _GRACE_S)
+      if not watch.peers:
+        _end_with(f'another process has ended: {error}')
+    if not watch.peers:
+      raise
+    watch.fail(error)
   watch.close()
 
 
-def _end_with(message: str) -> None:
-  """Ends this process, which may wait for one that is gone."""
+def _end_with(message: str) -> NoReturn:
+  """Prints one line and ends this process, because a peer has ended."""
   print(
     f'\nerror: process {jax.process_index()} of {jax.process_count()}:'
     f' {" ".join(message.split())[:300]}; start them all again with the same'
@@ -76,11 +86,12 @@ def _end_with(message: str) -> None:
     file=sys.stderr,
     flush=True,
   )
-  # To shut down in order, jax would wait for the one that is gone.
+  # An orderly shutdown of jax would wait for the peer.
   os._exit(3)
 
 
 def _join(section: ml_collections.ConfigDict) -> '_Watch':
+  """Joins the processes and returns the watch over them."""
   address = section.coordinator
   count, index = section.count, section.index
   if not address:
@@ -101,13 +112,13 @@ def _join(section: ml_collections.ConfigDict) -> '_Watch':
     )
   if not 0 <= index < count:
     raise errors.UserError(
-      f'hosts.index={index} with hosts.count={count}: each process has a'
-      ' number of its own, from 0 to count - 1'
+      f'hosts.index={index} with hosts.count={count}: the processes are'
+      ' numbered from 0 to count - 1'
     )
   if index == 0:
-    peers = _call_the_roll(int(port), count, section.wait_s)
+    peers = _accept_peers(int(port), count, section.wait_s)
   else:
-    peers = _answer_the_roll(host, int(port), count, index, section.wait_s)
+    peers = _call_first(host, int(port), count, index, section.wait_s)
   jax.distributed.initialize(
     address, count, index, initialization_timeout=section.wait_s
   )
@@ -121,65 +132,94 @@ def _number(environment, name: str, default: int = 0) -> int:
   return int(text)
 
 
-# jax.distributed aborts a process whose peers do not come, and does not say who
-# they are; of one that dies it hears after a minute and more. So each process
-# calls at the coordinator's port first, and the connection stays: the first
-# process has one to every other.
-
-
 class _Watch:
-  """Ends this process once another has ended before its time.
+  """Ends this process once a peer has ended before the end of the session.
 
-  peers: connections, by the number of the process at their other end.
+  The first process is connected to every other process, the others to the first
+  alone; it passes on what it learns.
+
+  Attributes:
+    peers: connections by the number of the process at their other end.
   """
 
   def __init__(self, peers: dict[int, socket.socket]):
-    self._peers, self._closed = peers, threading.Event()
+    self.peers, self._closed = peers, threading.Event()
+    self._is_first = 0 not in peers
     self._thread = threading.Thread(target=self._run, daemon=True)
     if peers:
       self._thread.start()
 
-  def close(self, fault: str = '') -> None:
-    """Says good-bye or, to the others' end, what went wrong here."""
+  def close(self) -> None:
+    """Ends the watch at the end of the session."""
     self._closed.set()
-    if fault:
-      self._tell(jax.process_index(), fault)
-    for peer in self._peers.values():
+    for peer in self.peers.values():
       with contextlib.suppress(OSError):
         peer.sendall(f'{_BYE}\n'.encode())
         peer.shutdown(socket.SHUT_WR)
 
-  def _tell(self, index: int, fault: str) -> None:
-    line = f'{_GONE} {index} {" ".join(fault.split())[:_LINE_BYTES]}\n'
-    for peer in self._peers.values():
+  def fail(self, error: BaseException) -> NoReturn:
+    """Reports an error here and to the peers, then ends this process.
+
+    The status is the one of main.py, without jax's shutdown, which would wait
+    for the peers and then abort. The first process ends last, because jax
+    aborts the others when it is gone.
+    """
+    self._closed.set()
+    self._send(jax.process_index(), str(error) or type(error).__name__)
+    if isinstance(error, errors.UserError | errors.ServiceError):
+      print('error:', ' '.join(str(error).split()), file=sys.stderr)
+    else:
+      traceback.print_exception(error)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if self._is_first:
+      self._thread.join(2 * _GRACE_S)
+    if isinstance(error, errors.UserError):
+      os._exit(2)
+    os._exit(3 if isinstance(error, errors.ServiceError) else 1)
+
+  def _send(self, index: int, fault: str) -> None:
+    """Sends the peers the number of a failed process and its error."""
+    line = f'{_FAILED} {index} {" ".join(fault.split())[:_LINE_BYTES]}\n'
+    for peer in self.peers.values():
       with contextlib.suppress(OSError):
         peer.sendall(line.encode())
 
   def _run(self) -> None:
+    """Reads from the peers until all have left or one has failed."""
     selector = selectors.DefaultSelector()
-    for index, peer in self._peers.items():
+    for index, peer in self.peers.items():
       peer.settimeout(None)
       peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
       selector.register(peer, selectors.EVENT_READ, index)
     while selector.get_map():
       for key, _ in selector.select():
         try:
-          words = key.fileobj.recv(2 * _LINE_BYTES).decode().split()
+          text = key.fileobj.recv(2 * _LINE_BYTES).decode()
         except OSError:
-          words = []
-        if words[:1] == [_BYE]:
+          text = ''
+        words = text.partition('\n')[0].split()
+        if words[:1] != [_FAILED]:
           selector.unregister(key.fileobj)
-          continue
-        gone, said = key.data, []
-        if words[:1] == [_GONE]:
-          gone, said = int(words[1]), [w for w in words[2:] if w != _BYE]
-        fault = ' '.join(said) or 'killed, or its host is lost'
-        if jax.process_index() == 0:
-          self._tell(gone, fault)
-        # What went wrong there may be going wrong here: that says it better.
-        if not self._closed.wait(_GRACE_S):
-          _end_with(f'process {gone} has ended ({fault})')
-        return
+        if words[:1] != [_BYE] and not self._closed.is_set():
+          self._end_after(key.data, words[1:])
+
+  def _end_after(self, index: int, words: Sequence[str]) -> None:
+    """Ends this process after the failure of a peer, unless it fails itself.
+
+    Args:
+      index: the peer that reported the failure, or whose connection broke.
+      words: the number of the failed process and its error; empty if the
+        connection broke.
+    """
+    index = int(words[0]) if words else index
+    fault = ' '.join(words[1:]) or 'killed, or its host is lost'
+    if self._is_first:
+      self._send(index, fault)
+    # The same error may be about to be raised here, with a better message. The
+    # first process ends last, as in `fail`.
+    if not self._closed.wait(_GRACE_S + self._is_first):
+      _end_with(f'process {index} has ended ({fault})')
 
 
 def _missing(missing: Sequence[int], count: int, wait_s: float) -> str:
@@ -190,52 +230,52 @@ def _missing(missing: Sequence[int], count: int, wait_s: float) -> str:
   )
 
 
-def _call_the_roll(
+def _accept_peers(
   port: int, count: int, wait_s: float
 ) -> dict[int, socket.socket]:
-  """Waits for processes 1 to count - 1 and tells each how it went."""
+  """Waits for processes 1 to count - 1 and sends each the outcome."""
   deadline = time.monotonic() + wait_s
-  callers: dict[int, socket.socket] = {}
+  peers: dict[int, socket.socket] = {}
   fault = ''
   try:
-    door = socket.create_server(('', port))
+    server = socket.create_server(('', port))
   except OSError as e:
     raise errors.UserError(
       f'hosts.coordinator: port {port} cannot be opened: {e.strerror}'
     ) from e
-  with door:
-    while len(callers) < count - 1 and not fault:
-      door.settimeout(max(0.01, deadline - time.monotonic()))
+  with server:
+    while len(peers) < count - 1 and not fault:
+      server.settimeout(max(0.01, deadline - time.monotonic()))
       try:
-        caller, _ = door.accept()
+        connection, _ = server.accept()
       except TimeoutError:
-        missing = sorted({*range(1, count)} - {*callers})
+        missing = sorted({*range(1, count)} - {*peers})
         fault = _missing(missing, count, wait_s)
         break
-      caller.settimeout(_RETRY_S)
-      index, fault = _read_call(caller, count, callers)
+      connection.settimeout(_RETRY_S)
+      index, fault = _read_call(connection, count, peers)
       if index is None:
-        caller.close()
+        connection.close()
       else:
-        callers[index] = caller
-  for caller in callers.values():
+        peers[index] = connection
+  for peer in peers.values():
     with contextlib.suppress(OSError):
-      caller.sendall(f'{fault or _GO}\n'.encode())
+      peer.sendall(f'{fault or _GO}\n'.encode())
   if fault:
     raise errors.UserError(fault)
-  return callers
+  return peers
 
 
 def _read_call(
-  caller: socket.socket, count: int, known: dict[int, socket.socket]
+  connection: socket.socket, count: int, known: dict[int, socket.socket]
 ) -> tuple[int | None, str]:
-  """The caller's number, None for a stranger; and what is wrong with it."""
+  """Returns the caller's number, None for a stranger, and an error or ''."""
   try:
-    words = caller.recv(_LINE_BYTES).decode().split()
+    words = connection.recv(_LINE_BYTES).decode().split()
     name, index, its_count = words[0], int(words[1]), int(words[2])
   except (OSError, ValueError, IndexError):
     return None, ''
-  if name != _CALL:
+  if name != _JOIN:
     return None, ''
   if its_count != count:
     return index, f'hosts.count={its_count} in process {index}, {count} in 0'
@@ -244,15 +284,16 @@ def _read_call(
   return index, ''
 
 
-def _answer_the_roll(
+def _call_first(
   host: str, port: int, count: int, index: int, wait_s: float
 ) -> dict[int, socket.socket]:
+  """Calls the first process until it answers and returns the connection."""
   deadline = time.monotonic() + wait_s
   while True:
     try:
       connection = socket.create_connection((host, port), timeout=1)
-      connection.sendall(f'{_CALL} {index} {count}\n'.encode())
-      # Process 0, which may have come later, waits as long from then on.
+      connection.sendall(f'{_JOIN} {index} {count}\n'.encode())
+      # The first process may start later; its time limit begins then.
       connection.settimeout(wait_s + 1)
       reply = connection.recv(_LINE_BYTES).decode().strip()
     except OSError:
@@ -268,85 +309,56 @@ def _answer_the_roll(
 
 
 def is_first() -> bool:
-  """Whether this process writes what there is one of."""
+  """Returns whether this is the process that writes files."""
   return jax.process_index() == 0
 
 
 def gather(value: T) -> list[T]:
-  """Every process's value, in their order; all call it, and get the same."""
+  """Returns the values of all processes in order; all of them must call it."""
   if jax.process_count() == 1:
     return [value]
   data = np.frombuffer(zlib.compress(pickle.dumps(value), 1), np.uint8)
   lens = multihost_utils.process_allgather(np.int32(len(data)))
-  rows = multihost_utils.process_allgather(
+  buffers = multihost_utils.process_allgather(
     np.pad(data, (0, max(lens) - len(data)))
   )
   return [
-    pickle.loads(zlib.decompress(row[:n].tobytes()))
-    for row, n in zip(rows, lens, strict=True)
+    pickle.loads(zlib.decompress(buffer[:n].tobytes()))
+    for buffer, n in zip(buffers, lens, strict=True)
   ]
 
 
-def together(function: Callable[[], T]) -> list[T]:
-  """What every process's function returns, in their order.
+def call_and_gather(function: Callable[[], T]) -> list[T]:
+  """Calls a function in every process and returns all results, in order.
 
   Raises:
-    ServiceError: in all of them, where it was raised in one.
+    ServiceError: in all processes, if the function raises it in one of them.
   """
   value, fault = None, ''
   try:
     value = function()
   except errors.ServiceError as error:
     fault = str(error)
-  found = gather((value, fault))
-  for _, fault in found:
+  outcomes = gather((value, fault))
+  for _, fault in outcomes:
     if fault:
       raise errors.ServiceError(fault)
-  return [value for value, _ in found]
+  return [value for value, _ in outcomes]
 
 
 class Runner:
-  """A sandbox of each process, as one: each runs its share of the programs."""
+  """The sandboxes of all processes as one: each runs its share of programs."""
 
-  def __init__(self, own: api.Runner):
-    self.own = own
+  def __init__(self, local: api.Runner):
+    self.local = local
 
   def run(self, programs: Sequence[api.Program]) -> list[api.Execution]:
-    """As the sandbox's; every process asks the same and gets the same."""
+    """Runs programs; all processes pass the same and get the same."""
     count, index = jax.process_count(), jax.process_index()
-    shares = together(lambda: self.own.run(list(programs)[index::count]))
-    found: list[Any] = [None] * len(programs)
+    shares = call_and_gather(
+      lambda: self.local.run(list(programs)[index::count])
+    )
+    executions: list[Any] = [None] * len(programs)
     for i, share in enumerate(shares):
-      found[i::count] = share
-    return found
-
-
-def whole(array: jax.Array) -> np.ndarray:
-  """All of an array, on every process."""
-  if array.is_fully_addressable or array.is_fully_replicated:
-    return np.asarray(array)
-  return multihost_utils.process_allgather(array, tiled=True)
-
-
-def own_parts(array: jax.Array) -> list[np.ndarray]:
-  """The parts [n, ...] of the rows that this process answers for, in order."""
-  return [np.asarray(shard.data) for _, shard in _own_shards(array)]
-
-
-def own_rows(array: jax.Array) -> np.ndarray:
-  """These parts as one array; of all processes together, every row once."""
-  none = np.zeros((0, *array.shape[1:]), array.dtype)
-  return np.concatenate([*own_parts(array), none])
-
-
-def own_indices(array: jax.Array) -> np.ndarray:
-  """Where the rows of `own_rows` lie in the whole."""
-  rows = np.arange(array.shape[0])
-  parts = [rows[shard.index[0]] for _, shard in _own_shards(array)]
-  return np.concatenate([*parts, rows[:0]])
-
-
-def _own_shards(array: jax.Array):
-  shards = [s for s in array.addressable_shards if s.replica_id == 0]
-  starts = [s.index[0].start or 0 for s in shards]
-  return sorted(zip(starts, shards, strict=True), key=lambda pair: pair[0])
+      executions[i::count] = share
+    return executions

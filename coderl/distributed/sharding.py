@@ -1,7 +1,8 @@
-"""Meshes, logical axis rules, and putting host arrays on devices.
+"""Meshes, logical axis rules, and arrays between the host and the devices.
 
-Weights carry logical axis names; RULES maps them to mesh axes:
-data (replicas), fsdp (weights sharded, batch too), tensor (within a layer).
+Weights carry logical axis names. RULES maps them to the mesh axes: data
+(replicas of the weights), fsdp (shards of the weights) and tensor (shards
+within a layer). The batch is sharded over data and fsdp.
 """
 
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ import math
 
 import flax.linen as nn
 import jax
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 import numpy as np
 import optax
@@ -16,7 +18,7 @@ import optax
 from commons import errors
 
 AXES = ('data', 'fsdp', 'tensor')
-KINDS = (AxisType.Auto,) * len(AXES)
+AXIS_TYPES = (AxisType.Auto,) * len(AXES)
 
 RULES = (
   ('layers', None),
@@ -35,27 +37,20 @@ MICROBATCHES = PartitionSpec(None, *BATCH)
 
 
 def make_mesh(shape: Sequence[int]) -> Mesh:
-  """A (data, fsdp, tensor) mesh over all devices.
+  """Returns a (data, fsdp, tensor) mesh over all devices; see `mesh_shape`."""
+  shape = mesh_shape(shape, jax.device_count())
+  return jax.make_mesh(shape, AXES, axis_types=AXIS_TYPES)
+
+
+def mesh_shape(shape: Sequence[int], num_devices: int) -> tuple[int, ...]:
+  """Returns the sizes of the mesh axes over a number of devices.
 
   Args:
-    shape: as `sizes` takes it.
+    shape: the three sizes. One may be -1 and gets the remaining devices.
+    num_devices: the number of devices.
 
   Raises:
-    UserError: the shape does not multiply to the number of devices.
-  """
-  shape = sizes(shape, jax.device_count())
-  return jax.make_mesh(shape, AXES, axis_types=KINDS)
-
-
-def sizes(shape: Sequence[int], devices: int) -> tuple[int, ...]:
-  """Sizes of the axes of a mesh over so many devices.
-
-  Args:
-    shape: sizes of the three axes; one may be -1, meaning what is left.
-    devices: how many there are.
-
-  Raises:
-    UserError: the shape does not multiply to their number.
+    UserError: the product of the sizes is not the number of devices.
   """
   shape = list(shape)
   if (
@@ -66,39 +61,53 @@ def sizes(shape: Sequence[int], devices: int) -> tuple[int, ...]:
     raise errors.UserError(f'mesh.shape={shape}: want three sizes, {AXES}')
   if -1 in shape:
     known = math.prod(s for s in shape if s != -1)
-    shape[shape.index(-1)] = devices // known if devices % known == 0 else 0
-  if math.prod(shape) != devices:
+    rest = num_devices // known if num_devices % known == 0 else 0
+    shape[shape.index(-1)] = rest
+  if math.prod(shape) != num_devices:
     raise errors.UserError(
-      f'mesh.shape={tuple(shape)} does not divide the {devices} devices here;'
-      f' each axis must be one of {_divisors(devices)}, their product {devices}'
+      f'mesh.shape={tuple(shape)} does not divide the {num_devices} devices'
+      f' here; each axis must be one of {_divisors(num_devices)}, their product'
+      f' {num_devices}'
     )
   return tuple(shape)
 
 
-def check_batch(rows: int, name: str, mesh: Mesh, microbatches: int) -> None:
-  """Raises UserError unless `rows` split over microbatches and the mesh."""
-  over_mesh = parts(mesh, BATCH[0])
-  equal = over_mesh * microbatches
-  if rows % equal == 0:
+def check_batch(
+  num_sequences: int, name: str, mesh: Mesh, microbatches: int
+) -> None:
+  """Raises UserError unless a batch divides over microbatches and the mesh.
+
+  Args:
+    num_sequences: the size of the batch.
+    name: the config field that sets it, for the error message.
+    mesh: the mesh.
+    microbatches: the number of microbatches.
+  """
+  batch_shards = num_shards(mesh, BATCH[0])
+  divisor = batch_shards * microbatches
+  if num_sequences % divisor == 0:
     return
-  if rows % over_mesh:
-    fitting = f'data x fsdp must be one of {_divisors(rows)}'
+  if num_sequences % batch_shards:
+    choices = f'data x fsdp must be one of {_divisors(num_sequences)}'
   else:
-    each = _divisors(rows // over_mesh)
-    fitting = f'on this mesh minibatches x microbatches must be one of {each}'
+    factors = _divisors(num_sequences // batch_shards)
+    choices = (
+      f'on this mesh minibatches x microbatches must be one of {factors}'
+    )
   raise errors.UserError(
-    f'{name} gives {rows} rows, which do not divide into'
+    f'{name} gives {num_sequences} sequences, which do not divide into'
     f' data x fsdp x minibatches x microbatches = {mesh.shape["data"]} x'
-    f' {mesh.shape["fsdp"]} x {microbatches} = {equal} equal parts; {fitting}'
+    f' {mesh.shape["fsdp"]} x {microbatches} = {divisor} equal shards;'
+    f' {choices}'
   )
 
 
 def check_heads(heads: int, mesh: Mesh) -> None:
-  """Raises UserError unless a layer's heads split over `tensor`."""
+  """Raises UserError unless a layer's heads divide over `tensor`."""
   tensor = mesh.shape['tensor']
   if heads % tensor:
     raise errors.UserError(
-      f'mesh.shape: {tensor} parts of a layer (tensor) do not divide the'
+      f'mesh.shape: tensor={tensor} does not divide the'
       f" model's {heads} heads; one of {_divisors(heads)}"
     )
 
@@ -108,7 +117,7 @@ def _divisors(number: int) -> list[int]:
 
 
 def shardings(boxed, mesh: Mesh):
-  """NamedSharding tree of a tree of boxed (or plain) shapes.
+  """Returns the NamedShardings of a tree of boxed (or plain) shapes.
 
   An axis whose size its mesh axes do not divide is replicated: two KV heads on
   a tensor axis of four.
@@ -120,55 +129,57 @@ def shardings(boxed, mesh: Mesh):
 
 
 def _divided(sharding: NamedSharding, array):
-  if isinstance(array, optax.MaskedNode):  # A leaf that has no such statistic.
+  """Returns the sharding without the axes that do not divide."""
+  if isinstance(array, optax.MaskedNode):  # This leaf has no such statistic.
     return array
   spec = [
-    axes if size % parts(sharding.mesh, axes) == 0 else None
+    axes if size % num_shards(sharding.mesh, axes) == 0 else None
     for size, axes in zip(array.shape, sharding.spec, strict=False)
   ]
   return NamedSharding(sharding.mesh, PartitionSpec(*spec))
 
 
-def parts(mesh: Mesh, axes: str | Sequence[str] | None) -> int:
-  """How many parts an array's axis is split into over these mesh axes."""
+def num_shards(mesh: Mesh, axes: str | Sequence[str] | None) -> int:
+  """Returns the number of shards of an array axis over these mesh axes."""
   axes = (axes,) if isinstance(axes, str) else axes or ()
   return math.prod(mesh.shape[axis] for axis in axes)
 
 
-def over_rows(x):
-  """Asks that rows lie over data and fsdp, every other axis whole.
+def shard_batch(x):
+  """Constrains the first axis to data and fsdp and replicates the others.
 
-  Without it, XLA may lay activations out like the weights and then
-  rematerialise them. Asks nothing where no mesh is set, rows do not divide, or
-  a shard_map has split them already.
+  Without the constraint XLA may lay activations out like the weights and then
+  rematerialise them. It is skipped if no mesh is set, if the axis does not
+  divide, or inside a shard_map over the batch.
   """
   mesh = jax.sharding.get_abstract_mesh()
-  split = set(BATCH[0]) & set(mesh.manual_axes)
-  if mesh.empty or split or x.shape[0] % parts(mesh, BATCH[0]):
+  is_sharded = set(BATCH[0]) & set(mesh.manual_axes)
+  if mesh.empty or is_sharded or x.shape[0] % num_shards(mesh, BATCH[0]):
     return x
   return jax.lax.with_sharding_constraint(x, BATCH)
 
 
-def over_vocabulary(x, axis: int):
-  """Asks that the axis of tokens lie over `tensor`, every other axis whole.
+def shard_vocabulary(x, axis: int):
+  """Constrains the vocabulary axis to `tensor` and replicates the others.
 
-  Of a table of embeddings at its use: left split over fsdp as it is stored,
-  XLA gathers it at the lookup by rematerialising it. Asks nothing where no mesh
-  is set or the tokens do not divide.
+  An embedding table needs it where it is used: if the table stays sharded over
+  fsdp as it is stored, XLA gathers it by rematerialisation at the lookup. The
+  constraint is skipped if no mesh is set or the axis does not divide.
   """
   mesh = jax.sharding.get_abstract_mesh()
-  if mesh.empty or x.shape[axis] % parts(mesh, 'tensor'):
+  if mesh.empty or x.shape[axis] % num_shards(mesh, 'tensor'):
     return x
   spec = [None] * x.ndim
   spec[axis] = 'tensor'
   return jax.lax.with_sharding_constraint(x, PartitionSpec(*spec))
 
 
-def unsplit(x):
-  """Asks that an array lie whole on every device of a part of the rows.
+def replicate(x):
+  """Constrains an array to be replicated, if a mesh is set.
 
-  Within a shard_map over rows, parts go through loops of their own, where one
-  must not wait for another: XLA's permutes over `tensor` may be of all devices.
+  Inside a shard_map over the batch each shard runs its own loop, so a
+  collective over several shards would deadlock. A replicated array keeps XLA
+  from inserting one: its permutes over `tensor` may span all devices.
   """
   mesh = jax.sharding.get_abstract_mesh()
   if mesh.empty:
@@ -177,18 +188,58 @@ def unsplit(x):
 
 
 def put(batch, mesh: Mesh, spec: PartitionSpec = BATCH):
-  """Puts a tree of host arrays on the mesh, as rows or as microbatches.
+  """Puts a tree of host arrays on the mesh.
 
-  Every process has the same whole arrays, and puts its devices' parts.
+  Args:
+    batch: arrays; every process passes the same ones and puts the shards of its
+      own devices.
+    mesh: the mesh.
+    spec: BATCH or MICROBATCHES.
   """
-  place = NamedSharding(mesh, spec)
+  sharding = NamedSharding(mesh, spec)
   return jax.tree.map(
     lambda a: jax.make_array_from_callback(
-      a.shape, place, lambda part: np.asarray(a)[part]
+      a.shape, sharding, lambda index: np.asarray(a)[index]
     ),
     batch,
   )
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
+  """Returns the sharding of an array that every device holds."""
   return NamedSharding(mesh, PartitionSpec())
+
+
+def fetch(array: jax.Array) -> np.ndarray:
+  """Returns all of an array; all processes must call it."""
+  if array.is_fully_addressable or array.is_fully_replicated:
+    return np.asarray(array)
+  return multihost_utils.process_allgather(array, tiled=True)
+
+
+def local_shards(array: jax.Array) -> list[np.ndarray]:
+  """Returns the shards [n, ...] that this process answers for, in order.
+
+  The first axis of the array is the sharded one. Of replicas the first counts,
+  so that every shard belongs to exactly one process.
+  """
+  return [np.asarray(shard.data) for _, shard in _sorted_shards(array)]
+
+
+def local_values(array: jax.Array) -> np.ndarray:
+  """Returns `local_shards` concatenated along the first axis."""
+  none = np.zeros((0, *array.shape[1:]), array.dtype)
+  return np.concatenate([*local_shards(array), none])
+
+
+def local_indices(array: jax.Array) -> np.ndarray:
+  """Returns the indices of `local_values` along the array's first axis."""
+  indices = np.arange(array.shape[0])
+  shards = [indices[shard.index[0]] for _, shard in _sorted_shards(array)]
+  return np.concatenate([*shards, indices[:0]])
+
+
+def _sorted_shards(array: jax.Array):
+  shards = [s for s in array.addressable_shards if s.replica_id == 0]
+  starts = [s.index[0].start or 0 for s in shards]
+  return sorted(zip(starts, shards, strict=True), key=lambda pair: pair[0])

@@ -121,7 +121,7 @@ def splash(
     if mesh.empty:
       return on_device(q_BTNH, k_BTKH, v_BTKH, segments_BT)
     heads, kv_heads = q_BTNH.shape[2], k_BTKH.shape[2]
-    if kv_heads % sharding.parts(mesh, 'tensor'):
+    if kv_heads % sharding.num_shards(mesh, 'tensor'):
       k_BTKH, v_BTKH = (
         jnp.repeat(x, heads // kv_heads, axis=2) for x in (k_BTKH, v_BTKH)
       )

@@ -119,7 +119,7 @@ def trajectory_states(
   shifted_BMC = jnp.pad(values_BMC, ((0, 0), (0, 0), (1, 0)))[..., :-1]
   table_VD = jax.lax.stop_gradient(transformer.embedding(policy, config))
   first_C = jnp.arange(values_BMC.shape[-1]) == 0
-  before_BMCD = sharding.over_rows(table_VD[shifted_BMC])
+  before_BMCD = sharding.shard_batch(table_VD[shifted_BMC])
   previous_BMCD = jnp.where(first_C[:, None], 0, before_BMCD)
   head = HeadConfig(config.d_model, values_BMC.shape[-1])
   return jax.named_call(TrajectoryHead(head).apply, name='trajectory_head')(

@@ -297,7 +297,7 @@ class Block(nn.Module):
 
 def embed(table_VD: Array, config: ModelConfig, tokens_BT: Array) -> Array:
   """x_BTD, what the first block reads; the table as `embedding` gives it."""
-  x_BTD = sharding.over_rows(table_VD[tokens_BT])
+  x_BTD = sharding.shard_batch(table_VD[tokens_BT])
   if config.scaled_embeddings:
     x_BTD *= jnp.asarray(config.d_model**0.5, x_BTD.dtype)
   return x_BTD
@@ -390,7 +390,7 @@ class Transformer(nn.Module):
 def embedding(params: types.Params, config: ModelConfig) -> Array:
   """The input table [V, D] in the compute dtype."""
   table_VD = params['embedding'].astype(config.dtype)
-  return sharding.over_vocabulary(table_VD, axis=0)
+  return sharding.shard_vocabulary(table_VD, axis=0)
 
 
 def unembedding(params: types.Params, config: ModelConfig) -> Array:
@@ -398,7 +398,7 @@ def unembedding(params: types.Params, config: ModelConfig) -> Array:
   if config.tied_embeddings:
     return embedding(params, config).T
   table_DV = params['unembedding'].astype(config.dtype)
-  return sharding.over_vocabulary(table_DV, axis=1)
+  return sharding.shard_vocabulary(table_DV, axis=1)
 
 
 def hidden_states(

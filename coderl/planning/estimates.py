@@ -273,6 +273,6 @@ def _with_fields(
   config = workload.config.copy_and_resolve_references()
   config.update_from_flattened_dict(fields)
   mesh = jax.sharding.AbstractMesh(
-    fields['mesh.shape'], sharding.AXES, axis_types=sharding.KINDS
+    fields['mesh.shape'], sharding.AXES, axis_types=sharding.AXIS_TYPES
   )
   return dataclasses.replace(workload, config=config, mesh=mesh)

@@ -1,4 +1,4 @@
-"""Two processes are one; one that dies takes the other along."""
+"""Two processes train as one; if one fails, the other ends too."""
 
 import os
 import pathlib
@@ -35,8 +35,8 @@ SMALL = (
 
 
 def free_port():
-  with socket.create_server(('127.0.0.1', 0)) as door:
-    return door.getsockname()[1]
+  with socket.create_server(('127.0.0.1', 0)) as server:
+    return server.getsockname()[1]
 
 
 def start(workdir, devices, *flags):
@@ -69,7 +69,7 @@ def error_of(out):
   return line
 
 
-def test_a_run_of_two_processes_goes_on_in_one_as_if_never_stopped(tmp_path):
+def test_one_process_resumes_a_run_of_two_as_if_it_never_stopped(tmp_path):
   straight, broken = tmp_path / 'straight', tmp_path / 'broken'
   alone = start(straight, 8, '--config.train.steps=2')
   out, _ = alone.communicate(timeout=400)
@@ -91,40 +91,57 @@ def test_a_run_of_two_processes_goes_on_in_one_as_if_never_stopped(tmp_path):
   alone = start(broken, 8, '--config.train.steps=2')
   out, _ = alone.communicate(timeout=400)
   assert alone.returncode == 0, out
-  assert re.search(r'Going on after step 1\.', out)
+  assert re.search(r'Resuming after step 1\.', out)
   weights = [
     safetensors.load_file(d / 'policy/model.safetensors')
     for d in (straight, broken)
   ]
-  # Adam divides: of a gradient that is all but zero it may make 1e-5 or so.
+  # Adam divides, so a gradient close to zero may differ by about 1e-5.
   for name in weights[0]:
-    apart = np.abs(weights[0][name] - weights[1][name])
-    assert apart.max() < 3e-5 and apart.mean() < 1e-7
+    difference = np.abs(weights[0][name] - weights[1][name])
+    assert difference.max() < 3e-5 and difference.mean() < 1e-7
   samples = [(d / 'rollouts.jsonl').read_text() for d in (straight, broken)]
   assert samples[0] == samples[1]
 
 
 @pytest.mark.parametrize(
-  ('index', 'count', 'said'),
+  ('index', 'count', 'message'),
   [
     (0, 3, r'of 3 processes, number 1, 2 did not join within hosts\.wait_s=2 '),
     (1, 2, r'of 2 processes, number 0 did not join within .* at 127\.0\.0\.1:'),
     (2, 2, r'hosts\.index=2 with hosts\.count=2: '),
   ],
 )
-def test_a_process_that_never_joins_is_named(tmp_path, index, count, said):
+def test_a_process_that_never_joins_is_named(tmp_path, index, count, message):
   began = time.monotonic()
   process = start(tmp_path, 1, *member(free_port(), count, index, wait_s=2))
   out, _ = process.communicate(timeout=60)
   assert process.returncode == 2, out
-  assert re.search(said, error_of(out))
+  assert re.search(message, error_of(out))
   assert time.monotonic() - began < 45
 
 
-def test_those_who_came_are_told_who_did_not(tmp_path):
+def test_the_processes_that_joined_name_the_missing_one(tmp_path):
   port = free_port()
-  here = [start(tmp_path, 1, *member(port, 3, i, wait_s=8)) for i in (0, 1)]
-  for process in here:
+  joined = [start(tmp_path, 1, *member(port, 3, i, wait_s=8)) for i in (0, 1)]
+  for process in joined:
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 2, out
     assert 'of 3 processes, number 2 did not join' in error_of(out)
+
+
+def test_a_service_that_one_process_cannot_reach_ends_both(tmp_path):
+  port, down = free_port(), free_port()
+  pair = [
+    start(tmp_path, 1, *member(port, 2, 0)),
+    start(
+      tmp_path,
+      1,
+      *member(port, 2, 1),
+      f'--config.sandbox.url=http://127.0.0.1:{down}',
+    ),
+  ]
+  outs = [process.communicate(timeout=60)[0] for process in pair]
+  assert [process.returncode for process in pair] == [3, 3], outs
+  assert 'process 0 of 2: process 1 has ended' in error_of(outs[0])
+  assert f'127.0.0.1:{down}' in error_of(outs[1])

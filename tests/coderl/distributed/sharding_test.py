@@ -1,4 +1,4 @@
-"""Laws of meshes and layouts; of one device, others are abstract."""
+"""Meshes and layouts; larger meshes than the devices here are abstract."""
 
 import flax.linen as nn
 import jax
@@ -40,7 +40,7 @@ def test_layout_follows_the_rules():
   assert tree['final_norm']['scale'] == PartitionSpec(None)
 
 
-def test_every_rule_is_of_an_axis_and_every_axis_has_a_rule():
+def test_the_rules_name_exactly_the_axes_that_there_are():
   objective = train_step.Objective(
     CONFIG, algorithms.ALGORITHMS['ppo'], trajectory_weight=1.0
   )
@@ -80,17 +80,17 @@ def test_a_mesh_takes_all_devices():
       sharding.make_mesh(shape)
 
 
-def test_rows_must_split_over_mesh_and_microbatches():
-  """What would do is named."""
+def test_a_batch_must_divide_over_mesh_and_microbatches():
+  """The error names the sizes that would divide."""
   mesh = AbstractMesh((2, 2, 2), sharding.AXES)
   sharding.check_batch(24, 'batch', mesh, 3)
-  with pytest.raises(errors.UserError, match=r'20 rows.* 12 .*\[1, 5\]'):
+  with pytest.raises(errors.UserError, match=r'20 sequences.* 12 .*\[1, 5\]'):
     sharding.check_batch(20, 'train.batch', mesh, 3)
   with pytest.raises(errors.UserError, match=r'data x fsdp .*\[1, 2, 3, 6\]'):
     sharding.check_batch(6, 'train.batch', mesh, 3)
 
 
-def test_heads_must_split_over_the_mesh():
+def test_heads_must_divide_over_the_mesh():
   mesh = AbstractMesh((2, 2, 2), sharding.AXES)
   sharding.check_heads(6, mesh)
   with pytest.raises(errors.UserError, match=r'9 heads; one of \[1, 3, 9\]'):

@@ -1,6 +1,7 @@
 """Prints the losses of three steps on meshes of one, two and eight devices.
 
-A process of its own, since the number of devices is fixed at the first use.
+Runs in a separate process, because the number of devices is fixed at the first
+use.
 """
 
 import dataclasses
