@@ -1,8 +1,8 @@
-"""Light painted into the pictures of walls, floors and ceilings of homes.
+"""Light that is baked into the textures of walls, floors and ceilings.
 
-MuJoCo's lights pass through walls and end nowhere softly, so the light that a
-room's windows and lamps give, the sun's patches, and the dark of corners and
-behind furniture are worked out once for each surface, without occlusion.
+MuJoCo's lights pass through walls and do not fall off softly. Therefore the
+light of windows and lamps, the patches of sunlight, and the shade of corners
+and furniture are computed once per surface. Occlusion is ignored.
 """
 
 from collections.abc import Iterator
@@ -19,11 +19,11 @@ _SUN = np.array([0.42, 0.37, 0.27])
 
 @dataclasses.dataclass(frozen=True)
 class Surface:
-  """A flat rectangle of a room, and where its picture's texels are.
+  """A flat rectangle of a room.
 
   Attributes:
-    points_HW3: the texels' places in the home, in metres.
-    normal: into the room.
+    points_HW3: the positions of its texels in metres.
+    normal: the unit vector into the room.
     shadow_HW: how much furniture darkens each texel, in [0, 1].
   """
 
@@ -35,17 +35,17 @@ class Surface:
 def light(
   home: layout.Home, room: int, surface: Surface, evening: bool
 ) -> np.ndarray:
-  """What each texel's colour is multiplied with, [H, W, 3]."""
+  """Returns the factors [H, W, 3] on the colours of a surface's texels."""
   points_HW3, normal_3 = surface.points_HW3, np.array(surface.normal)
   total_HW3 = np.zeros_like(points_HW3)
   if evening:
     total_HW3 += 0.5 * _WARM
-    for place_3, strength in _lamps(home, room):
-      total_HW3 += _glow(points_HW3, normal_3, place_3, strength) * _WARM
+    for lamp_3, strength in _lamps(home, room):
+      total_HW3 += _glow(points_HW3, normal_3, lamp_3, strength) * _WARM
   else:
     total_HW3 += 0.78
-    for place_3, inward_3, area in _windows(home, room):
-      glow = _glow(points_HW3, normal_3, place_3, 0.9 * area, inward_3)
+    for window_3, inward_3, area in _windows(home, room):
+      glow = _glow(points_HW3, normal_3, window_3, 0.9 * area, inward_3)
       total_HW3 += glow * _SKY
   dark_HW = _corners(home.rooms[room], surface) * (1 - 0.55 * surface.shadow_HW)
   total_HW3 *= dark_HW[..., None]
@@ -56,13 +56,14 @@ def light(
 
 
 def sun(home: layout.Home) -> np.ndarray:
-  """The direction in which the sun's light goes, a unit vector."""
+  """Returns the direction of the sunlight, a unit vector [3]."""
   angle = np.random.default_rng([home.seed, 1]).uniform(0, 2 * np.pi)
   along_3 = np.array([np.cos(angle), np.sin(angle), -0.95])
   return along_3 / np.linalg.norm(along_3)
 
 
 def _lamps(home, room: int) -> Iterator[tuple[np.ndarray, float]]:
+  """Yields the position and strength of each lamp of a room."""
   x0, y0, x1, y1 = home.rooms[room].ground
   yield np.array([(x0 + x1) / 2, (y0 + y1) / 2, layout.HEIGHT_M - 0.3]), 2.6
   for placed in home.furniture:
@@ -70,16 +71,16 @@ def _lamps(home, room: int) -> Iterator[tuple[np.ndarray, float]]:
       continue
     for part in placed.piece.parts:
       if part.material == 'lampshade':
-        place = part.moved(placed.x_m, placed.y_m, 0, placed.yaw_deg)
-        yield place.mesh.vertices_V3.mean(axis=0), 0.12
+        shade = part.moved(placed.x_m, placed.y_m, 0, placed.yaw_deg)
+        yield shade.mesh.vertices_V3.mean(axis=0), 0.12
 
 
 def _windows(home, room: int):
-  """Of each window the middle, the way into the room, and the area."""
+  """Yields the centre, inward normal and area of each window of a room."""
   x0, y0, x1, y1 = home.rooms[room].ground
   for window in home.windows:
     middle = (window.start_m + window.end_m) / 2
-    xy = np.array([middle, window.at_m][:: 1 - 2 * window.axis])
+    xy = np.array([middle, window.wall_m][:: 1 - 2 * window.axis])
     if x0 <= xy[0] <= x1 and y0 <= xy[1] <= y1:
       inward_3 = np.zeros(3)
       other = 1 - window.axis
@@ -95,11 +96,17 @@ def _windows(home, room: int):
       )
 
 
-def _glow(points_HW3, normal_3, place_3, strength, facing_3=None) -> np.ndarray:
-  """Light of a source that falls off with distance and slant, [H, W, 1]."""
-  toward_HW3 = place_3 - points_HW3
+def _glow(
+  points_HW3, normal_3, source_3, strength, facing_3=None
+) -> np.ndarray:
+  """Returns the light [H, W, 1] of a source at points of a surface.
+
+  It falls off with distance and with the angles to the normal of the surface
+  and to the direction in which the source faces.
+  """
+  toward_HW3 = source_3 - points_HW3
   square = (toward_HW3**2).sum(axis=-1) + 0.05
-  # Half of a slanting light, for there are other walls that give it back.
+  # Half of the light has no cosine law, because other walls reflect it.
   slant = 0.5 + 0.5 * np.maximum(toward_HW3 @ normal_3, 0) / np.sqrt(square)
   if facing_3 is not None:
     slant = slant * np.maximum(-toward_HW3 @ facing_3, 0) / np.sqrt(square)
@@ -107,7 +114,7 @@ def _glow(points_HW3, normal_3, place_3, strength, facing_3=None) -> np.ndarray:
 
 
 def _corners(room: layout.Room, surface: Surface) -> np.ndarray:
-  """Less light where a surface meets others, in (0, 1]."""
+  """Returns the factor [H, W] in (0, 1] that darkens corners."""
   half = layout.WALL_M / 2
   x0, y0, x1, y1 = room.ground
   low = np.array([x0 + half, y0 + half, 0.0])
@@ -122,18 +129,18 @@ def _corners(room: layout.Room, surface: Surface) -> np.ndarray:
 
 
 def _sunny(home, room: int, surface: Surface) -> np.ndarray:
-  """Which texels the sun reaches through a window, as 0 or 1."""
+  """Returns whether the sun reaches each texel through a window, as 0 or 1."""
   along_3 = sun(home)
   lit = np.zeros(surface.points_HW3.shape[:2])
   if along_3 @ np.array(surface.normal) >= 0:
     return lit
-  for place_3, inward_3, area in _windows(home, room):
+  for window_3, inward_3, area in _windows(home, room):
     axis = int(np.abs(inward_3).argmax())
     if along_3[axis] * inward_3[axis] <= 0.1:
       continue
-    back = (surface.points_HW3[..., axis] - place_3[axis]) / along_3[axis]
+    back = (surface.points_HW3[..., axis] - window_3[axis]) / along_3[axis]
     hit = surface.points_HW3 - back[..., None] * along_3
-    across = np.abs(hit[..., 1 - axis] - place_3[1 - axis])
+    across = np.abs(hit[..., 1 - axis] - window_3[1 - axis])
     up = hit[..., 2]
     half = area / (layout.LINTEL_M - layout.SILL_M) / 2
     pane = (across > 0.03) & (across < half - 0.05) & (back > 0)

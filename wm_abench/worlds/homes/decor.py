@@ -1,7 +1,7 @@
-"""Pictures that homes are papered, floored and upholstered with.
+"""Textures of homes: wallpapers, floors, fabrics and pictures.
 
-All are float arrays [H, W, 3] in [0, 1]; `finish` reads a texture of one of the
-packages, the others are painted here from a generator.
+All are float arrays [H, W, 3] in [0, 1]. `texture` reads one from the assets;
+the others are procedural.
 """
 
 from collections.abc import Sequence
@@ -17,13 +17,13 @@ Color = tuple[float, float, float]
 
 @functools.cache
 def texture(source: str, name: str, size_px: int = 256) -> np.ndarray:
-  """A square picture from a package's textures."""
+  """Returns a square texture from the assets of a source."""
   path = assets.folder(source) / 'textures' / f'{name}.png'
   return picture(path, (size_px, size_px))
 
 
 def picture(path, size_px: tuple[int, int]) -> np.ndarray:
-  """A picture from a file, at a width and height."""
+  """Returns the picture of a file, resized to a width and height."""
   with Image.open(path) as image:
     small = image.convert('RGB').resize(size_px, Image.Resampling.LANCZOS)
   return np.asarray(small) / 255.0
@@ -32,7 +32,7 @@ def picture(path, size_px: tuple[int, int]) -> np.ndarray:
 def tinted(
   grain_HW3: np.ndarray, color: Color, contrast: float = 1.0
 ) -> np.ndarray:
-  """The grain of a picture in another colour, which becomes its mean."""
+  """Returns the grain of a picture, with `color` as the mean colour."""
   grain_HW1 = grain_HW3.mean(axis=-1, keepdims=True)
   grain_HW1 = 1 + contrast * (grain_HW1 / grain_HW1.mean() - 1)
   return np.clip(grain_HW1 * np.array(color), 0, 1)
@@ -43,7 +43,7 @@ def plain(color: Color, size_px: int = 8) -> np.ndarray:
 
 
 def fabric(color: Color, rng: np.random.Generator) -> np.ndarray:
-  """A weave with the unevenness of cloth."""
+  """Returns a woven cloth with small irregularities."""
   n = 128
   fine = rng.normal(0, 0.05, (n, n)) + rng.normal(0, 0.04, (n, 1))
   fine += rng.normal(0, 0.04, (1, n)) + 0.05 * smooth(rng, n, n, 20)
@@ -51,7 +51,7 @@ def fabric(color: Color, rng: np.random.Generator) -> np.ndarray:
 
 
 def rug(colors: Sequence[Color], rng: np.random.Generator) -> np.ndarray:
-  """A carpet with borders about a field of lozenges or stripes."""
+  """Returns a rug with borders around a field of lozenges or stripes."""
   n = 256
   v, u = np.mgrid[0:n, 0:n] / n
   edge = np.minimum(np.minimum(u, 1 - u), np.minimum(v, 1 - v))
@@ -68,7 +68,7 @@ def rug(colors: Sequence[Color], rng: np.random.Generator) -> np.ndarray:
 
 
 def spines(rng: np.random.Generator) -> np.ndarray:
-  """The backs of a row of books, 1.5 m long."""
+  """Returns the backs of a row of books that is 1.5 m long."""
   high, wide = 64, 512
   shelf_HW3 = np.full((high, wide, 3), 0.05)
   x = 0
@@ -87,7 +87,7 @@ def spines(rng: np.random.Generator) -> np.ndarray:
 
 
 def desktop(rng: np.random.Generator) -> np.ndarray:
-  """A computer's screen with a window of text."""
+  """Returns a computer screen with a window of text."""
   v, u = np.mgrid[0:96, 0:160]
   back = np.stack([0.1 + v / 400, 0.25 + u / 500, 0.5 + v / 300], -1)
   back[12:84, 30:130] = 0.93
@@ -98,7 +98,7 @@ def desktop(rng: np.random.Generator) -> np.ndarray:
 
 
 def backsplash(rng: np.random.Generator) -> np.ndarray:
-  """Small glazed tiles in a brick bond."""
+  """Returns small glazed tiles in a brick bond."""
   high, wide = 64, 128
   v, u = np.mgrid[0:high, 0:wide]
   row = v // 16
@@ -110,7 +110,7 @@ def backsplash(rng: np.random.Generator) -> np.ndarray:
 
 
 def panorama(rng: np.random.Generator, evening: bool) -> np.ndarray:
-  """What is around the home: a sky with clouds above trees and houses."""
+  """Returns the surroundings of a home: sky, clouds, trees and houses."""
   high, wide = 192, 2048
   up = np.linspace(1, 0, high)[:, None, None]
   zenith, horizon = np.array([0.36, 0.58, 0.9]), np.array([0.85, 0.92, 0.98])
@@ -150,7 +150,7 @@ def _house(sky_HW3, x: int, rng, evening: bool) -> None:
 
 
 def smooth(rng, high: int, wide: int, size_px: int) -> np.ndarray:
-  """Noise of mean 0 and deviation 1 with lumps of a size; it wraps around."""
+  """Returns periodic smooth noise [H, W] with mean 0 and deviation 1."""
   spectrum = np.fft.fft2(rng.normal(0, 1, (high, wide)))
   v, u = np.fft.fftfreq(high)[:, None], np.fft.fftfreq(wide)
   spectrum *= np.exp(-2 * (np.pi * size_px / 2) ** 2 * (u**2 + v**2))
@@ -159,6 +159,6 @@ def smooth(rng, high: int, wide: int, size_px: int) -> np.ndarray:
 
 
 def blurred(values_HW: np.ndarray, radius_px: float) -> np.ndarray:
-  """Values in [0, 1] smeared out."""
+  """Returns values in [0, 1] after a Gaussian blur."""
   image = Image.fromarray((values_HW * 255).astype(np.uint8))
   return np.asarray(image.filter(ImageFilter.GaussianBlur(radius_px))) / 255.0

@@ -1,7 +1,7 @@
-"""Solid shapes that furniture is put together from, as parts with a material.
+"""Solid shapes that furniture consists of, as meshes with a material.
 
-A part is a material's name and a mesh whose texture coordinates are in metres;
-what the material looks like, and how large its texture is, others say.
+Texture coordinates are in metres where not stated otherwise. The appearance of
+the materials and the size of their textures are defined in `styles`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,18 +14,19 @@ import numpy as np
 
 from wm_abench.worlds import meshes
 
-_SIDES = 12  # Of what is turned about an axis.
+_SIDES = 12  # Sides of a surface of revolution.
 
 
 class Part(NamedTuple):
-  """Triangles of one material."""
+  """A mesh of one material."""
 
   material: str
   mesh: meshes.Mesh
 
   def moved(self, x: float, y: float, z: float = 0.0, yaw_deg: float = 0.0):
-    moved = self.mesh.moved((x, y, z), np.radians(yaw_deg))
-    return Part(self.material, moved)
+    """Returns the part rotated about the vertical, then shifted."""
+    mesh = self.mesh.moved((x, y, z), np.radians(yaw_deg))
+    return Part(self.material, mesh)
 
 
 def moved(
@@ -35,12 +36,12 @@ def moved(
   z: float = 0.0,
   yaw_deg: float = 0.0,
 ) -> list[Part]:
-  """All the parts turned about the vertical, then shifted; metres."""
+  """Returns the parts rotated about the vertical, then shifted."""
   return [part.moved(x, y, z, yaw_deg) for part in parts]
 
 
 def box(material: str, low: Sequence[float], high: Sequence[float]) -> Part:
-  """A box with sharp edges between two corners, in metres."""
+  """Returns a box with sharp edges between two opposite corners."""
   (x0, y0, z0), (x1, y1, z1) = low, high
   faces = [
     ((x0, y0, z0), (x1, y0, z0), (x1, y0, z1), (x0, y0, z1)),
@@ -65,9 +66,15 @@ def sheet(
   y: float,
   uv: tuple[float, float, float, float] = (0, 0, 1, 1),
 ) -> Part:
-  """An upright picture that faces +y, its texture from uv's (u0, v0, u1, v1).
+  """Returns an upright rectangle that faces +y and shows a picture.
 
-  Who looks at it sees x grow to the left, so the picture begins at x1.
+  For a viewer in front of it, x grows to the left, so the left edge of the
+  picture is at x1.
+
+  Args:
+    material: the material with the picture.
+    x0, x1, z0, z1, y: the rectangle.
+    uv: the part of the picture, (u0, v0, u1, v1).
   """
   corners = [(x1, y, z0), (x0, y, z0), (x0, y, z1), (x1, y, z1)]
   u0, v0, u1, v1 = uv
@@ -78,7 +85,7 @@ def sheet(
 def mat(
   material: str, x0: float, y0: float, x1: float, y1: float, z: float
 ) -> Part:
-  """A level picture that faces up, its texture once over the whole."""
+  """Returns a horizontal rectangle that faces up and shows a picture once."""
   corners = [(x0, y0, z), (x1, y0, z), (x1, y1, z), (x0, y1, z)]
   uvs = [(0, 0), (1, 0), (1, 1), (0, 1)]
   return Part(material, meshes.quads(np.array([corners]), np.array([uvs])))
@@ -90,7 +97,7 @@ def soft(
   high: Sequence[float],
   radius_m: float = 0.06,
 ) -> Part:
-  """A box with round edges, as cushions and mattresses are."""
+  """Returns a box with round edges, such as a cushion or mattress."""
   low_3, high_3 = np.array(low, float), np.array(high, float)
   half_3 = (high_3 - low_3) / 2
   inner_3 = np.maximum(half_3 - radius_m, 0.0)
@@ -116,7 +123,7 @@ def soft(
 
 
 def _face(half_3, inner_3, axis, sign, a, b):
-  """4 x 4 points of one side of a box, and its triangles."""
+  """Returns 4 x 4 points of one side of a box, and its triangles."""
   steps = [
     np.array([-h, -i, i, h]) for h, i in zip(half_3, inner_3, strict=True)
   ]
@@ -131,9 +138,15 @@ def _face(half_3, inner_3, axis, sign, a, b):
 def turned(
   material: str, profile: Sequence[tuple[float, float]], sides: int = _SIDES
 ) -> Part:
-  """A profile of (radius, height), from below to above, turned about z."""
+  """Returns the surface of revolution of a profile about z.
+
+  Args:
+    material: its material.
+    profile: radius and height of each point, from bottom to top.
+    sides: the number of sides.
+  """
   profile_K2 = np.array(profile, float)
-  # Every ring twice, so that edges between two slopes stay sharp.
+  # Each ring occurs twice, so that edges between two slopes stay sharp.
   pairs_S22 = np.stack([profile_K2[:-1], profile_K2[1:]], 1)
   run_S2 = pairs_S22[:, 1] - pairs_S22[:, 0]
   slope_S2 = np.stack([run_S2[:, 1], -run_S2[:, 0]], -1)
@@ -160,7 +173,7 @@ def turned(
 def rod(
   material: str, radius_m: float, z0: float, z1: float, sides: int = 8
 ) -> Part:
-  """An upright round bar with caps."""
+  """Returns an upright round bar with caps."""
   profile = [(0, z0), (radius_m, z0), (radius_m, z1), (0, z1)]
   return turned(material, profile, sides)
 
@@ -169,17 +182,20 @@ def rod(
 def load(
   path: pathlib.Path, height_m: float, upright: bool = True
 ) -> meshes.Mesh:
-  """A mesh from a file, scaled to a height and set on the origin's floor.
+  """Returns the mesh of a file, scaled and centred on the floor.
+
+  MuJoCo reads the file, because the assets include its binary format .msh,
+  which trimesh does not read.
 
   Args:
-    path: of any kind that MuJoCo reads.
-    height_m: of the result.
-    upright: False where the file's y points up.
+    path: a file in any format of MuJoCo.
+    height_m: the height of the result.
+    upright: False if y points up in the file.
   """
   spec = mujoco.MjSpec()
   shell = mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL
-  spec.add_mesh(name='it', file=str(path), inertia=shell)
-  spec.worldbody.add_geom(type=mujoco.mjtGeom.mjGEOM_MESH, meshname='it')
+  spec.add_mesh(name='mesh', file=str(path), inertia=shell)
+  spec.worldbody.add_geom(type=mujoco.mjtGeom.mjGEOM_MESH, meshname='mesh')
   model = spec.compile()
   turn = np.empty(9)
   mujoco.mju_quat2Mat(turn, model.mesh_quat[0])
@@ -206,7 +222,7 @@ def load(
 
 
 def tipped(part: Part) -> Part:
-  """Turned so that what pointed up points along +y, as a dial on a wall."""
+  """Returns a part rotated from +z to +y, such as the dial of a wall clock."""
   mesh, order, sign = part.mesh, [0, 2, 1], [-1, 1, 1]
   return Part(
     part.material,

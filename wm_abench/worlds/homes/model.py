@@ -1,7 +1,7 @@
-"""Models of homes for MuJoCo: rooms, trim, furniture and what is outside.
+"""MuJoCo models of homes: rooms, trim, furniture and surroundings.
 
-All that has one material is one mesh. Walls, floors and ceilings have a picture
-each, with the light of the day or of the evening in it.
+Everything of one material is one mesh. Each wall, floor and ceiling has its own
+textures, which contain the light of the day or of the evening.
 """
 
 import collections
@@ -13,15 +13,22 @@ import mujoco
 import numpy as np
 
 from wm_abench.worlds import meshes
-from wm_abench.worlds.homes import baking, decor, layout, styles
-from wm_abench.worlds.homes import joinery as make
+from wm_abench.worlds.homes import (
+  baking,
+  catalog,
+  decor,
+  joinery,
+  layout,
+  styles,
+)
 
 LIGHTS = ('day', 'evening')
-_TEXELS_M = 64  # A metre of wall or floor.
-_OUTSIDE_M = 30.0
+_TEXELS_PER_M = 64  # Resolution of the textures of walls and floors.
+_OUTSIDE_M = 30.0  # Radius of the ring that shows the surroundings.
 
-_SLENDER = ('plant', 'floor_lamp')
-# Of each light: the headlight's ambient and diffuse, both directional lights'.
+_SLENDER = ('plant', 'floor_lamp')  # These cast no shadow on the wall.
+# Light -> ambient and diffuse light of the headlight, and the diffuse light of
+# both directional lights.
 _LEVELS = {
   'day': ((0.56, 0.56, 0.56), 0.1, (0.36, 0.35, 0.33), (0.16, 0.17, 0.18)),
   'evening': ((0.46, 0.38, 0.29), 0.1, (0.36, 0.3, 0.22), (0.12, 0.1, 0.08)),
@@ -30,19 +37,19 @@ _LEVELS = {
 
 @dataclasses.dataclass(frozen=True)
 class Interior:
-  """A home's model; `lit` sets its light.
+  """The model of a home.
 
   Attributes:
-    model: with nothing in it that moves.
-    baked: of each geom with light in its picture, its materials by light.
+    model: a static model.
+    baked: the materials by light of each geom whose textures contain light.
   """
 
   model: mujoco.MjModel
   baked: dict[int, dict[str, int]]
 
 
-def lit(interior: Interior, light: str) -> None:
-  """Sets the model's lights and pictures to one of LIGHTS."""
+def set_light(interior: Interior, light: str) -> None:
+  """Sets the lights and textures of a model to one of LIGHTS."""
   model = interior.model
   ambient, diffuse, key, fill = _LEVELS[light]
   model.vis.headlight.ambient[:] = ambient
@@ -53,13 +60,13 @@ def lit(interior: Interior, light: str) -> None:
 
 
 def build(home: layout.Home) -> Interior:
-  """Compiles a home's model; a second or two."""
+  """Compiles the model of a home, which takes a second or two."""
   spec = _spec()
   style = styles.draw(home.seed)
-  loose: dict[str, list[meshes.Mesh]] = collections.defaultdict(list)
-  for part in _loose(home):
-    loose[part.material].append(part.mesh)
-  for name, parts in loose.items():
+  unbaked: dict[str, list[meshes.Mesh]] = collections.defaultdict(list)
+  for part in _unbaked_parts(home):
+    unbaked[part.material].append(part.mesh)
+  for name, parts in unbaked.items():
     finish = style.finishes[name]
     mesh = meshes.join(parts)
     scaled = dataclasses.replace(mesh, uvs_V2=mesh.uvs_V2 / finish.tile_m)
@@ -114,11 +121,11 @@ def _add(spec, name: str, mesh: meshes.Mesh, material: str) -> None:
   )
 
 
-def _loose(home: layout.Home) -> Iterator[make.Part]:
-  """Everything that has no light in its picture."""
+def _unbaked_parts(home: layout.Home) -> Iterator[joinery.Part]:
+  """Yields the parts whose textures contain no light."""
   for placed in home.furniture:
     parts = placed.piece.parts
-    yield from make.moved(parts, placed.x_m, placed.y_m, 0, placed.yaw_deg)
+    yield from joinery.moved(parts, placed.x_m, placed.y_m, 0, placed.yaw_deg)
   for door in home.doors:
     yield from _in_wall(_door_frame(door.end_m - door.start_m), door)
   for window in home.windows:
@@ -127,47 +134,56 @@ def _loose(home: layout.Home) -> Iterator[make.Part]:
     x0, y0, x1, y1 = room.ground
     lamp = [(0.0, -0.16), (0.2, -0.1), (0.24, 0.0)]
     middle = ((x0 + x1) / 2, (y0 + y1) / 2, layout.HEIGHT_M)
-    yield make.turned('lampshade', lamp, 20).moved(*middle)
+    yield joinery.turned('lampshade', lamp, 20).moved(*middle)
     for side in range(4):
       yield from _curtains(home, room, side)
 
 
-def _in_wall(parts, opening: layout.Opening) -> list[make.Part]:
-  """Parts whose x runs along the wall from the opening's middle."""
+def _in_wall(parts, opening: layout.Opening) -> list[joinery.Part]:
+  """Moves parts from the origin to an opening, with x along the wall."""
   middle = (opening.start_m + opening.end_m) / 2
   if opening.axis == 0:
-    return make.moved(parts, middle, opening.at_m)
-  return make.moved(parts, opening.at_m, middle, 0, 90)
+    return joinery.moved(parts, middle, opening.wall_m)
+  return joinery.moved(parts, opening.wall_m, middle, 0, 90)
 
 
-def _door_frame(width_m: float) -> list[make.Part]:
+def _door_frame(width_m: float) -> list[joinery.Part]:
   w, deep, top = width_m / 2, layout.WALL_M / 2 + 0.015, layout.DOOR_HEIGHT_M
   return [
-    make.box('trim', (-w - 0.08, -deep, 0), (-w + 0.012, deep, top + 0.08)),
-    make.box('trim', (w - 0.012, -deep, 0), (w + 0.08, deep, top + 0.08)),
-    make.box('trim', (-w, -deep, top - 0.012), (w, deep, top + 0.08)),
+    joinery.box('trim', (-w - 0.08, -deep, 0), (-w + 0.012, deep, top + 0.08)),
+    joinery.box('trim', (w - 0.012, -deep, 0), (w + 0.08, deep, top + 0.08)),
+    joinery.box('trim', (-w, -deep, top - 0.012), (w, deep, top + 0.08)),
   ]
 
 
-def _window_frame(width_m: float) -> list[make.Part]:
+def _window_frame(width_m: float) -> list[joinery.Part]:
   w, deep = width_m / 2, layout.WALL_M / 2 + 0.015
   low, high = layout.SILL_M, layout.LINTEL_M
   return [
-    make.box('trim', (-w - 0.06, -deep, low), (-w + 0.02, deep, high + 0.06)),
-    make.box('trim', (w - 0.02, -deep, low), (w + 0.06, deep, high + 0.06)),
-    make.box('trim', (-w, -deep, high - 0.02), (w, deep, high + 0.06)),
-    make.box(
+    joinery.box(
+      'trim', (-w - 0.06, -deep, low), (-w + 0.02, deep, high + 0.06)
+    ),
+    joinery.box('trim', (w - 0.02, -deep, low), (w + 0.06, deep, high + 0.06)),
+    joinery.box('trim', (-w, -deep, high - 0.02), (w, deep, high + 0.06)),
+    joinery.box(
       'trim', (-w - 0.1, -deep - 0.08, low - 0.04), (w + 0.1, deep + 0.08, low)
     ),
-    make.box('trim', (-0.022, -0.02, low), (0.022, 0.02, high)),
-    make.box('trim', (-w, -0.02, low + 0.78), (w, 0.02, low + 0.82)),
-    make.box('trim', (-w, -0.02, low), (w, 0.02, low + 0.04)),
+    joinery.box('trim', (-0.022, -0.02, low), (0.022, 0.02, high)),
+    joinery.box('trim', (-w, -0.02, low + 0.78), (w, 0.02, low + 0.82)),
+    joinery.box('trim', (-w, -0.02, low), (w, 0.02, low + 0.04)),
   ]
 
 
 @dataclasses.dataclass(frozen=True)
 class _Side:
-  """A wall as one sees it from its room: x to the left, y into the room."""
+  """A wall of a room, with x to the left as seen from the room, and y into it.
+
+  Attributes:
+    x_m, y_m: the middle of the wall, on its surface.
+    yaw_deg: the rotation of its axes.
+    length_m: its length.
+    holes: the ends along x of each opening, and whether it is a window.
+  """
 
   x_m: float
   y_m: float
@@ -175,32 +191,33 @@ class _Side:
   length_m: float
   holes: tuple[tuple[float, float, bool], ...]
 
-  def put(self, parts) -> list[make.Part]:
-    return make.moved(parts, self.x_m, self.y_m, 0, self.yaw_deg)
+  def put(self, parts) -> list[joinery.Part]:
+    """Moves parts from the axes of the wall to those of the home."""
+    return joinery.moved(parts, self.x_m, self.y_m, 0, self.yaw_deg)
 
 
 def _side(home: layout.Home, room: layout.Room, side: int) -> _Side:
-  """One of a room's walls: south, east, north, west."""
+  """Returns a wall of a room: 0 is south, then east, north, west."""
   x0, y0, x1, y1 = room.ground
   half, axis = layout.WALL_M / 2, side % 2
   middle = ((x0 + x1) / 2, (y0 + y1) / 2)
-  at = (y0, x1, y1, x0)[side]
-  inner = at + half * (1 if side in (0, 3) else -1)
-  place = (middle[0], inner) if axis == 0 else (inner, middle[1])
+  wall_m = (y0, x1, y1, x0)[side]
+  inner = wall_m + half * (1 if side in (0, 3) else -1)
+  xy = (middle[0], inner) if axis == 0 else (inner, middle[1])
   length = (x1 - x0, y1 - y0)[axis] - layout.WALL_M
   sign = 1 if side < 2 else -1
   holes = []
   for opening in (*home.doors, *home.windows):
-    if opening.axis != axis or opening.at_m != at:
+    if opening.axis != axis or opening.wall_m != wall_m:
       continue
     ends = (opening.start_m - middle[axis], opening.end_m - middle[axis])
     low, high = sorted(sign * e for e in ends)
     if low < length / 2 and high > -length / 2:
       holes.append((low, high, opening in home.windows))
-  return _Side(*place, 90 * side, length, tuple(sorted(holes)))
+  return _Side(*xy, 90 * side, length, tuple(sorted(holes)))
 
 
-def _curtains(home, room: layout.Room, side: int) -> list[make.Part]:
+def _curtains(home, room: layout.Room, side: int) -> list[joinery.Part]:
   if room.kind in ('kitchen', 'bath'):
     return []
   wall, parts = _side(home, room, side), []
@@ -209,18 +226,20 @@ def _curtains(home, room: layout.Room, side: int) -> list[make.Part]:
       continue
     rail = (low - 0.3, 0.06, layout.LINTEL_M + 0.14)
     parts.append(
-      make.box('metal', rail, (high + 0.3, 0.08, layout.LINTEL_M + 0.16))
+      joinery.box('metal', rail, (high + 0.3, 0.08, layout.LINTEL_M + 0.16))
     )
     for a, b in ((low - 0.26, low + 0.12), (high - 0.12, high + 0.26)):
       parts += [
-        make.rod('curtain', 0.036, 0.86, layout.LINTEL_M + 0.15).moved(x, 0.075)
+        joinery.rod('curtain', 0.036, 0.86, layout.LINTEL_M + 0.15).moved(
+          x, 0.075
+        )
         for x in np.linspace(a, b, 7)
       ]
   return wall.put(parts)
 
 
 def _room(spec, home: layout.Home, i: int, style) -> list[str]:
-  """Adds a room's floor, ceiling and walls; their geoms' names."""
+  """Adds the floor, ceiling and walls of a room; returns the geoms' names."""
   room, names = home.rooms[i], []
   x0, y0, x1, y1 = room.ground
   wide, deep = x1 - x0, y1 - y0
@@ -230,7 +249,7 @@ def _room(spec, home: layout.Home, i: int, style) -> list[str]:
     points = np.stack([x0 + u * wide, y0 + v * deep, 0 * u + z], -1)
     shadow = shadow_HW if up > 0 else 0 * shadow_HW
     surface = baking.Surface(points, (0, 0, up), shadow)
-    part = make.mat(name, x0, y0, x1, y1, z)
+    part = joinery.mat(name, x0, y0, x1, y1, z)
     mesh = part.mesh if up > 0 else meshes.inside_out(part.mesh)
     painted = style.floor(room.kind, i, points) if up > 0 else 0 * points + 0.93
     names.append(_baked(spec, f'{name}{i}', mesh, painted, home, i, surface))
@@ -259,7 +278,7 @@ def _wall(spec, home: layout.Home, i: int, side: int, style) -> str:
   surface = baking.Surface(points, normal, shadow)
   painted = style.wall(room.kind, i, side, across, up)
   patches = [
-    make.sheet(
+    joinery.sheet(
       '',
       a,
       b,
@@ -275,7 +294,7 @@ def _wall(spec, home: layout.Home, i: int, side: int, style) -> str:
 
 
 def _patches(wall: _Side) -> Iterator[tuple[float, float, float, float]]:
-  """The wall around its doorways and windows: x from, x to, z from, z to."""
+  """Yields the rectangles around doorways and windows: x0, x1, z0, z1."""
   half, top = wall.length_m / 2, layout.HEIGHT_M
   edge = -half
   for low, high, window in wall.holes:
@@ -288,9 +307,10 @@ def _patches(wall: _Side) -> Iterator[tuple[float, float, float, float]]:
 
 
 def _baked(spec, name, mesh, painted, home, i, surface) -> str:
+  """Adds a geom with one texture per light; returns its name."""
   for light in LIGHTS:
     shade = baking.light(home, i, surface, light == 'evening')
-    # Row 0 is a picture's top, and of a surface the texel where v = 0.
+    # Row 0 of a picture is its top; row 0 of a surface is at v = 0.
     picture = (painted * shade)[::-1]
     _paint(spec, f'{name}/{light}', picture, emission=0.46)
   _add(spec, name, mesh, f'{name}/{LIGHTS[0]}')
@@ -298,8 +318,8 @@ def _baked(spec, name, mesh, painted, home, i, surface) -> str:
 
 
 def _texels(wide_m: float, high_m: float) -> tuple[np.ndarray, np.ndarray]:
-  """Texture coordinates of a surface's texels, each [H, W]."""
-  wide, high = (int(np.ceil(m * _TEXELS_M)) for m in (wide_m, high_m))
+  """Returns the texture coordinates u and v of a surface's texels [H, W]."""
+  wide, high = (int(np.ceil(m * _TEXELS_PER_M)) for m in (wide_m, high_m))
   return np.meshgrid(
     (np.arange(wide) + 0.5) / wide, (np.arange(high) + 0.5) / high
   )
@@ -313,21 +333,21 @@ def _floor_shadow(home, i: int, u, v) -> np.ndarray:
     if placed.room == i:
       for a, b, c, d in placed.solids():
         under[(a < x) & (x < c) & (b < y) & (y < d)] = 1.0
-  return decor.blurred(under, 0.1 * _TEXELS_M)
+  return decor.blurred(under, 0.1 * _TEXELS_PER_M)
 
 
 def _wall_shadow(home, i: int, wall: _Side, across, up) -> np.ndarray:
-  """Dark behind and below what stands and hangs at a wall."""
+  """Returns the shadow [H, W] of the furniture at a wall, in [0, 1]."""
   behind = np.zeros_like(up)
   for placed in home.furniture:
     if placed.room != i or placed.yaw_deg != wall.yaw_deg:
       continue
     if placed.piece.kind in _SLENDER:
       continue
-    along = (placed.x_m - wall.x_m, placed.y_m - wall.y_m)
+    offset = (placed.x_m - wall.x_m, placed.y_m - wall.y_m)
     turn = np.radians(wall.yaw_deg)
-    depth = -along[0] * np.sin(turn) + along[1] * np.cos(turn)
-    x = along[0] * np.cos(turn) + along[1] * np.sin(turn)
+    depth = -offset[0] * np.sin(turn) + offset[1] * np.cos(turn)
+    x = offset[0] * np.cos(turn) + offset[1] * np.sin(turn)
     if depth > 0.1:
       continue
     hangs = not placed.piece.solids
@@ -335,11 +355,11 @@ def _wall_shadow(home, i: int, wall: _Side, across, up) -> np.ndarray:
     bottom = 2 * 1.55 - top - 0.05 if hangs else 0.0
     inside = (np.abs(across - x) < half) & (bottom < up) & (up < top)
     behind[inside] = 0.6 if hangs else 0.8
-  return decor.blurred(behind, 0.07 * _TEXELS_M)
+  return decor.blurred(behind, 0.07 * _TEXELS_PER_M)
 
 
 def _outside(spec, home: layout.Home) -> str:
-  """Adds a ring with a picture of the surroundings; its geom's name."""
+  """Adds a ring that shows the surroundings; returns its geom's name."""
   x, y = np.max([room.ground[2:] for room in home.rooms], axis=0) / 2
   angles = np.linspace(0, 2 * np.pi, 49)
   ring = np.stack([np.cos(angles), np.sin(angles)], -1) * _OUTSIDE_M + [x, y]
@@ -361,5 +381,5 @@ def _outside(spec, home: layout.Home) -> str:
 
 @functools.lru_cache(maxsize=6)
 def interior(name: str) -> Interior:
-  """The model of one of layout.NAMES."""
-  return build(layout.home(name))
+  """Returns the model of one of catalog.NAMES."""
+  return build(catalog.home(name))

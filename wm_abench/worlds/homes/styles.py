@@ -1,4 +1,4 @@
-"""What homes look like: papers, floors, fabrics, woods and pictures."""
+"""The styles of homes: wallpapers, floors, fabrics, woods and pictures."""
 
 from collections.abc import Mapping
 import dataclasses
@@ -26,7 +26,7 @@ _GRAINS = (
   ('miniworld', 'stucco_1'),
   ('libero', 'yellow_linen_wall_texture'),
 )
-# Source, name, metres of one repeat, mean colour.
+# Source, name, length of one repeat in metres, mean colour.
 _BOARDS = (
   ('libero', 'seamless_wood_planks_floor', 1.6, (0.85, 0.72, 0.55)),
   ('libero', 'light_floor', 1.8, (0.92, 0.88, 0.82)),
@@ -77,10 +77,10 @@ class Finish:
   """A material.
 
   Attributes:
-    picture_HW3: in [0, 1].
-    tile_m: how long one repeat of the picture is; 1 for a whole picture.
-    shine: specular and shininess.
-    emission: light of its own.
+    picture_HW3: its texture, in [0, 1].
+    tile_m: the length of one repeat of the texture; 1 if it is shown once.
+    shine: its specular and shininess in MuJoCo.
+    emission: its emission in MuJoCo.
   """
 
   picture_HW3: np.ndarray
@@ -91,7 +91,13 @@ class Finish:
 
 @dataclasses.dataclass(frozen=True)
 class Style:
-  """One home's finishes, and the papers and floors of its rooms by index."""
+  """The style of one home.
+
+  Attributes:
+    finishes: the materials of furniture and trim, by name.
+    boards, tiles: the floors of rooms, by the index of the room.
+    paints, grains, patterns: the walls of rooms, by the index of the room.
+  """
 
   finishes: Mapping[str, Finish]
   boards: tuple
@@ -101,7 +107,7 @@ class Style:
   patterns: tuple
 
   def floor(self, kind: str, room: int, points_HW3: np.ndarray) -> np.ndarray:
-    """A floor's colours before light; [H, W, 3]."""
+    """Returns the colours [H, W, 3] of a floor without light."""
     chosen = self.tiles if kind in ('kitchen', 'bath') else self.boards
     source, name, tile_m, color = chosen[room % len(chosen)]
     picture = decor.texture(source, name, 384)
@@ -109,7 +115,14 @@ class Style:
     return _tiled(picture, points_HW3[..., 0], points_HW3[..., 1], tile_m)
 
   def wall(self, kind: str, room: int, side: int, across, up) -> np.ndarray:
-    """A wall's colours before light; across and up [H, W] are in metres."""
+    """Returns the colours [H, W, 3] of a wall without light.
+
+    Args:
+      kind: the kind of the room.
+      room: its index.
+      side: the side of the wall; see model.
+      across, up: the positions [H, W] of the texels in metres.
+    """
     grain = decor.texture(*self.grains[room], 256)
     paint = np.array(self.paints[room])
     pattern = self.patterns[room]
@@ -137,17 +150,19 @@ class Style:
 
 
 def draw(seed: int) -> Style:
-  """A home's style, the same for the same seed."""
+  """Draws the style of a home."""
   rng = np.random.default_rng([seed, 3])
-  order = {n: rng.permutation(len(of)) for n, of in _POOLS.items()}
-  picked = {n: tuple(_POOLS[n][i] for i in order[n]) for n in _POOLS}
+  shuffled = {
+    name: tuple(pool[i] for i in rng.permutation(len(pool)))
+    for name, pool in _POOLS.items()
+  }
   kinds = ['plain', 'stripes', 'brick', 'panels', 'plain']
   patterns = [(k, int(rng.integers(4))) for k in rng.permutation(kinds)]
   return Style(
     _finishes(rng),
-    picked['boards'],
-    picked['tiles'],
-    picked['paints'],
+    shuffled['boards'],
+    shuffled['tiles'],
+    shuffled['paints'],
     tuple(_GRAINS[i] for i in rng.integers(0, len(_GRAINS), 5)),
     tuple(patterns),
   )

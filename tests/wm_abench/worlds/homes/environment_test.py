@@ -6,10 +6,10 @@ import pytest
 from commons import errors
 from wm_abench.rendering import mujoco as rendering
 from wm_abench.worlds import protocol
-from wm_abench.worlds.homes import environment, layout
+from wm_abench.worlds.homes import catalog, environment
 
 F, B, L, R = map(protocol.Action, environment.ACTIONS)
-UNDONE = {F: B, B: F, L: R, R: L}
+INVERSES = {F: B, B: F, L: R, R: L}
 
 
 @pytest.fixture(scope='module')
@@ -31,16 +31,16 @@ def _run(scene, *actions):
   return states + [world.step(action) for action in actions]
 
 
-def test_a_move_is_undone_by_its_contrary():
+def test_a_move_is_undone_by_its_inverse():
   for scene in _scenes():
-    for action, contrary in UNDONE.items():
-      start, between, end = _run(scene, action, contrary)
+    for action, inverse in INVERSES.items():
+      start, between, end = _run(scene, action, inverse)
       assert protocol.distance(start, end) < 1e-7
       assert protocol.distance(start, between) > 0.05
       assert not between.facts['collided'] and not end.facts['collided']
 
 
-def test_moves_go_as_far_as_the_scene_says():
+def test_moves_have_the_size_that_the_scene_states():
   scene = dataclasses.replace(next(_scenes()), heading_deg=90.0, step_m=0.5)
   world = environment.Indoor(None)
   start, ahead = world.reset(scene), world.step(F)
@@ -56,37 +56,39 @@ def test_moves_go_as_far_as_the_scene_says():
 
 @pytest.mark.parametrize('turn', [L, R])
 @pytest.mark.parametrize('turn_deg', environment.FACTORS['turn_deg'])
-def test_turns_all_the_way_round_lead_back(turn, turn_deg):
+def test_turns_by_360_degrees_lead_back(turn, turn_deg):
   scene = next(_scenes(turn_deg=turn_deg))
   start, *_, end = _run(scene, *[turn] * (360 // turn_deg))
   assert end == start
 
 
-def test_a_blocked_move_leaves_the_pose_and_says_so():
+def test_a_blocked_move_keeps_the_pose_and_is_reported():
   for scene in _scenes(3):
     states = _run(scene, *[F] * 30)
     blocked = [s for s in states if s.facts['collided']]
     assert blocked and len({s.bodies['agent'] for s in blocked}) == 1
     free = [s for s in states if not s.facts['collided']]
     assert free[-1].bodies == blocked[0].bodies
-    # Nor does it matter afterwards: a turn on the spot is free.
+    # A collision has no effect on later moves: a turn on the spot is free.
     assert not _run(scene, *[F] * 30, L)[-1].facts['collided']
 
 
-def test_a_start_is_free_and_so_are_all_pairs_of_moves():
+def test_a_start_and_all_pairs_of_moves_are_free():
   for scene in _scenes(8):
-    home = layout.home(scene.background)
+    home = catalog.home(scene.background)
     clear = home.clearance_m([(scene.x_m, scene.y_m)])[0]
     assert clear > environment.RADIUS_M
-    ahead = home.sight_m(scene.x_m, scene.y_m, np.radians([scene.heading_deg]))
+    ahead = home.view_distance_m(
+      scene.x_m, scene.y_m, np.radians([scene.heading_deg])
+    )
     assert ahead[0] >= 1.5
-    for first in UNDONE:
-      for second in UNDONE:
+    for first in INVERSES:
+      for second in INVERSES:
         states = _run(scene, first, second)
         assert not any(s.facts['collided'] for s in states)
 
 
-def test_scenes_are_the_generators_own():
+def test_scenes_depend_only_on_the_generator_and_the_factors():
   draw = lambda seed: environment.draw_scene(
     'villa', np.random.default_rng(seed)
   )
@@ -97,41 +99,41 @@ def test_scenes_are_the_generators_own():
   assert (fixed.light, fixed.eye_m) == ('evening', 1.1)
 
 
-def test_a_frame_does_not_depend_on_what_was_shown_before(renderer):
+def test_a_frame_does_not_depend_on_earlier_frames(renderer):
   world = environment.Indoor(renderer)
   a, b = (
     environment.draw_scene(home, np.random.default_rng(0), light='day')
     for home in ('flat', 'cottage')
   )
-  shown = []
+  frames = []
   for scene in (a, b, dataclasses.replace(a, light='evening'), b, a):
     world.reset(scene)
-    shown.append(world.render(environment.EGO))
-  np.testing.assert_array_equal(shown[0], shown[4])
-  np.testing.assert_array_equal(shown[1], shown[3])
-  assert shown[2].mean() < shown[0].mean() - 10
+    frames.append(world.render(environment.EGO))
+  np.testing.assert_array_equal(frames[0], frames[4])
+  np.testing.assert_array_equal(frames[1], frames[3])
+  assert frames[2].mean() < frames[0].mean() - 10
 
 
-def test_the_camera_rides_with_the_agent(renderer):
-  """Views after moves are those of a camera put there by hand."""
+def test_a_mounted_camera_moves_with_the_agent(renderer):
+  """The view after moves is that of a camera in the world at the same pose."""
   world = environment.Indoor(renderer)
   scene = environment.draw_scene('loft', np.random.default_rng(1))
   world.reset(scene)
   start = world.render(environment.EGO)
   world.step(L)
   state = world.step(F)
-  ridden = world.render(environment.EGO)
+  mounted = world.render(environment.EGO)
   x, y, z = state.bodies['agent'].position_m
   angle = np.radians(scene.heading_deg + scene.turn_deg)
   target = (x + np.cos(angle), y + np.sin(angle), z - 0.1)
-  by_hand = protocol.Camera('hand', (x, y, z), target, environment.EGO.fovy_deg)
-  gap = np.abs(ridden.astype(int) - world.render(by_hand))
-  assert (gap > 8).mean() < 0.01
-  assert (np.abs(ridden.astype(int) - start) > 8).mean() > 0.2
-  assert ridden.std() > 20
+  fixed = protocol.Camera('fixed', (x, y, z), target, environment.EGO.fovy_deg)
+  difference = np.abs(mounted.astype(int) - world.render(fixed))
+  assert (difference > 8).mean() < 0.01
+  assert (np.abs(mounted.astype(int) - start) > 8).mean() > 0.2
+  assert mounted.std() > 20
 
 
-def test_mistakes_are_answered_with_the_choices():
+def test_errors_name_the_choices():
   scene = next(_scenes())
   world = environment.Indoor(None)
   with pytest.raises(errors.UserError, match='bungalow'):
