@@ -1,4 +1,4 @@
-"""Control groups: limit the memory and the tasks of a whole program.
+"""Control groups: limit memory and tasks of all processes of a program.
 
 Each worker lives in a group together with the programs that it runs, so that a
 program joins the group without any work. Hierarchies of version 1 and of

@@ -152,7 +152,7 @@ def clean_scratch(confinement: Confinement) -> None:
 
 
 def lock_worker(confinement: Confinement, layers: Collection[str]) -> None:
-  """Removes the rights that neither the worker nor its programs need, forever.
+  """Permanently removes rights that neither worker nor programs need.
 
   The worker ends with its parent, and adopts the processes that programs leave.
   """
@@ -239,7 +239,7 @@ def _limit(kind: int, soft: int, hard: int | None = None) -> None:
 def restrict_child(
   confinement: Confinement, uid_offset: int, inputs: int
 ) -> None:
-  """Removes the rights that a program does not need from this process, forever.
+  """Permanently removes rights of this process that a program does not need.
 
   Args:
     confinement: the worker's.

@@ -73,11 +73,10 @@ def _names(file: str) -> list[str]:
 
 
 def closed_folder() -> str:
-  """Returns the first folder above the library that only its owner may enter.
+  """Returns the first folder above the library that others may not enter.
 
-  Returns '' if there is none. Programs of root run as other users. If they have
-  no root file system of their own, such a folder keeps them from importing
-  modules that are not loaded yet.
+  Returns '' if there is none. Programs of root run as other users. Without a
+  root file system of their own, they cannot import modules from such a folder.
   """
   parts = os.path.dirname(os.__file__).split('/')
   for end in range(2, len(parts) + 1):

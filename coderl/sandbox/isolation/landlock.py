@@ -1,9 +1,9 @@
 """Landlock: restricts which files a program may open.
 
 A worker makes one ruleset, and each program enters it, which takes one or two
-microseconds. It holds whatever root file system the program sees. Where the
-kernel supports it (versions 4 and 6 of the interface), TCP, abstract Unix
-sockets and signals to processes outside are denied as well.
+microseconds. The rules apply whatever root file system the program sees. If the
+kernel supports it (versions 4 and 6 of the interface), they also deny TCP,
+abstract Unix sockets, and signals to processes outside.
 """
 
 import ctypes
@@ -76,5 +76,5 @@ def _allow(ruleset: int, path: str, allowed: int) -> None:
 
 
 def enter(ruleset: int) -> None:
-  """Applies a ruleset to this process forever; no_new_privs must be set."""
+  """Applies a ruleset permanently; no_new_privs must be set."""
   syscalls.syscall(_RESTRICT_SELF, ruleset, 0, call='landlock')

@@ -1,11 +1,11 @@
 """seccomp: lists the system calls that a program may make; others are refused.
 
-`assemble` writes the filter as classic BPF, and `enter` installs it. To install
-a filter takes longer than all other layers together, so that the worker
-installs it once and its programs inherit it. The filter therefore also allows
-the few calls that the worker needs between programs. It finds the allowed
-numbers by bisection, because the kernel runs it on all numbers when it is
-installed. The kernel then caches the results.
+`assemble` writes the filter as classic BPF, and `enter` installs it. Installing
+a filter takes longer than all other layers together. The worker therefore
+installs it once, and its programs inherit it, so that the filter also allows
+the few calls that the worker makes between programs. The filter finds the
+allowed numbers by bisection, because the kernel runs it on all numbers when it
+is installed; later the kernel mostly uses its cache.
 """
 
 import ctypes
@@ -178,7 +178,7 @@ def assemble(machine: str, *, signals: bool, forks: bool) -> bytes:
 
 
 def enter(program: bytes) -> None:
-  """Installs a filter forever; no_new_privs must be set."""
+  """Installs a filter permanently; no_new_privs must be set."""
   steps = ctypes.create_string_buffer(program, len(program))
   length = len(program) // 8
   header = struct.pack('HxxxxxxP', length, ctypes.addressof(steps))

@@ -1,10 +1,10 @@
-"""Copies of plain values, to tell later whether a value has changed.
+"""Copies of plain values, to detect later whether a value has changed.
 
-`copy_value` takes a copy, and `is_unchanged` compares the copy with the value
-at a later time. To copy takes much less time than to write the canonical text,
-and the copy has the same text as its value (values.canonical). A copy never
-holds an object of the program's classes: it would keep the object alive, and
-the program could notice that in `__del__`.
+`copy_value` makes a copy, and `is_unchanged` compares it with the value at a
+later time. Copying takes much less time than writing the canonical text, and
+the copy has the same text as its value (values.canonical). A copy never holds
+an object of the program's classes, because it would keep the object alive and
+delay its `__del__`.
 """
 
 import collections

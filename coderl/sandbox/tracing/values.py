@@ -79,8 +79,7 @@ class _Writer:
     bits = value.bit_length()
     if bits <= _MAX_DECIMAL_BITS:
       return str(value)
-    # To compute n decimal digits takes quadratic time, n hexadecimal digits
-    # linear time.
+    # Decimal digits take quadratic time, hexadecimal digits linear time.
     if bits <= 4 * self.chars_left:
       return hex(value)
     return self.incomplete(f'<int of {bits} bits>')

@@ -266,7 +266,7 @@ def _refused(error: BaseException) -> str:
     if type(error) is RuntimeError and error.args == (_NO_THREAD,):
       return 'thread'
   except BaseException:
-    return ''  # An exception class of the program raised it.
+    return ''  # The program's exception class raised another exception.
   return ''
 
 

@@ -41,7 +41,7 @@ _MAX_MESSAGE_BYTES = 1 << 16
 _MAX_REQUEST_FILES = 128
 # Exit status of a child that failed before it was confined.
 SETUP_FAILED = 113
-# By how much the wall time grows for a child that did not get a processor.
+# The factor on the wall time of a child that did not get a processor.
 STARVED_FACTOR = 2
 # Shares of the wall time in which a child used a processor. From the second
 # share on, it had a processor. Between the two, other processes occupied the
@@ -184,12 +184,11 @@ class _Worker:
   def _run(self, jobs: list, later: Sequence[list] = ()) -> list[dict]:
     """Runs one child for each job; a single job also on its `later` inputs.
 
-    A failure on a later input is not final: the program may be confused by what
-    its earlier runs left. That input is then run again in a new child.
+    A later input on which the child fails, other than by a timeout, is run
+    again in a new child: what the earlier runs left may be the cause.
 
     Returns:
-      How each run ended, up to the input with which another child must
-      continue.
+      How each run ended, up to the input with which a new child must continue.
     """
     with contextlib.ExitStack() as stack:
       children, link = self._start(jobs, later, stack)

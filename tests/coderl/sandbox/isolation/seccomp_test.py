@@ -50,7 +50,7 @@ def test_only_listed_calls_are_allowed(machine, arch, column):
   allowed = {
     number
     for number in range(1000)
-    # These arguments are allowed by one call each, and are no denied flags.
+    # Every call whose arguments are checked allows one of these.
     if _action(program, number, (1, 1), arch) == _ALLOW
     or _action(program, number, (0, 0), arch) == _ALLOW
     or _action(program, number, (15, 0x5401), arch) == _ALLOW
