@@ -167,12 +167,12 @@ def _measure(case: Case) -> dict[str, float]:
   settings = generator_lib.Settings(_SEED, case.size_px, case.renderer)
   generator = generator_lib.Generator(settings)
   before = [generator.group(cell, index) for cell, index in case.groups()]
-  generator.take()
+  generator.take_work()
   library = _Library(case.renderer)
   start = time.perf_counter()
   after = [generator.group(cell, index) for cell, index in case.groups()]
   seconds = time.perf_counter() - start
-  work = generator.take()
+  work = generator.take_work()
   generator.close()
   assert after == before
   return {

@@ -53,7 +53,7 @@ BRIDGE_IMPORTS = ('coderl.models', 'coderl.text', 'coderl.sampling')
 # line is answered before anything slow is loaded.
 MAIN_IMPORTS = {'commons.errors', 'configs.common'}
 # Initialisers that have to hold something.
-NOT_EMPTY = {'wm_abench'}
+NOT_EMPTY: set[str] = set()
 
 TENSORFLOW = {'seqio', 'tensorflow', 'tensorflow_datasets', 'tensorflow_text'}
 JAX = {'flax', 'jax', 'optax', 'orbax'}

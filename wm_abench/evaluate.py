@@ -1,15 +1,15 @@
 """Data set -> vision-language models -> scores -> report.
 
-A workdir holds
+A workdir contains
 
-  manifest.json   what is asked, of which data
-  logs/           Inspect's logs, a folder a model: `inspect view --log-dir`
-  cache/          every reply that came, so that none is paid for twice
-  replies/        a model's replies as JSON lines
-  results.json    scores with intervals, analyses
-  report.html     figures/
+  manifest.json   what is asked, and a digest of the data
+  logs/           Inspect's logs, a folder per model: `inspect view --log-dir`
+  cache/          every reply, so that none is paid for twice
+  replies/        each model's replies as JSON lines
+  results.json    scores with intervals, and analyses
+  report.html     the report; figures/ has its figures
 
-Killed at any moment, the same command asks only what was not answered.
+If a run is killed, the same command asks only what was not answered.
 """
 
 import collections
@@ -17,256 +17,160 @@ from collections.abc import Mapping, Sequence
 import dataclasses
 import hashlib
 import json
-import os
 import pathlib
-import re
 import sys
 from typing import Any
 
-import inspect_ai
-from inspect_ai import model
 import ml_collections
 
 from commons import errors
-from wm_abench.core import records, run_files
-from wm_abench.data import picture_files
-from wm_abench.evaluation import inspect_plugins, inspect_tasks, token_costs
-from wm_abench.people import test_plan
+from wm_abench.core import records, reply_files, run_files
+from wm_abench.evaluation import inspect_tasks, models, token_costs
 from wm_abench.reports import report
 from wm_abench.statistics import comparisons, scores
 
-# Models that need no key, by the names that they go by here.
-SHORT = {
-  'random': 'baseline/random',
-  'blind': 'jax/embedded',
-  'nearest': 'baseline/nearest',
-  'small': 'jax/embedded',
-  'oracle': 'baseline/oracle',
-}
-# That of them which is never shown the pictures of the state.
-_BLIND = 'blind'
-# Inspect's best known; each says itself which key or package it lacks.
-PROVIDERS = (
-  'anthropic',
-  'azureai',
-  'bedrock',
-  'google',
-  'grok',
-  'hf',
-  'mistral',
-  'ollama',
-  'openai',
-  'openai-api',
-  'openrouter',
-  'sglang',
-  'together',
-  'vllm',
-)
-# Of a sample whose reply did not come, beside the retries of a request.
-_SAMPLE_RETRIES = 2
-_WORST = 6  # Items of each model on the page.
+# Items by code of dimension.
+Items = Mapping[str, Sequence[records.Item]]
+_MAX_EXAMPLES = 6  # Wrong items of each model on the page.
 
 
 def run(config: ml_collections.ConfigDict, workdir: str) -> None:
   """Asks each of the config's models, scores, analyses and reports.
 
   Raises:
-    UserError: the config names what there is not, the data has no such items,
-      or the workdir is of another run.
+    UserError: the config has an unknown name, the data has no such items, or
+      the workdir belongs to another run.
   """
   folder = pathlib.Path(workdir)
   setup = inspect_tasks.Setup(**config.setup)
   names = _names(config.models)
   if config.dry_run:
-    print(
-      token_costs.table(
-        token_costs.estimate(inspect_tasks.questions(setup), setup)
-      )
-    )
+    estimate = token_costs.estimate(inspect_tasks.items_of(setup), setup)
+    print(token_costs.table(estimate))
     return
   people = _names(config.people)
   if not names and not people:
     raise errors.UserError('config.models names no model')
-  models = {name: _model(name, config) for name in names}
-  asked = inspect_tasks.questions(setup)
-  manifest = _keep_settings(asked, setup, folder)
-  replies, logged = {}, {}
-  for name, one in models.items():
-    by_log = _ask(config, name, one, asked, setup, folder)
-    replies[name] = _in_order(by_log, asked)
-    logged[name] = {r.sample: log for log, own in by_log.items() for r in own}
+  loaded = {name: models.load(name, config.base_url) for name in names}
+  items = inspect_tasks.items_of(setup)
+  manifest = _keep_manifest(items, setup, folder)
+  replies, logs = {}, {}
+  for name, model in loaded.items():
+    by_log = models.ask(config, name, model, items, setup, folder)
+    replies[name] = _in_order(by_log, items)
+    logs[name] = {r.sample: log for log, own in by_log.items() for r in own}
     _keep_replies(name, replies[name], folder)
   for path in people:
-    replies[f'human/{pathlib.Path(path).stem}'] = _person(path, asked)
+    replies[f'human/{pathlib.Path(path).stem}'] = _person(path, items)
   results = {
     'manifest': manifest,
     'models': scores.summarise(replies, config.seed),
     'analyses': comparisons.analyse(replies, config.seed),
   }
-  run_files.save(folder / 'results.json', results)
-  page = report.write(folder, results, _shown(replies, asked, logged))
+  run_files.write_json(folder / 'results.json', results)
+  page = report.write(folder, results, _examples(replies, items, logs))
   print(report.table(results))
   print(f'{page}; the logs: inspect view --log-dir {folder / "logs"}')
 
 
 def _names(listed: str) -> list[str]:
+  """Returns the different names in a comma-separated list."""
   return list(dict.fromkeys(filter(None, map(str.strip, listed.split(',')))))
 
 
-def _model(name: str, config) -> model.Model:
-  """The model, its provider loaded; nothing is asked yet.
-
-  Raises:
-    UserError: no such provider, or what it needs is not there.
-  """
-  full = SHORT.get(name, name)
-  if '/' not in full:
-    raise errors.unknown('model', name, (*SHORT, 'PROVIDER/MODEL'))
-  try:
-    return model.get_model(full, base_url=config.base_url or None)
-  except errors.UserError:
-    raise
-  # Inspect's own class of such errors, for a key or a package that is not
-  # there, derives from Exception alone and is not public.
-  except Exception as e:
-    if 'not recognized' in str(e):
-      provider = full.partition('/')[0]
-      raise errors.unknown('provider', provider, PROVIDERS) from e
-    said = re.sub(r'\[/?[a-z]+\]|ERROR:', '', str(e))
-    raise errors.UserError(f'model {name!r} cannot be asked: {said}') from e
+def _all(items: Items) -> list[records.Item]:
+  """Returns the items of all dimensions, in order."""
+  return [item for items_of_code in items.values() for item in items_of_code]
 
 
-def _keep_settings(
-  asked: Mapping[str, Sequence[picture_files.Question]],
-  setup: inspect_tasks.Setup,
-  folder: pathlib.Path,
+def _keep_manifest(
+  items: Items, setup: inspect_tasks.Setup, folder: pathlib.Path
 ) -> dict[str, Any]:
-  """Writes what is asked, or checks that it is what was asked before.
+  """Writes the manifest, or checks that the same items were asked before.
 
   Raises:
-    UserError: the workdir holds answers to other questions.
+    UserError: the workdir contains replies to other items.
   """
-  digest, items = hashlib.sha256(), 0
-  for question in (q for own in asked.values() for q in own):
-    digest.update(json.dumps(question.content).encode())
-    items += 1
-  wanted = dataclasses.asdict(setup)
-  wanted |= {'items': items, 'digest': digest.hexdigest()}
-  return run_files.keep(folder, wanted, 'answers', free={'data'})
-
-
-def _ask(
-  config,
-  name: str,
-  one: model.Model,
-  asked: Mapping[str, Sequence[picture_files.Question]],
-  setup: inspect_tasks.Setup,
-  folder: pathlib.Path,
-) -> dict[str, list[records.Reply]]:
-  """A model's replies by log, its path in logs/."""
-  # Where Inspect looks for replies that came before.
-  os.environ['INSPECT_CACHE_DIR'] = os.fspath(folder / 'cache')
-  if name == _BLIND:
-    setup = dataclasses.replace(setup, blind=True)
-  place = folder / 'logs' / _plain(name)
-  _, logs = inspect_ai.eval_set(
-    [inspect_tasks.dimension_task(c, own, setup) for c, own in asked.items()],
-    model=one,
-    log_dir=os.fspath(place),
-    display=config.display,
-    log_images=False,
-    # A sample that fails is counted, and the log is marked as not finished, so
-    # that the same command asks again.
-    fail_on_error=True,
-    continue_on_fail=True,
-    score_on_error=True,
-    retry_on_error=_SAMPLE_RETRIES,
-    retry_attempts=1,
-    max_connections=config.connections or None,
-    max_samples=config.connections or None,
-    attempt_timeout=config.try_s,
-    timeout=config.all_tries_s,
-  )
-  return {
-    f'{place.name}/{pathlib.Path(log.location).name}': [
-      *inspect_tasks.replies_in(log.location)
-    ]
-    for log in logs
-  }
+  digest = hashlib.sha256()
+  for item in _all(items):
+    digest.update(json.dumps(item.content).encode())
+  settings = dataclasses.asdict(setup)
+  settings |= {'items': len(_all(items)), 'digest': digest.hexdigest()}
+  return run_files.keep_manifest(folder, settings, 'answers', {'data'})
 
 
 def _in_order(
-  by_log: Mapping[str, Sequence[records.Reply]],
-  asked: Mapping[str, Sequence[picture_files.Question]],
+  by_log: Mapping[str, Sequence[records.Reply]], items: Items
 ) -> list[records.Reply]:
-  """All replies, in the order of the questions."""
-  questions = (q for own in asked.values() for q in own)
-  place = {q.name: i for i, q in enumerate(questions)}
-  found = [reply for own in by_log.values() for reply in own]
-  return sorted(found, key=lambda reply: (place[reply.item], reply.turn))
+  """Returns all replies in the order of the items."""
+  position = {item.name: i for i, item in enumerate(_all(items))}
+  replies = [reply for replies in by_log.values() for reply in replies]
+  return sorted(replies, key=lambda reply: (position[reply.item], reply.turn))
 
 
 def _keep_replies(
-  name: str, found: Sequence[records.Reply], folder: pathlib.Path
+  name: str, replies: Sequence[records.Reply], folder: pathlib.Path
 ) -> None:
-  """Writes a model's replies, and says on stderr which did not come."""
-  path = folder / 'replies' / f'{_plain(name)}.jsonl'
+  """Writes a model's replies, and prints to stderr which did not arrive."""
+  path = folder / 'replies' / f'{models.file_name(name)}.jsonl'
   path.parent.mkdir(exist_ok=True)
-  lines = [json.dumps(dataclasses.asdict(reply)) + '\n' for reply in found]
-  path.write_text(''.join(lines), encoding='utf-8')
-  failed = [reply for reply in found if reply.status == records.FAILED]
-  for reply in failed[:_WORST]:
+  reply_files.write(path, replies)
+  failed = [reply for reply in replies if reply.status == records.FAILED]
+  for reply in failed[:_MAX_EXAMPLES]:
     print(f'{name}: {reply.item}: {reply.text}', file=sys.stderr)
   if failed:
     print(
-      f'{name}: {len(failed)} of {len(found)} items have no reply and count as'
-      ' wrong; the same command asks them again',
+      f'{name}: {len(failed)} of {len(replies)} items have no reply and count'
+      ' as wrong; the same command asks them again',
       file=sys.stderr,
     )
 
 
-def _plain(name: str) -> str:
-  """A model's name as that of a file."""
-  return re.sub(r'[^\w.-]', '_', name)
-
-
-def _person(
-  path: str, asked: Mapping[str, Sequence[picture_files.Question]]
-) -> list[records.Reply]:
-  """The replies of a file of the people's page.
+def _person(path: str, items: Items) -> list[records.Reply]:
+  """Returns the replies in a file that people/server.py wrote.
 
   Raises:
-    UserError: it holds none, or replies to other questions.
+    UserError: it contains no reply, or replies to other items.
   """
-  answers = {q.name: q.answer for own in asked.values() for q in own}
-  replies = test_plan.read(path)
+  keys = {item.name: item.answer for item in _all(items)}
+  replies = reply_files.read(path)
   for reply in replies:
-    if answers.get(reply.item) != reply.answer:
+    if keys.get(reply.item) != reply.answer:
       raise errors.UserError(
         f'{path!r} answers {reply.item!r}, which is not asked here'
       )
   return replies
 
 
-def _shown(
+def _examples(
   replies: Mapping[str, Sequence[records.Reply]],
-  asked: Mapping[str, Sequence[picture_files.Question]],
-  logged: Mapping[str, Mapping[str, str]],
+  items: Items,
+  logs: Mapping[str, Mapping[str, str]],
 ) -> dict[str, list[report.Shown]]:
-  """Of each model some items that it got wrong and others got right."""
-  questions = {q.name: q for own in asked.values() for q in own}
-  right = collections.Counter(
-    r.item for own in replies.values() for r in own if r.right
+  """Returns items that each model got wrong and most others got right.
+
+  Args:
+    replies: by model.
+    items: the items.
+    logs: by model and id of sample, the path of the log.
+  """
+  by_name = {item.name: item for item in _all(items)}
+  times_right = collections.Counter(
+    r.item
+    for replies_of_model in replies.values()
+    for r in replies_of_model
+    if r.right
   )
-  shown = {}
-  for name, own in replies.items():
-    wrong = [r for r in own if not r.right]
-    wrong.sort(key=lambda r: (-right[r.item], r.item, r.turn))
-    # Of different cells, as far as there are.
+  examples = {}
+  for name, replies_of_model in replies.items():
+    wrong = [r for r in replies_of_model if not r.right]
+    wrong.sort(key=lambda r: (-times_right[r.item], r.item, r.turn))
+    # From different cells, as far as possible.
     first = {r.cell: r for r in reversed(wrong)}
-    chosen = sorted(first.values(), key=wrong.index)[:_WORST]
-    logs = logged.get(name, {})  # Of people there are none.
-    shown[name] = [
-      report.Shown(questions[r.item], r, logs.get(r.sample, '')) for r in chosen
+    chosen = sorted(first.values(), key=wrong.index)[:_MAX_EXAMPLES]
+    logs_of_model = logs.get(name, {})  # People have no logs.
+    examples[name] = [
+      report.Shown(by_name[r.item], r, logs_of_model.get(r.sample, ''))
+      for r in chosen
     ]
-  return shown
+  return examples

@@ -18,8 +18,8 @@ from configs import wm_abench_eval
 from tests import browser
 from tests.wm_abench import synthetic
 from wm_abench import evaluate
-from wm_abench.data import dataset
-from wm_abench.evaluation import inspect_tasks
+from wm_abench.core import records, reply_files
+from wm_abench.evaluation import inspect_tasks, prompts
 from wm_abench.people import test_plan
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -239,11 +239,10 @@ def test_a_service_that_is_down_leaves_every_item_counted(
 
 def test_an_item_whose_picture_is_broken_is_named_and_counted(tmp_path, capsys):
   items = synthetic.items('sr_tabletop', 2)
-  bad = dataclasses.replace(items[3], images=(b'\xff\xd8\xff', b'\xff\xd8\xff'))
+  broken = records.Picture.encoded(b'\xff\xd8\xff')
+  bad = dataclasses.replace(items[3], images=(broken, broken))
   items[3] = bad
-  path = dataset.shard_path(tmp_path, 'sr_tabletop', 'mini', 0, 1)
-  dataset.write_shard(path, items)
-  dataset.finish(tmp_path, 'sr_tabletop', 'mini', [len(items)])
+  synthetic.write_cell(tmp_path, items)
   evaluate.run(_config(tmp_path, 'oracle'), str(tmp_path / 'run'))
   (replies,) = _replies(tmp_path / 'run').values()
   statuses = [r['status'] for r in replies]
@@ -270,7 +269,7 @@ def test_a_dry_run_asks_nothing_and_leaves_nothing(data, tmp_path, capsys):
     ('openai-api/acme/m', 'ACME_API_KEY'),
     ('anthropic/claude', 'pip install anthropic'),
     ('baseline/none', 'choices: nearest, oracle, random'),
-    ('jax/none', "policy 'none' is no folder"),
+    ('jax/none', "policy 'none' is not a folder"),
     ('', 'names no model'),
   ],
 )
@@ -293,24 +292,24 @@ def test_a_workdir_of_other_questions_is_refused(data, tmp_path):
 
 
 def test_what_people_answered_is_scored_beside_the_models(data, tmp_path):
-  asked, *_ = inspect_tasks.questions(
+  asked, *_ = inspect_tasks.items_of(
     inspect_tasks.Setup(data=str(data))
   ).values()
   path = tmp_path / 'ada.jsonl'
-  lines = [
-    test_plan.to_line(test_plan.answered(one, one.order.index(i % 4), 1.5))
-    for i, one in enumerate(test_plan.plan(asked, 0))
-  ]
-  path.write_text(''.join(lines))
+  replies = []
+  for i, item in enumerate(test_plan.plan(asked, 0)):
+    shown_as = prompts.order_of(item, 0).index(i % 4)
+    replies.append(test_plan.reply(item, 0, shown_as, 1.5))
+  reply_files.write(path, replies)
   run = tmp_path / 'run'
   evaluate.run(_config(data, 'oracle', f',people={path}'), str(run))
   results = json.loads((run / 'results.json').read_text())['models']
   assert [*results] == ['oracle', 'human/ada']
-  replies = test_plan.read(path)
+  assert reply_files.read(path) == replies
   right = sum(r.right for r in replies) / len(replies)
   assert results['human/ada']['all']['accuracy'] == pytest.approx(right)
   assert 0 < right < 1
 
-  path.write_text(lines[0].replace('sr_tabletop/', 'sr_tabletop/9'))
+  reply_files.write(path, [dataclasses.replace(replies[0], item='another')])
   with pytest.raises(errors.UserError, match='which is not asked here'):
     evaluate.run(_config(data, 'oracle', f',people={path}'), str(run))

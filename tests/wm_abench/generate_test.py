@@ -9,14 +9,14 @@ import subprocess
 import sys
 import time
 
+from pyarrow import parquet as arrow_parquet
 import pytest
-import tensorflow_datasets as tfds
 
 from commons import errors
 from configs import wm_abench_generate
 from wm_abench import generate
 from wm_abench.core import dimensions
-from wm_abench.data import dataset
+from wm_abench.data import layout, parquet
 from wm_abench.generation import shards
 from wm_abench.rendering import mujoco
 
@@ -28,8 +28,9 @@ SHARDS = 8
 PROGRAM = """
 import sys
 from configs import wm_abench_generate
-from wm_abench import generate, shards
-shards.GROUPS_A_SHARD = shards.GROUPS_A_TASK = 1
+from wm_abench import generate
+from wm_abench.generation import shards
+shards.GROUPS_PER_SHARD = shards.GROUPS_PER_TASK = 1
 {more}
 generate.run(wm_abench_generate.get_config(sys.argv[1]), sys.argv[2])
 """
@@ -39,7 +40,7 @@ def _start(folder, arg, more=''):
   return subprocess.Popen(
     [sys.executable, '-c', PROGRAM.format(more=more), arg, str(folder)],
     cwd=ROOT,
-    env={**os.environ, 'TF_CPP_MIN_LOG_LEVEL': '3', 'PYTHONPATH': str(ROOT)},
+    env={**os.environ, 'PYTHONPATH': str(ROOT)},
     stdout=subprocess.DEVNULL,
     stderr=subprocess.PIPE,
     text=True,
@@ -55,8 +56,8 @@ def _run(folder, arg=ARG, **fields):
 @pytest.fixture(autouse=True, scope='module')
 def small_shards():
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(shards, 'GROUPS_A_SHARD', 1)
-    patch.setattr(shards, 'GROUPS_A_TASK', 1)
+    patch.setattr(shards, 'GROUPS_PER_SHARD', 1)
+    patch.setattr(shards, 'GROUPS_PER_TASK', 1)
     yield
 
 
@@ -70,8 +71,8 @@ def whole(tmp_path_factory, small_shards):
 
 def _times(folder):
   """When each shard and record was written."""
-  kept = [*folder.rglob('wm_abench-*'), *folder.glob('shards/*_nav_*')]
-  return {p: p.stat().st_mtime_ns for p in kept if 'unfinished' not in p.name}
+  kept = [*folder.glob('data/*/[!.]*'), *folder.glob('shards/[!.]*')]
+  return {p: p.stat().st_mtime_ns for p in kept}
 
 
 def _timeless(value):
@@ -106,12 +107,12 @@ def test_a_run_leaves_a_data_set_results_and_a_gallery(whole):
   assert results['seed'] == 3 and results['size_px'] == 96
   assert tuple(results['cells']) == CELLS
   for name, cell in results['cells'].items():
-    items = [*dataset.read(whole, [name])]
+    items = [*parquet.read(whole, [name])]
     assert len(items) == cell['items'] == 16
-    paths = [*dataset.cell_folder(whole, name).glob('*.tfrecord-*')]
+    paths = [*layout.cell_folder(whole, name).glob('*.parquet')]
     assert cell['bytes'] == sum(p.stat().st_size for p in paths)
     assert cell['work']['asked'] == 5 * 16
-    pictures = {(i.group, p) for i in items for p in i.images + i.options}
+    pictures = {(i.group, p) for i in items for p in i.pictures}
     assert cell['work']['rendered'] == len(pictures) < 5 * 8
     assert cell['work']['rendering_s'] > 0
     assert cell['audits']['items'] == 16
@@ -122,9 +123,8 @@ def test_a_run_leaves_a_data_set_results_and_a_gallery(whole):
     assert line.endswith(cell['audits']['verdict'])
     assert f' {len(pictures)} ' in line
   assert (whole / 'gallery.html').stat().st_size > 10_000
-  place = dataset.cell_folder(whole, 'm_nav_street')
-  builder = tfds.builder_from_directory(place)
-  assert builder.info.splits['mini'].num_examples == 16
+  rows = arrow_parquet.read_table(layout.cell_folder(whole, 'm_nav_street'))
+  assert rows.num_rows == 16
 
 
 def test_what_is_finished_is_not_made_again(whole, capsys):
@@ -158,7 +158,7 @@ def test_a_run_that_is_stopped_again_and_again_ends_with_the_same_bytes(
     now = _times(tmp_path)
     assert len(now) < 2 * SHARDS
     assert {p: now[p] for p in kept} == kept
-    records = tmp_path.glob('shards/[!u]*')
+    records = tmp_path.glob('shards/[!.]*')
     kept = {p: now[p] for p in records}
     kept |= {p: t for p, t in now.items() if _record_of(p) in kept}
   _run(tmp_path, f'{ARG},workers=2')
@@ -171,10 +171,9 @@ def test_a_run_that_is_stopped_again_and_again_ends_with_the_same_bytes(
 
 
 def _record_of(path):
-  """A shard's record; the workdir is five above it."""
-  cell = path.parents[1].name
-  name = path.name.replace('wm_abench-', '').replace('.tfrecord', '')
-  return path.parents[3] / 'shards' / f'{cell}-{name}.json'
+  """The record of a shard in WORKDIR/data/CELL."""
+  name = f'{path.parent.name}-{path.stem}.json'
+  return path.parents[2] / 'shards' / name
 
 
 @pytest.mark.slow
@@ -192,10 +191,12 @@ resource.setrlimit(resource.RLIMIT_FSIZE, ({too_large - 1}, hard))
   started = _start(tmp_path, f'{ARG},workers=1', more)
   _, said = started.communicate(timeout=120)
   last = said.strip().rpartition('\n')[2]
-  assert re.search(r'UserError: there is no room.*same command goes on', last)
+  assert re.search(
+    r'UserError: there is no space left.*same command goes on', last
+  )
   kept = _times(tmp_path)
   assert len(kept) == 2 * sizes.index(too_large) > 0
-  assert not [*tmp_path.rglob('unfinished*')]
+  assert not [*tmp_path.rglob('*unfinished*')]
   _run(tmp_path)
   assert {p: _times(tmp_path)[p] for p in kept} == kept
   assert _contents(tmp_path) == _contents(whole)
@@ -274,13 +275,13 @@ def test_what_a_simulator_lacks_is_told_and_leaves_the_workdir_free(
 
 def test_shards_are_whole_groups_and_cover_every_item():
   cells = dimensions.select('all')
-  sizes = {c.name: dataset.size_of(c, 'test') for c in cells}
+  sizes = {c.name: layout.size_of(c, 'test') for c in cells}
   planned = shards.plan(cells, 'test', sizes)
   assert len({s.path(pathlib.Path()) for s in planned}) == len(planned)
   assert len({s.record_path(pathlib.Path()) for s in planned}) == len(planned)
   for cell in cells:
     own = [s for s in planned if s.cell == cell]
-    assert [s.index for s in own] == [*range(own[0].of)]
+    assert [s.index for s in own] == [*range(own[0].count)]
     numbers = [
       i for s in own for t in s.tasks() for i in range(t.start, t.stop)
     ]

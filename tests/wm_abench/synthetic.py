@@ -1,4 +1,4 @@
-"""Data that needs no renderer: lawful groups with pictures of plain colours."""
+"""Items that need no renderer: valid groups with pictures of plain colours."""
 
 import io
 import pathlib
@@ -7,23 +7,23 @@ import numpy as np
 from PIL import Image
 
 from wm_abench.core import dimensions, records
-from wm_abench.data import dataset
+from wm_abench.data import layout, parquet
 
 
-def picture(rng: np.random.Generator, size_px: int = 32) -> bytes:
-  """A JPEG of four patches of random colours."""
+def picture(rng: np.random.Generator, size_px: int = 32) -> records.Picture:
+  """Returns a JPEG of four patches of random colours."""
   patches = rng.integers(0, 256, (2, 2, 3), np.uint8)
   stream = io.BytesIO()
   image = Image.fromarray(patches).resize((size_px, size_px), 0)
   image.save(stream, 'jpeg')
-  return stream.getvalue()
+  return records.Picture.encoded(stream.getvalue())
 
 
 def items(cell: str, groups: int, seed: int = 0, size_px: int = 32):
-  """Items of a cell: in each group the members differ in their last picture."""
+  """Returns items of a cell; those of a group differ in their last picture."""
   of = dimensions.CELLS[cell]
   rng = np.random.default_rng([seed, list(dimensions.CELLS).index(cell)])
-  found = []
+  cell_items = []
   for group in range(groups):
     options = tuple(f'choice {"abcd"[k]}' for k in range(of.of.options))
     if of.of.form == dimensions.IMAGE:
@@ -32,7 +32,7 @@ def items(cell: str, groups: int, seed: int = 0, size_px: int = 32):
       options = ('yes', 'no')
     shared = tuple(picture(rng, size_px) for _ in range(of.images - 1))
     for member in range(len(options)):
-      found.append(
+      cell_items.append(
         records.Item(
           name=f'{cell}/{group}/{member}',
           cell=cell,
@@ -50,7 +50,7 @@ def items(cell: str, groups: int, seed: int = 0, size_px: int = 32):
           state={},
         )
       )
-  return found
+  return cell_items
 
 
 def write(
@@ -60,19 +60,23 @@ def write(
   seed: int = 0,
   size_px: int = 32,
 ) -> list[records.Item]:
-  """Writes a generated data set of some cells; gives its items."""
-  every = []
+  """Writes generated items of some cells, and returns them."""
+  written = []
   for cell in cells:
-    own = items(cell, groups, seed, size_px)
-    path = dataset.shard_path(folder, cell, 'mini', 0, 1)
-    dataset.write_shard(path, own)
-    dataset.finish(folder, cell, 'mini', [len(own)])
-    every += own
-  return every
+    written += write_cell(folder, items(cell, groups, seed, size_px))
+  return written
+
+
+def write_cell(folder: pathlib.Path, cell_items) -> list[records.Item]:
+  """Writes items of one cell as its split `mini`, and returns them."""
+  cell_items = list(cell_items)
+  path = layout.shard_path(folder, cell_items[0].cell, 'mini', 0, 1)
+  parquet.write_shard(path, cell_items)
+  return cell_items
 
 
 def replies(cell, group, levels, chosen, varies='level', **factors):
-  """A group whose i-th option is the answer at levels[i]."""
+  """Returns replies to a group whose i-th option is the key at levels[i]."""
   options = len(levels)
   return [
     records.Reply(
@@ -100,17 +104,17 @@ COLORS = {
 
 
 def square(rng, color):
-  """A square of a colour somewhere on a background of random grey."""
+  """Returns a picture of a coloured square on a background of random grey."""
   pixels = np.full((64, 64, 3), rng.integers(80, 180), np.uint8)
   y, x = rng.integers(0, 40, 2)
   pixels[y : y + 24, x : x + 24] = color
   stream = io.BytesIO()
   Image.fromarray(pixels).save(stream, 'png')
-  return stream.getvalue()
+  return records.Picture.encoded(stream.getvalue())
 
 
 def colored(groups):
-  """Items of V-C that eyes can answer."""
+  """Yields items of V-C whose keys can be seen."""
   rng = np.random.default_rng(0)
   for group in range(groups):
     names = tuple(rng.permutation([*COLORS]).tolist())
@@ -128,7 +132,7 @@ def colored(groups):
 
 
 def grouped(items):
-  """Items by group."""
+  """Returns a list of the items of each group."""
   groups = {}
   for item in items:
     groups.setdefault(item.group, []).append(item)

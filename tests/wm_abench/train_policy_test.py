@@ -12,8 +12,7 @@ from commons import errors
 from configs import wm_abench_policy
 from tests.wm_abench import synthetic
 from wm_abench import train_policy
-from wm_abench.data import dataset
-from wm_abench.policy import batches, policy
+from wm_abench.policy import batches, policy, training
 
 
 def _config(data='', steps=40, **train):
@@ -34,7 +33,7 @@ def test_loss_by_hand():
   rows = [np.log1p(np.exp(-g)) for g in (2.0, 2.0)]
   columns = [np.log1p(np.exp(-g)) for g in (1.0, 3.0)]
   expected = (sum(rows) + sum(columns)) / 2 / 2
-  assert train_policy.choice_loss(logits, right, group) == pytest.approx(
+  assert training.choice_loss(logits, right, group) == pytest.approx(
     expected, rel=1e-6
   )
 
@@ -42,7 +41,7 @@ def test_loss_by_hand():
 def test_gradient_of_the_loss_is_finite_with_padding_and_missing_options():
   logits = jnp.array([[0.0, 1.0, -jnp.inf], [0.0, 2.0, -jnp.inf], [0.0] * 3])
   right, group = jnp.array([0, 1, 0]), jnp.array([0, 0, -1])
-  of = lambda x: train_policy.choice_loss(
+  of = lambda x: training.choice_loss(
     jnp.where(jnp.isinf(logits), logits, x), right, group
   )
   gradient = jax.grad(of)(jnp.where(jnp.isinf(logits), 0.0, logits))
@@ -57,14 +56,14 @@ def test_a_shift_moves_pictures_and_things_of_a_row_alike():
   for row, (x, y) in enumerate(at):
     pictures[row, :, y, x] = 255
     places[row, :, 0] = (x + 0.5) / side, (y + 0.5) / side
-  moved, where = train_policy.shift(jax.random.key(2), pictures, places, 3)
+  moved, where = training.shift(jax.random.key(2), pictures, places, 3)
   for row in range(3):
     for picture, place in zip(moved[row], where[row, :, 0], strict=True):
       (found,) = np.argwhere(picture[..., 0] == 255)
       np.testing.assert_allclose((found[::-1] + 0.5) / side, place, atol=1e-6)
   by = np.round(np.asarray(where - places)[:, 0, 0] * side, 3)
   assert len({tuple(row) for row in by.tolist()}) == 3  # Each its own way.
-  still, same = train_policy.shift(jax.random.key(2), pictures, places, 0)
+  still, same = training.shift(jax.random.key(2), pictures, places, 0)
   np.testing.assert_array_equal(still, pictures)
   np.testing.assert_array_equal(same, places)
 
@@ -84,7 +83,7 @@ def test_naming_by_hand():
   flat = jnp.zeros((1, 2, 4, 4, 4))
   # Sixteen squares but for the eight around; the other picture has no thing.
   expected = (16 - 8) * 4 * np.log(2)
-  assert train_policy.naming_loss(flat, at, names) == pytest.approx(
+  assert training.naming_loss(flat, at, names) == pytest.approx(
     expected, rel=1e-6
   )
 
@@ -92,7 +91,7 @@ def test_naming_by_hand():
 def test_naming_pulls_at_the_square_of_the_thing_alone():
   at, names = _sighted()
   flat = jnp.zeros((1, 2, 4, 4, 4))
-  pull = -np.asarray(jax.grad(train_policy.naming_loss)(flat, at, names))
+  pull = -np.asarray(jax.grad(training.naming_loss)(flat, at, names))
   np.testing.assert_allclose(pull[0, 0, 2, 1], [0.5, -0.5, 0.5, -0.5])
   around = pull[0, 0, 1:4, 0:3].copy()
   around[1, 1] = 0
@@ -116,13 +115,13 @@ class _Interrupted(list):
 def test_a_run_that_was_stopped_ends_like_one_that_was_not(tmp_path):
   groups = synthetic.grouped(synthetic.colored(6))
   config = _config(steps=10, save_every_steps=4)
-  whole = train_policy.fit(config, groups, tmp_path / 'whole')
+  whole = training.fit(config, groups, tmp_path / 'whole')
   kept = tmp_path / 'kept'
   with pytest.raises(KeyboardInterrupt):
-    train_policy.fit(config, _Interrupted(groups), kept)
+    training.fit(config, _Interrupted(groups), kept)
   state = flax.serialization.msgpack_restore(kept.read_bytes())
   assert int(state['step']) in (4, 8)
-  again = train_policy.fit(config, groups, kept)
+  again = training.fit(config, groups, kept)
   jax.tree.map(np.testing.assert_array_equal, whole.params, again.params)
 
 
@@ -130,9 +129,7 @@ def test_a_run_that_was_stopped_ends_like_one_that_was_not(tmp_path):
 def test_it_learns_what_eyes_can_tell_and_says_how_well(tmp_path, capsys):
   data = tmp_path / 'data'
   items = [*synthetic.colored(40)]
-  path = dataset.shard_path(data, 'v_c_tabletop', 'mini', 0, 1)
-  dataset.write_shard(path, items)
-  dataset.finish(data, 'v_c_tabletop', 'mini', [len(items)])
+  synthetic.write_cell(data, items)
   run = tmp_path / 'run'
   train_policy.run(_config(data, steps=150), str(run))
   results = json.loads((run / 'results.json').read_text())

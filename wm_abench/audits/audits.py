@@ -179,7 +179,7 @@ def _twice(sample: Sequence[records.Item]) -> list[str]:
   """Items that ask what another one asked before them."""
   seen, again = set(), []
   for item in sample:
-    key = (item.prompt, item.images, tuple(sorted(item.options)))
+    key = (item.prompt, item.images, frozenset(item.options))
     if key in seen:
       again.append(item.name)
     seen.add(key)

@@ -63,7 +63,7 @@ class Sample:
     self.items = tuple(items)
     self.options = len(items[0].options)
     self.words = isinstance(items[0].options[0], str)
-    self.order = [tuple(sorted(item.options)) for item in items]
+    self.order = [tuple(sorted(item.options, key=_content)) for item in items]
     self.which = np.array(
       [
         o.index(i.options[i.answer])
@@ -71,15 +71,15 @@ class Sample:
       ]
     )
     keys = list(zip((item.group for item in items), self.order, strict=True))
-    self.lots = group_permutations.lots(keys, self.which)
+    self.lots = group_permutations.blocks(keys, self.which)
     self.groups = [item.group for item in items]
 
   @functools.cached_property
-  def pictures(self) -> Mapping[bytes, Picture]:
+  def pictures(self) -> Mapping[records.Picture, Picture]:
     seen = {p for item in self.items for p in item.images}
     if not self.words:
       seen |= {p for options in self.order for p in options}
-    return {encoded: look(encoded) for encoded in seen}
+    return {picture: look(picture.read()) for picture in seen}
 
   def shown(self, i: int) -> list[Picture]:
     """Pictures of item i's state, in order."""
@@ -87,6 +87,11 @@ class Sample:
 
   def offered(self, i: int) -> list[Picture]:
     return [self.pictures[p] for p in self.order[i]]
+
+
+def _content(option: str | records.Picture) -> str | bytes:
+  """Returns an option's phrase or encoded picture, by which options sort."""
+  return option if isinstance(option, str) else option.read()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,6 +154,6 @@ def redeal(sample: Sample) -> np.ndarray:
   dealt = np.empty((1 + REDEALS, len(sample.items)), int)
   dealt[0] = sample.which
   for lot in sample.lots:
-    every = group_permutations.every(sample.options, len(lot))
+    every = group_permutations.assignments_of(sample.options, len(lot))
     dealt[1:, lot] = every[rng.integers(len(every), size=REDEALS)]
   return dealt

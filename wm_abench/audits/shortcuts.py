@@ -242,7 +242,7 @@ def run(items: Sequence[records.Item]) -> dict[str, picture_features.Outcome]:
       credit = picture_features.credit(scores)
       p = group_permutations.p_value(credit, sample.which, sample.lots)
       outcomes[name] = picture_features.outcome(
-        sample, group_permutations.right(credit, sample.which), p
+        sample, group_permutations.credit_of_keys(credit, sample.which), p
       )
   folds = _folds(sample.groups)
   if folds.max() > 0:

@@ -6,25 +6,39 @@ from typing import Any
 
 import numpy as np
 
-_MOST_NUMBERS = 8  # Different ones; more are cut at their quartiles.
+# Colours that questions and options name; worlds/tabletop/props.py has their RGB.
+COLOR_NAMES = (
+  'red',
+  'orange',
+  'yellow',
+  'green',
+  'blue',
+  'purple',
+  'pink',
+  'brown',
+  'white',
+  'black',
+)
+_MAX_LEVELS = 8  # A number with more values is binned at its quartiles.
 
 
 def levels(
   rows: Sequence[Mapping[str, Any]], without: Set[str]
 ) -> Iterator[tuple[str, list[str]]]:
-  """Of each factor, or part of one that is a list, its level in every row.
+  """Yields each factor with its level in every row.
 
-  Numbers that take many values are cut at their quartiles.
+  A list is split into its elements, each a factor such as 'name[0]'. Numbers
+  with many values are binned at their quartiles.
 
   Args:
-    rows: factors by name.
-    without: names that are left out, such as those that are varied.
+    rows: one mapping from factor to value per item.
+    without: factors to leave out, such as the varied one.
 
   Yields:
-    (name, or 'name[0]' of a list's part; a level a row, '' where it has none).
+    The factor's name and one level per row; '' if a row lacks the factor.
   """
   flat = [
-    {k: v for name, value in row.items() for k, v in _parts(name, value)}
+    {k: v for name, value in row.items() for k, v in _elements(name, value)}
     for row in rows
   ]
   for name in dict.fromkeys(name for row in flat for name in row):
@@ -32,7 +46,7 @@ def levels(
       continue
     values = [row.get(name, '') for row in flat]
     numbers = all(map(_is_number, values))
-    if numbers and len(set(values)) > _MOST_NUMBERS:
+    if numbers and len(set(values)) > _MAX_LEVELS:
       edges = np.quantile(values, (0.25, 0.5, 0.75))
       yield name, [str(np.searchsorted(edges, v)) for v in values]
     else:
@@ -40,14 +54,14 @@ def levels(
 
 
 def text(value: Any) -> str:
-  """A level as it is written."""
+  """Returns a level as text, the same for equal values."""
   return json.dumps(value, sort_keys=True)
 
 
-def _parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+def _elements(name: str, value: Any) -> Iterator[tuple[str, Any]]:
   if isinstance(value, list | tuple):
-    for i, part in enumerate(value):
-      yield from _parts(f'{name}[{i}]', part)
+    for i, element in enumerate(value):
+      yield from _elements(f'{name}[{i}]', element)
   else:
     yield name, value
 

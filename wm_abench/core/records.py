@@ -1,54 +1,72 @@
-"""Items of the benchmark: drafts, which are data, and items, which have images.
+"""Items of the benchmark, and the replies to them.
 
-Items are drafted in groups. A group holds all but one factor fixed, the options
-and their order too, and varies that factor so that each option is the answer
-exactly once. So no guess that leaves the varied factor unread beats chance, any
-two members are a minimal pair, and answers are balanced over positions.
+An item is one question with its pictures, options and key. Generation,
+evaluation, people, the policy, audits and reports use the same record. Its
+pictures are read when they are needed, so that any number of items can be held
+in memory.
+
+Items come in groups. A group holds all but one factor fixed, also the options
+and their order, and varies that factor so that each option is the key of
+exactly one item. Therefore no strategy that ignores the varied factor beats
+chance, any two items of a group are a minimal pair, and keys are balanced over
+positions.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 import dataclasses
-from typing import Any
+import hashlib
+import json
+from typing import Any, Protocol
 
-from wm_abench.core import dimensions
-from wm_abench.worlds import protocol
+# Options are labelled in the order in which they are shown.
+LABELS = 'ABCDEF'
+
+# The first bytes of the encodings that are supported.
+_MEDIA_TYPES = {
+  b'\xff\xd8\xff': 'image/jpeg',
+  b'\x89PNG': 'image/png',
+  b'RIFF': 'image/webp',
+}
+
+
+class PictureSource(Protocol):
+  """The stored bytes of one picture; data.parquet has the implementation."""
+
+  def read(self) -> bytes:
+    """Returns the encoded picture.
+
+    Raises:
+      UserError: the file is missing or damaged.
+    """
 
 
 @dataclasses.dataclass(frozen=True)
-class Draft:
-  """One item before its frames are rendered.
+class Picture:
+  """An encoded picture. Two pictures are equal if their bytes are.
 
   Attributes:
-    prompt: the question alone; how to answer is the evaluation's to say.
-    images: shots of the state that is asked about, in order.
-    options: words, or one shot each.
-    answer: index into options, from 0.
-    factors: every randomised parameter by name, nuisance or not, as JSON's
-      types, so that the effect of any can be measured.
+    digest: SHA-256 of the bytes, in hexadecimal.
+    source: the bytes, or where to read them.
   """
 
-  prompt: str
-  images: tuple[protocol.Shot, ...]
-  options: tuple[str, ...] | tuple[protocol.Shot, ...]
-  answer: int
-  factors: Mapping[str, Any]
+  digest: str
+  source: bytes | PictureSource = dataclasses.field(compare=False, repr=False)
+
+  @classmethod
+  def encoded(cls, data: bytes) -> 'Picture':
+    """Returns the picture with these bytes."""
+    return cls(hashlib.sha256(data).hexdigest(), data)
+
+  def read(self) -> bytes:
+    """Returns the encoded picture; see PictureSource.read for its errors."""
+    source = self.source
+    return source if isinstance(source, bytes) else source.read()
 
 
-@dataclasses.dataclass(frozen=True)
-class Group:
-  """Minimal pairs: drafts that differ in one factor, and so in the answer.
-
-  Attributes:
-    cell: whose they are.
-    index: which of the cell's groups.
-    varies: the factor, a key of every draft's factors.
-    drafts: one an option, as many as the cell has options.
-  """
-
-  cell: dimensions.Cell
-  index: int
-  varies: str
-  drafts: tuple[Draft, ...]
+def media_type(encoded: bytes) -> str:
+  """Returns the media type, such as 'image/jpeg'; '' for any other data."""
+  types = (t for start, t in _MEDIA_TYPES.items() if encoded.startswith(start))
+  return next(types, '')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,24 +74,25 @@ class Item:
   """One question of the benchmark, generated or read from the release.
 
   Attributes:
-    name: unique, such as 'sr_tabletop/12/3': cell, group, member.
-    cell: the cell's name.
-    group: items of one group are minimal pairs of each other.
+    name: a unique identifier that contains no information on the key.
+    cell: the name of the cell.
+    group: identifier of the group; items of one group are minimal pairs.
     prompt: the question.
-    images: encoded pictures of the state that is asked about.
-    options: words, or encoded pictures.
-    answer: index into options, from 0.
-    varies: the factor that differs within the group; '' where unknown.
-    factors: the randomised parameters.
-    state: the simulator's states behind the images, as JSON's types.
+    images: pictures of the state that the question is about, in order.
+    options: phrases, or pictures.
+    answer: index of the key in `options`, from 0.
+    varies: the factor that differs within the group; '' if unknown.
+    factors: the randomised parameters by name, as JSON types.
+    state: the simulator's states behind `images` and pictured `options`, as
+      JSON types; empty if unknown or not read.
   """
 
   name: str
   cell: str
   group: str
   prompt: str
-  images: tuple[bytes, ...]
-  options: tuple[str, ...] | tuple[bytes, ...]
+  images: tuple[Picture, ...]
+  options: tuple[str, ...] | tuple[Picture, ...]
   answer: int
   varies: str = ''
   factors: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -81,13 +100,37 @@ class Item:
 
   @property
   def pictured(self) -> bool:
-    """Whether its options are pictures."""
-    return isinstance(self.options[0], bytes)
+    """Whether the options are pictures."""
+    return isinstance(self.options[0], Picture)
+
+  @property
+  def pictures(self) -> tuple[Picture, ...]:
+    """All pictures: the images, then the options if they are pictures."""
+    return (*self.images, *(self.options if self.pictured else ()))
+
+  @property
+  def content(self) -> list[Any]:
+    """Everything that is shown, and the key, as JSON types.
+
+    Pictures are represented by their digests, so that the content does not
+    depend on where the data is stored.
+    """
+    options = [o.digest if isinstance(o, Picture) else o for o in self.options]
+    images = [picture.digest for picture in self.images]
+    return [self.name, self.prompt, images, options, self.answer]
+
+  @property
+  def digest(self) -> str:
+    """SHA-256 of the whole item, in hexadecimal."""
+    names = ('cell', 'group', 'varies', 'factors', 'state')
+    fields = {name: getattr(self, name) for name in names}
+    text = json.dumps([self.content, fields], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
-# How a reply ended: with an option; with words that name none; with the
-# model's refusal; stopped by a filter of its service's; stopped by the limit of
-# its length before it named an option; or not at all, for all the tries.
+# How a reply ended: it chose an option; its text chose none; the model refused;
+# a filter of the service blocked it; the length limit cut it before it chose an
+# option; or no reply arrived after all retries.
 ANSWERED, UNPARSED, REFUSED, BLOCKED, CUT, FAILED = STATUSES = (
   'answered',
   'unparsed',
@@ -99,31 +142,32 @@ ANSWERED, UNPARSED, REFUSED, BLOCKED, CUT, FAILED = STATUSES = (
 
 
 def sample_id(item: str, turn: int) -> str:
-  """What logs call an item in one of the orders of its options."""
+  """Returns the id in Inspect's logs of an item in one rotation of options."""
   return f'{item}@{turn}' if turn else item
 
 
 @dataclasses.dataclass(frozen=True)
 class Reply:
-  """What a model made of one item.
+  """The reply of a model or of a person to one item.
 
   Attributes:
     item: the item's name.
-    cell: the item's.
-    group: the item's.
-    order: the item's options in the order that they were shown in: order[0] is
-      the one that was labelled A.
-    turn: which of the orders it was shown in, from 0; only circular evaluation
-      has several.
-    answer: index into the item's options, from 0.
-    chosen: likewise; None unless status is ANSWERED.
+    cell: the item's cell.
+    group: the item's group.
+    order: indices into the item's options, in the order in which the options
+      were shown; order[0] was labelled A.
+    turn: the rotation of the options, from 0; it is above 0 only in circular
+      evaluation.
+    answer: index of the key in the item's options, from 0.
+    chosen: index of the chosen option in the item's options; None unless
+      `status` is ANSWERED.
     status: one of STATUSES.
-    text: what the model wrote.
-    input_tokens: as its service counts them.
-    output_tokens: likewise.
-    seconds: from the question to the reply.
-    varies: the item's.
-    factors: the item's.
+    text: the text of the reply.
+    input_tokens: tokens of the prompt, counted by the service.
+    output_tokens: tokens of the reply, counted by the service.
+    seconds: time from the question to the reply.
+    varies: the factor that differs within the item's group.
+    factors: the item's factors.
   """
 
   item: str
@@ -143,14 +187,42 @@ class Reply:
 
   @property
   def right(self) -> bool:
+    """Whether the key was chosen."""
     return self.chosen == self.answer
 
   @property
   def sample(self) -> str:
-    """What it is called in a log."""
+    """The sample's id in Inspect's logs."""
     return sample_id(self.item, self.turn)
 
   @property
   def chance(self) -> float:
-    """Accuracy of a guess."""
+    """The accuracy of a random guess."""
     return 1 / len(self.order)
+
+
+def reply_to(
+  item: Item,
+  order: Sequence[int],
+  chosen: int | None,
+  status: str = ANSWERED,
+  **fields: Any,
+) -> Reply:
+  """Returns a reply with the fields that it shares with its item filled in.
+
+  Args:
+    item: the item that was shown.
+    order: the order of its options; see Reply.
+    chosen: index of the chosen option in the item's options, or None.
+    status: one of STATUSES.
+    **fields: other fields of Reply.
+  """
+  shared = {'cell': item.cell, 'group': item.group, 'answer': item.answer}
+  shared |= {'varies': item.varies, 'factors': item.factors, 'turn': 0}
+  return Reply(
+    item=item.name,
+    order=tuple(order),
+    chosen=chosen,
+    status=status,
+    **shared | fields,
+  )

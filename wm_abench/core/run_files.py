@@ -1,65 +1,63 @@
-"""JSON files of a workdir, and the manifest that says what it is of."""
+"""JSON files of a workdir, and the manifest of the settings that made it."""
 
 from collections.abc import Mapping, Set
 import json
-import os
 import pathlib
 from typing import Any
 
-from commons import errors
+from commons import errors, files
 
-NAME = 'manifest.json'
+MANIFEST = 'manifest.json'
 
 
-def load(path: pathlib.Path) -> dict[str, Any]:
-  """Raises UserError where the file holds no table of JSON."""
+def read_json(path: pathlib.Path) -> dict[str, Any]:
+  """Returns the object in a JSON file.
+
+  Raises:
+    UserError: the file does not contain a JSON object.
+  """
   try:
-    return dict(json.loads(path.read_text()))
+    return dict(json.loads(path.read_text(encoding='utf-8')))
   except (TypeError, ValueError) as e:
-    raise errors.UserError(f'{str(path)!r} is no table of JSON: {e}') from e
+    raise errors.UserError(f'{str(path)!r} is not a JSON object: {e}') from e
 
 
-def save(path: pathlib.Path, value: Mapping[str, Any]) -> None:
-  """Writes JSON, which is there wholly or not at all."""
+def write_json(path: pathlib.Path, value: Mapping[str, Any]) -> None:
+  """Writes a JSON file, completely or not at all; creates its folder."""
   path.parent.mkdir(parents=True, exist_ok=True)
-  unfinished = path.with_name(f'unfinished.{path.name}')
-  try:
-    unfinished.write_text(json.dumps(value, indent=1) + '\n')
-    os.replace(unfinished, path)
-  finally:
-    unfinished.unlink(missing_ok=True)
+  files.write_text(path, json.dumps(value, indent=1) + '\n')
 
 
-def keep(
+def keep_manifest(
   folder: pathlib.Path,
-  wanted: Mapping[str, Any],
-  holds: str,
-  free: Set[str] = frozenset(),
+  settings: Mapping[str, Any],
+  contents: str,
+  may_differ: Set[str] = frozenset(),
 ) -> dict[str, Any]:
-  """Writes a workdir's manifest, or checks that it says the same as before.
+  """Writes a workdir's manifest, or checks that its settings are the same.
 
   Args:
     folder: the workdir.
-    wanted: what it is to say.
-    holds: what the workdir is full of, for the error.
-    free: names that may differ.
+    settings: the settings of this run.
+    contents: what the workdir contains, for the error message.
+    may_differ: names of settings that may differ from the manifest.
 
   Returns:
-    What it says now.
+    The manifest in the workdir.
 
   Raises:
-    UserError: the workdir was begun with something else.
-    OSError: it cannot be written.
+    UserError: the workdir was made with other settings.
+    OSError: the manifest cannot be written.
   """
-  path = folder / NAME
+  path = folder / MANIFEST
   if not path.is_file():
-    save(path, wanted)
-    return dict(wanted)
-  had = load(path)
-  for name, value in wanted.items():
-    if name not in free and had.get(name) != value:
+    write_json(path, settings)
+    return dict(settings)
+  manifest = read_json(path)
+  for name, value in settings.items():
+    if name not in may_differ and manifest.get(name) != value:
       raise errors.UserError(
-        f'{str(folder)!r} holds {holds} with {name}={had.get(name)}, not'
-        f' {value}: give another workdir, or the same {name}'
+        f'{str(folder)!r} holds {contents} with {name}={manifest.get(name)},'
+        f' not {value}: give another workdir, or the same {name}'
       )
-  return had
+  return manifest

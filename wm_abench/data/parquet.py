@@ -1,200 +1,272 @@
-"""Reads the published WM-ABench, in the layout that it was released in.
+"""Items as parquet shards: written once, read by row.
 
-    FOLDER/.../CONFIG/test-*.parquet
+Pictures are structs {bytes, path}, which `datasets` decodes (see columns.py):
 
-has a row an item, of a cell's configuration (dimensions.Cell.release) or, in
-CONFIG_subset, of its subset. Columns are
+    datasets.load_dataset('parquet', data_files='runs/mini/data/*/*.parquet')
 
-    source                pictures, each {bytes, path} or bytes
-    prompt                the question, with its choices where they are words
-    answer                from 1 on; a letter; or the word itself
-    image_choices         the options as pictures
-    choices_str_letter    the options as words: 'A. left B. right ...'
-    randomization_params  the factors
-
-Nothing says which items are minimal pairs: each is a group of its own.
+`read` reads both these shards and the files of the release, which lack the
+columns of this project.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+import errno
+import itertools
 import json
 import os
 import pathlib
-import re
 from typing import Any
 
 import pyarrow as pa
 from pyarrow import parquet
 
-from commons import errors
+from commons import errors, files
 from wm_abench.core import dimensions, records
+from wm_abench.data import columns, layout, release, stored_pictures
 
-_BATCH_ROWS = 8  # A row takes some megabytes.
-_NEEDED = ('source', 'prompt', 'answer')
-_OTHERS = ('image_choices', 'choices_str_letter', 'randomization_params')
-# Beside the parameters, what tells the rows of prediction cells apart.
-_MORE_FACTORS = ('action', 'answer_types')
-_LETTERS = 'ABCDEF'
-_MARK = re.compile(rf'(?:^|\s)\(?([{_LETTERS}])[.):]\s')
-_YES_NO = ('yes', 'no')
-_END = '_subset'
+# Rows of a row group: few, since a picture is read with its row group.
+_ROW_GROUP_ROWS = 8
+# Encoded pictures neither compress nor repeat.
+_BYTES = [f'{column}.list.element.bytes' for column in columns.PICTURES]
+
+
+# Writing.
+
+
+def write_shard(
+  path: pathlib.Path, items: Iterable[records.Item], simulator: str = ''
+) -> int:
+  """Writes a shard of one cell, completely or not at all.
+
+  Args:
+    path: the path of the shard; its folder is created.
+    items: the items; few are in memory at a time.
+    simulator: as in layout.describe.
+
+  Returns:
+    The size of the file in bytes.
+
+  Raises:
+    OSError: the file cannot be written; ENOSPC if there is no space left.
+  """
+  path.parent.mkdir(parents=True, exist_ok=True)
+  items = iter(items)
+  first = next(items)
+  schema = columns.schema(first.cell, simulator)
+  try:
+    with (
+      files.replacing(path) as unfinished,
+      unfinished.open('wb') as file,
+      _writer(file, schema) as writer,
+    ):
+      rows = map(columns.to_row, itertools.chain([first], items))
+      while batch := list(itertools.islice(rows, _ROW_GROUP_ROWS)):
+        writer.write_table(pa.Table.from_pylist(batch, schema))
+  except OSError as e:
+    # A quota or a limit of the size of a file is a lack of space as well.
+    if e.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+      no_space = os.strerror(errno.ENOSPC)
+      raise OSError(errno.ENOSPC, no_space, str(path)) from e
+    raise
+  return path.stat().st_size
+
+
+def _writer(file, schema: pa.Schema) -> parquet.ParquetWriter:
+  others = [name for name in columns.TYPES if name not in columns.PICTURES]
+  compression = dict.fromkeys(others, 'zstd') | dict.fromkeys(_BYTES, 'none')
+  return parquet.ParquetWriter(
+    file,
+    schema,
+    compression=compression,
+    use_dictionary=['cell', 'dimension', 'environment', 'group', 'varies'],
+    write_statistics=['name', 'cell', 'group'],
+    write_page_checksum=True,
+  )
+
+
+# Reading.
 
 
 def cells_in(
   folder: str | os.PathLike[str], subset: bool = False
-) -> dict[str, list[pathlib.Path]]:
-  """The files of each cell that is there, in the order of the table.
+) -> tuple[str, ...]:
+  """Returns the cells with a complete split, in the order of the table.
 
   Args:
-    folder: anywhere above the configurations' own.
-    subset: whether those of the subsets are meant.
+    folder: the workdir of a generation, or any folder above the release's
+      configurations.
+    subset: whether the release's subsets are meant instead of the full sets.
   """
-  paths = sorted(pathlib.Path(folder).rglob('test-*.parquet'))
-  found = {}
-  for cell in dimensions.CELLS.values():
-    name = f'{cell.release}{_END if subset else ""}'
-    own = [p for p in paths if cell.release and p.parent.name == name]
-    found |= {cell.name: own} if own else {}
-  return found
+  return tuple(
+    cell
+    for cell, splits in layout.splits_in(folder, subset).items()
+    if any(not split.missing for split in splits)
+  )
 
 
 def read(
   folder: str | os.PathLike[str],
   cells: Sequence[str] = (),
+  split: str = '',
   subset: bool = False,
+  states: bool = True,
 ) -> Iterator[records.Item]:
-  """Items in the order of the files, cell after cell; few are held at a time.
+  """Yields items cell after cell, in the order of the files.
+
+  Their pictures are read from the files when they are needed.
 
   Args:
-    folder: anywhere above the configurations' own.
-    cells: names; all that are there by default.
-    subset: whether the subsets are read instead.
+    folder: as in `cells_in`.
+    cells: names of cells; all by default.
+    split: the split of each cell; by default the only one.
+    subset: as in `cells_in`.
+    states: whether to read the simulator's states, which are large.
 
   Raises:
-    UserError: no cell is there, or not that one; a file cannot be read, has no
-      such column, or a row of it is not an item.
+    UserError: a cell or split does not exist or lacks a shard; a file cannot
+      be read, lacks a column, or has a row that is not an item.
   """
-  there = cells_in(folder, subset)
-  if not there:
-    raise errors.UserError(
-      f'{os.fspath(folder)!r} holds no cell of the release: no'
-      f' CONFIG{_END if subset else ""}/test-*.parquet whose CONFIG is known'
-    )
-  for name in cells:
-    if name not in there:
-      raise errors.unknown(f'cell in {os.fspath(folder)!r}', name, there)
-  for name in cells or there:
+  splits = layout.splits_in(folder, subset)
+  if not splits:
+    raise errors.UserError(_nothing_in(folder, subset))
+  for cell in cells:
+    if cell not in splits:
+      raise errors.unknown(f'cell in {os.fspath(folder)!r}', cell, splits)
+  for cell in cells or splits:
     number = 0
-    for path in there[name]:
-      for row in _rows(path):
-        yield _item(dimensions.CELLS[name], number, row)
+    for path in _choose_split(folder, cell, splits[cell], split).paths:
+      for item in _read_file(path, dimensions.CELLS[cell], number, states):
+        yield item
         number += 1
 
 
-class _Row:
-  """A row of a file, with the errors that name it."""
-
-  def __init__(self, path: pathlib.Path, index: int, values: dict[str, Any]):
-    self._where = f'{os.fspath(path)!r}, row {index}'
-    self.values = values
-
-  def error(self, column: str, said: str) -> errors.UserError:
-    return errors.UserError(f'{self._where}, column {column!r}: {said}')
-
-  def pictures(self, column: str) -> tuple[bytes, ...]:
-    values = self.values.get(column)
-    values = values if isinstance(values, list) else [values]
-    pictures = [v.get('bytes') if isinstance(v, dict) else v for v in values]
-    for i, picture in enumerate(pictures):
-      if not isinstance(picture, bytes) or not picture:
-        raise self.error(column, f'picture {i} has no bytes')
-    return tuple(pictures)
-
-
-def _rows(path: pathlib.Path) -> Iterator[_Row]:
-  index = 0
-  try:
-    # Read ahead, all row groups would be held at once.
-    with parquet.ParquetFile(path, memory_map=True, pre_buffer=False) as file:
-      names = file.schema_arrow.names
-      for column in _NEEDED:
-        if column not in names:
-          raise errors.UserError(
-            f'{os.fspath(path)!r} has no column {column!r}; it has'
-            f' {", ".join(names)}'
-          )
-      wanted = (*_NEEDED, *_OTHERS, *_MORE_FACTORS)
-      columns = [c for c in wanted if c in names]
-      for batch in file.iter_batches(_BATCH_ROWS, columns=columns):
-        for values in batch.to_pylist():
-          yield _Row(path, index, values)
-          index += 1
-  except (pa.ArrowException, OSError) as e:
-    raise errors.UserError(
-      f'{os.fspath(path)!r} cannot be read, from row {index} on: {e}'
-    ) from e
-
-
-def _item(cell: dimensions.Cell, number: int, row: _Row) -> records.Item:
-  prompt = row.values['prompt']
-  if not isinstance(prompt, str) or not prompt:
-    raise row.error('prompt', f'{prompt!r} is no question')
-  options = _options(cell, row)
-  name = f'{cell.name}/{number}'
-  return records.Item(
-    name=name,
-    cell=cell.name,
-    group=name,
-    prompt=prompt,
-    images=row.pictures('source'),
-    options=options,
-    answer=_answer(row, options),
-    factors=_factors(row),
+def _nothing_in(folder: str | os.PathLike[str], subset: bool) -> str:
+  suffix = '_subset' if subset else ''
+  return (
+    f'{os.fspath(folder)!r} contains no items: neither generated shards'
+    ' (data/CELL/SPLIT-00000-of-00001.parquet) nor files of the published'
+    f' release (CONFIG{suffix}/test-00000-of-00001.parquet)'
   )
 
 
-def _options(
-  cell: dimensions.Cell, row: _Row
-) -> tuple[str, ...] | tuple[bytes, ...]:
-  if cell.of.form == dimensions.IMAGE:
-    return row.pictures('image_choices')
-  text = row.values.get('choices_str_letter')
-  if not text and cell.of.options == len(_YES_NO):
-    return _YES_NO
-  before, *parts = _MARK.split(text) if isinstance(text, str) else ['']
-  letters, words = parts[::2], [word.strip() for word in parts[1::2]]
-  known = ''.join(letters) == _LETTERS[: len(letters)] and len(letters) > 1
-  if before.strip() or not known or not all(words):
-    raise row.error('choices_str_letter', f"{text!r} is not like 'A. x B. y'")
-  return tuple(words)
-
-
-def _answer(row: _Row, options: tuple[str, ...] | tuple[bytes, ...]) -> int:
-  value = row.values['answer']
-  text = str(value).strip()
-  letters = _LETTERS[: len(options)]
-  if text.isdecimal():
-    answer = int(text) - 1
-  elif len(text) == 1 and text.upper() in letters:
-    answer = letters.index(text.upper())
-  else:
-    words = [w.lower() for w in options if isinstance(w, str)]
-    answer = words.index(text.lower()) if text.lower() in words else -1
-  if answer not in range(len(options)):
-    raise row.error(
-      'answer',
-      f'{value!r} is none of 1 to {len(options)}, a letter or an option',
+def _choose_split(
+  folder: str | os.PathLike[str],
+  cell: str,
+  splits: Sequence[layout.Split],
+  name: str,
+) -> layout.Split:
+  where = f'cell {cell!r} in {os.fspath(folder)!r}'
+  names = [split.name for split in splits]
+  if name and name not in names:
+    raise errors.unknown(f'split of {where}', name, names)
+  if not name and len(splits) > 1:
+    raise errors.UserError(
+      f'{where} has the splits {", ".join(names)}: choose one'
     )
-  return answer
+  chosen = splits[names.index(name)] if name else splits[0]
+  if chosen.missing:
+    raise errors.UserError(f'{where} lacks {", ".join(chosen.missing)}')
+  return chosen
 
 
-def _factors(row: _Row) -> dict[str, Any]:
-  found = row.values.get('randomization_params') or {}
-  if isinstance(found, str):
-    try:
-      found = json.loads(found)
-    except json.JSONDecodeError as e:
-      raise row.error('randomization_params', f'no JSON: {e}') from e
-  if not isinstance(found, Mapping):
-    raise row.error('randomization_params', f'{found!r} is no table')
-  more = {name: row.values.get(name) for name in _MORE_FACTORS}
-  return {k: v for k, v in (more | found).items() if v is not None}
+def _read_file(
+  path: pathlib.Path, cell: dimensions.Cell, number: int, states: bool
+) -> Iterator[records.Item]:
+  """Yields a file's items.
+
+  Args:
+    path: the file.
+    cell: its cell.
+    number: the number of the first row in the cell.
+    states: as in `read`.
+  """
+  index = 0
+  try:
+    with stored_pictures.open_parquet(path) as file:
+      chosen = _columns_of(file, path, states)
+      for group in range(file.num_row_groups):
+        batches = file.iter_batches(
+          _ROW_GROUP_ROWS, row_groups=[group], columns=chosen
+        )
+        rows = (row for batch in batches for row in batch.to_pylist())
+        for row_in_group, values in enumerate(rows):
+          place = os.path.abspath(path), group, row_in_group
+          if 'key' in values:
+            yield _from_row(values, place)
+          else:
+            row = release.Row(path, index, values)
+            yield _from_release(cell, number + index, row, place)
+          index += 1
+  except (pa.ArrowException, OSError) as e:
+    raise errors.UserError(
+      f'{os.fspath(path)!r} cannot be read from row {index} on: {e}'
+    ) from e
+
+
+def _columns_of(
+  file: parquet.ParquetFile, path: pathlib.Path, states: bool
+) -> list[str]:
+  """Returns the columns to read.
+
+  Raises:
+    UserError: the file has another version, or lacks a column.
+  """
+  metadata = file.schema_arrow.metadata or {}
+  names = file.schema_arrow.names
+  if layout.NAME.encode() in metadata:
+    version = json.loads(metadata[layout.NAME.encode()])['version']
+    if version != layout.VERSION:
+      raise errors.UserError(
+        f'{os.fspath(path)!r} has items of version {version}, not'
+        f' {layout.VERSION}: make them anew by configs/wm_abench_generate.py'
+      )
+    required: tuple[str, ...] = columns.ITEM_COLUMNS
+    # The pictures themselves are read later.
+    chosen = [name for name in required if name not in columns.PICTURES]
+    chosen += ['state'] if states else []
+  else:
+    required = release.REQUIRED
+    optional = [name for name in release.OPTIONAL if name in names]
+    chosen = [*required, *optional]
+  for column in required:
+    if column not in names:
+      raise errors.UserError(
+        f'{os.fspath(path)!r} has no column {column!r}; its columns are'
+        f' {", ".join(names)}'
+      )
+  return chosen
+
+
+def _from_row(
+  values: Mapping[str, Any], place: tuple[str, int, int]
+) -> records.Item:
+  options = _stored(values['choice_digests'], place, 'image_choices')
+  return records.Item(
+    **{name: values[name] for name in ('name', 'cell', 'group', 'prompt')},
+    images=_stored(values['source_digests'], place, 'source'),
+    options=options or tuple(values['choices']),
+    answer=values['key'],
+    varies=values['varies'],
+    factors=json.loads(values['randomization_params']),
+    state=json.loads(values.get('state') or '{}'),
+  )
+
+
+def _from_release(
+  cell: dimensions.Cell, number: int, row: release.Row, place
+) -> records.Item:
+  pictures = {}
+  pictured = cell.of.form == dimensions.IMAGE
+  for column in columns.PICTURES if pictured else ('source',):
+    encoded = row.pictures(column)
+    digests = [records.Picture.encoded(data).digest for data in encoded]
+    pictures[column] = _stored(digests, place, column)
+  return release.item(cell, number, row, pictures)
+
+
+def _stored(
+  digests: Sequence[str], place: tuple[str, int, int], column: str
+) -> tuple[records.Picture, ...]:
+  return tuple(
+    records.Picture(digest, stored_pictures.StoredPicture(*place, column, i))
+    for i, digest in enumerate(digests)
+  )

@@ -1,96 +1,99 @@
-"""The tfds builder of WM-ABench: a config a cell.
+"""Generated items as a data set of tensorflow_datasets: one config per cell.
 
-    builder = WmAbench(config='sr_tabletop', data_dir=FOLDER)
+    builder = WmAbench(config='sr_tabletop', source='runs/mini', data_dir=DIR)
     builder.download_and_prepare()
     builder.as_dataset('mini')
 
-makes a cell, or opens it where it was made before, by wm_abench/generate.py
-too. With `beam=True` the groups are made by the workers of the Beam runner that
-the DownloadConfig names.
+The parquet shards that wm_abench/generate.py wrote are copied into tfds's own
+files. This is the only module of wm_abench that loads TensorFlow.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
+import json
+import os
+import sys
 from typing import Any, ClassVar
 
+# TensorFlow exports its symbols, its own LLVM among them, to every library that
+# is loaded after it, and Mesa's OpenGL and Mitsuba then crash. TensorFlow keeps
+# the symbols private if this module is missing.
+if 'tensorflow' not in sys.modules:
+  sys.modules.setdefault('tensorflow.python.pywrap_dlopen_global_flags', None)
+
+import numpy as np
 import tensorflow_datasets as tfds
 
-from wm_abench.core import dimensions
-from wm_abench.data import dataset
-from wm_abench.generation import beam as beam_lib
-from wm_abench.generation import generator, workers
-
-_GROUPS_A_TASK = 4
+from commons import errors
+from wm_abench.core import dimensions, records
+from wm_abench.data import layout, parquet
 
 
 class WmAbench(tfds.core.GeneratorBasedBuilder):
   """Items of WM-ABench; see the module.
 
   Args:
-    settings: of the generation; seed 0, 384 pixels and MuJoCo by default.
-    splits: the number of items by split; mini and test by default.
-    beam: whether a Beam runner makes them.
-    **kwargs: of tfds; `config` is a cell's name.
-
-  Raises:
-    UserError: it is to be made by a simulator that does not make this cell.
+    source: the workdir of a generation; needed only to prepare the data set.
+    **kwargs: arguments of tfds; `config` is the name of a cell.
   """
 
-  VERSION = tfds.core.Version(dataset.VERSION)
+  VERSION = tfds.core.Version(layout.VERSION)
   BUILDER_CONFIGS: ClassVar = [
-    tfds.core.BuilderConfig(name=name, description=dataset.describe(name))
+    tfds.core.BuilderConfig(name=name, description=layout.describe(name))
     for name in dimensions.CELLS
   ]
 
-  def __init__(
-    self,
-    *,
-    settings: generator.Settings | None = None,
-    splits: Mapping[str, int] | None = None,
-    beam: bool = False,
-    **kwargs,
-  ):
-    self._settings = settings or generator.Settings(0, 384, 'mujoco')
-    self._splits, self._beam = splits, beam
+  def __init__(self, *, source: str | os.PathLike[str] = '', **kwargs):
+    self._source = source
     super().__init__(**kwargs)
-    generator.made_by(self._settings.simulator, [self._cell])
-
-  @property
-  def _cell(self) -> dimensions.Cell:
-    return dimensions.CELLS[self.builder_config.name]
 
   def _info(self) -> tfds.core.DatasetInfo:
+    text = tfds.features.Text()
+    pictures = tfds.features.Sequence(
+      tfds.features.Image(shape=(None, None, 3))
+    )
+    features = dict.fromkeys(
+      ('name', 'cell', 'group', 'prompt', 'varies', 'factors', 'state'), text
+    )
+    features |= {'images': pictures, 'option_images': pictures}
+    features |= {'options': tfds.features.Sequence(text)}
+    features |= {'answer': tfds.features.Scalar(np.int64)}
     return tfds.core.DatasetInfo(
       builder=self,
-      description=dataset.describe(self._cell.name, self._settings.simulator),
-      features=dataset.features(),
+      description=self.builder_config.description,
+      features=tfds.features.FeaturesDict(features),
       disable_shuffling=True,
     )
 
   def _split_generators(self, dl_manager):
     del dl_manager  # Nothing is downloaded.
-    splits = self._splits or {
-      name: dataset.size_of(self._cell, name)
-      for name in (dataset.MINI, dataset.TEST)
-    }
-    return {name: self._generate_examples(n) for name, n in splits.items()}
+    cell = self.builder_config.name
+    splits = (
+      layout.splits_in(self._source).get(cell, []) if self._source else []
+    )
+    if not splits:
+      raise errors.UserError(
+        f'source={os.fspath(self._source)!r} has no shards of cell {cell!r}:'
+        ' give the workdir of a generation'
+      )
+    return {split.name: self._examples(split.name) for split in splits}
 
-  def _generate_examples(self, items: int):
-    step = self._cell.of.options * _GROUPS_A_TASK
-    tasks = [
-      workers.Task(self._cell.name, i, min(i + step, items))
-      for i in range(0, items, step)
-    ]
-    if self._beam:
-      return beam_lib.examples(self._settings, tasks)
-    return self._examples(tasks)
+  def _generate_examples(self, **kwargs):
+    raise NotImplementedError('_split_generators yields the examples itself.')
 
-  def _examples(
-    self, tasks: Iterable[workers.Task]
-  ) -> Iterator[tuple[int, dict[str, Any]]]:
-    worker = workers.Worker(self._settings)
-    try:
-      for task in tasks:
-        for i, item in enumerate(worker.make(task).items, task.start):
-          yield i, dataset.to_example(item)
-    finally:
-      worker.close()
+  def _examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    items = parquet.read(self._source, [self.builder_config.name], split)
+    yield from enumerate(map(_to_example, items))
+
+
+def _to_example(item: records.Item) -> dict[str, Any]:
+  """Returns the item under the names of the features."""
+  pictures = [picture.read() for picture in item.pictures]
+  names = ('name', 'cell', 'group', 'prompt', 'varies', 'answer')
+  return {
+    **{name: getattr(item, name) for name in names},
+    'factors': json.dumps(item.factors, sort_keys=True),
+    'state': json.dumps(item.state, sort_keys=True),
+    'images': pictures[: len(item.images)],
+    'option_images': pictures[len(item.images) :],
+    'options': [] if item.pictured else list(item.options),
+  }

@@ -1,12 +1,14 @@
 """WM-ABench as Inspect tasks: `inspect eval wm_abench/sr --model NAME`.
 
-One task a dimension, named by its code ('sr', 'se_v', ... 'c_man'), with the
-arguments of `Setup` but for its cells, as in `-T data=runs/mini`. Providers,
-concurrency, retries, caching and logs are Inspect's.
+There is one task per dimension, named by its code ('sr', 'se_v', ... 'c_man').
+Its arguments are the fields of `Setup` except for the cells, for example
+`-T data=runs/mini`. Providers, concurrency, retries, caching and logs are
+Inspect's.
 
-A sample's id is its item's name, and which rotation of its options where there
-are several. Its metadata hold all that scoring and the analyses go by, so that
-a log alone is enough: `replies_in` reads it.
+A sample's id is its item's name and, in circular evaluation, the rotation of
+the options. Its metadata contains the item, so a log alone suffices for scoring
+and analyses: `replies_in` reads it. Pictures are read from the data when a
+sample starts.
 """
 
 import base64
@@ -15,40 +17,41 @@ import contextvars
 import dataclasses
 from typing import Any
 
+import anyio
 from inspect_ai import Task, log, model, scorer, solver, task
 from inspect_ai import dataset as inspect_dataset
 
 from wm_abench.core import dimensions, records
-from wm_abench.data import dataset, picture_files
-from wm_abench.evaluation import prompts, reply_parser
+from wm_abench.data import layout, pictures, selection
+from wm_abench.evaluation import item_metadata, prompts, reply_parser
 
-# Seconds of a try, and of all tries together.
-_TRY_S, _ALL_TRIES_S = 120, 1800
+# Seconds for one request, and for all retries of a request together.
+_ATTEMPT_S, _ALL_ATTEMPTS_S = 120, 1800
 _MAX_TOKENS = {prompts.STRICT: 1024, prompts.PAPER: 2048}
-# Services give back nothing now and then; it is asked for again so often.
-_TRIES_OF_EMPTY = 3
+# Services occasionally return an empty reply; then the request is repeated.
+_MAX_EMPTY_REPLIES = 3
 
-# Inspect adds the package's name by itself to what is installed, unless that is
-# an editable installation of a distribution of another name, as ours is.
+# Inspect adds the package name to the names of tasks, except for an editable
+# installation whose distribution has another name, as is the case here.
 _INSTALLED = 'site-packages' in __file__
-_NAMESPACE = '' if _INSTALLED else f'{__package__}/'
+_NAMESPACE = '' if _INSTALLED else f'{layout.NAME}/'
 
-# What baselines may look at beside the prompt; no provider sends it.
-asked: contextvars.ContextVar[picture_files.Question] = contextvars.ContextVar(
-  'asked'
+# The item of the running sample, for the baselines; it is not sent to services.
+current_item: contextvars.ContextVar[records.Item] = contextvars.ContextVar(
+  'current_item'
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class Setup:
-  """What is asked, and how.
+  """Which items are asked, and how.
 
   Attributes:
-    data: folder of a generation or of the published release.
-    subset: one of picture_files.SUBSETS.
+    data: the workdir of a generation, or a folder of the published release.
+    subset: one of selection.SUBSETS.
     cells: as in dimensions.select.
     protocol: one of prompts.PROTOCOLS.
-    seed: of the options' order.
+    seed: the seed of the order of options.
     circular: whether each item is asked in every rotation of its options.
     blind: whether the pictures of the state are left out.
   """
@@ -62,78 +65,86 @@ class Setup:
   blind: bool = False
 
 
-def questions(setup: Setup) -> dict[str, list[picture_files.Question]]:
-  """The questions of a setup by dimension.
+def items_of(setup: Setup) -> dict[str, list[records.Item]]:
+  """Returns the items of a setup by code of dimension.
 
-  Of a dimension, environment or stage, the cells that are in the data.
+  A dimension, environment or stage selects those of its cells that the data
+  contains.
 
   Raises:
-    UserError: the setup names what there is not, or cells that are not there.
+    UserError: the setup has an unknown name, or the data lacks a named cell.
   """
-  cells = picture_files.select(setup.data, setup.cells)
-  found: dict[str, list[picture_files.Question]] = {}
-  for question in picture_files.read(setup.data, cells, setup.subset):
-    code = dimensions.CELLS[question.cell].dimension
-    found.setdefault(code, []).append(question)
-  return found
+  cells = selection.select_cells(setup.data, setup.cells)
+  by_code: dict[str, list[records.Item]] = {}
+  for item in selection.read(setup.data, cells, setup.subset):
+    code = dimensions.CELLS[item.cell].dimension
+    by_code.setdefault(code, []).append(item)
+  return by_code
 
 
 def dimension_task(
-  code: str, asked_of: list[picture_files.Question], setup: Setup
+  code: str, items: Sequence[records.Item], setup: Setup
 ) -> Task:
-  """The Inspect task of a dimension.
+  """Returns the Inspect task of a dimension.
 
   Args:
-    code: the dimension's.
-    asked_of: its questions.
+    code: the code of the dimension.
+    items: its items.
     setup: how they are asked.
+
+  Raises:
+    UserError: the protocol does not exist.
   """
-  prompts.labels_of(asked_of[0], setup.protocol)  # The door for its name.
+  prompts.labels_of(items[0], setup.protocol)
   return Task(
     name=task_name(code),
     dataset=inspect_dataset.MemoryDataset(
-      [s for q in asked_of for s in samples(q, setup)], name=code
+      [s for item in items for s in samples(item, setup)], name=code
     ),
+    setup=show_pictures(setup.protocol, setup.blind),
     solver=ask(),
     scorer=option(),
     config=model.GenerateConfig(
       temperature=0.0,
       max_tokens=_MAX_TOKENS[setup.protocol],
-      attempt_timeout=_TRY_S,
-      timeout=_ALL_TRIES_S,
+      attempt_timeout=_ATTEMPT_S,
+      timeout=_ALL_ATTEMPTS_S,
     ),
     metadata=dataclasses.asdict(setup) | {'dimension': code},
-    version=dataset.VERSION,
+    version=layout.VERSION,
   )
 
 
 def task_name(code: str) -> str:
-  """'SE-V' as Inspect's tasks are called, 'se_v'."""
+  """Returns the name of a dimension's Inspect task: 'se_v' for 'SE-V'."""
   return code.lower().replace('-', '_')
 
 
 def samples(
-  question: picture_files.Question, setup: Setup
+  item: records.Item, setup: Setup
 ) -> Iterator[inspect_dataset.Sample]:
-  """One sample, or one for each rotation of its options."""
-  labels = prompts.labels_of(question, setup.protocol)
-  turns = len(labels) if setup.circular else 1
-  for turn in range(turns):
-    order = prompts.order_of(question, setup.seed, turn)
+  """Yields one sample, or one for each rotation of the options.
+
+  The digests of pictures stand in their place; `show_pictures` inserts them.
+  """
+  labels = prompts.labels_of(item, setup.protocol)
+  for turn in range(len(labels) if setup.circular else 1):
+    order = prompts.order_of(item, setup.seed, turn)
+    parts = prompts.parts(item, order, setup.protocol, setup.blind)
     content = [
-      model.ContentText(text=part)
-      if isinstance(part, str)
-      else model.ContentImage(image=part.source)
-      for part in prompts.parts(question, order, setup.protocol, setup.blind)
+      model.ContentText(
+        text=part if isinstance(part, str) else f'[picture {part.digest}]'
+      )
+      for part in parts
     ]
     yield inspect_dataset.Sample(
-      id=records.sample_id(question.name, turn),
+      id=records.sample_id(item.name, turn),
       input=[model.ChatMessageUser(content=content)],
-      target=labels[order.index(question.answer)],
+      target=labels[order.index(item.answer)],
       metadata={
-        'cell': question.cell,
-        'group': question.group,
-        'question': dataclasses.asdict(question),
+        'cell': item.cell,
+        'group': item.group,
+        'item': item_metadata.encode(item),
         'order': list(order),
         'turn': turn,
         'labels': list(labels),
@@ -142,9 +153,9 @@ def samples(
 
 
 def parts_of(messages: Sequence[model.ChatMessage]) -> list[str | bytes]:
-  """The texts and encoded pictures of messages, in order.
+  """Returns the texts and encoded pictures of messages, in order.
 
-  What `samples` made and Inspect hands to a provider.
+  Pictures are data URIs, as in every message that a provider gets.
   """
   parts: list[str | bytes] = []
   for message in messages:
@@ -160,20 +171,59 @@ def parts_of(messages: Sequence[model.ChatMessage]) -> list[str | bytes]:
 
 
 @solver.solver
-def ask() -> solver.Solver:
-  """Asks once, and again where nothing came back."""
+def show_pictures(protocol: str, blind: bool) -> solver.Solver:
+  """Inserts the pictures into the prompt; runs before any solver.
+
+  If a picture cannot be decoded, metadata['broken'] says why, and `ask` does
+  not send the sample.
+  """
 
   async def solve(
     state: solver.TaskState, generate: solver.Generate
   ) -> solver.TaskState:
-    question = _question(state.metadata)
-    if question.broken:
+    del generate
+    item = item_metadata.decode(state.metadata['item'])
+    order = state.metadata['order']
+    parts = prompts.parts(item, order, protocol, blind)
+    shown = [part for part in parts if isinstance(part, records.Picture)]
+    problem = await anyio.to_thread.run_sync(pictures.decode_errors, shown)
+    if problem:
+      state.metadata['broken'] = problem
       return state
-    asked.set(question)
+    content = await anyio.to_thread.run_sync(_content, parts)
+    state.messages = [model.ChatMessageUser(content=content)]
+    return state
+
+  return solve
+
+
+def _content(parts: Sequence[prompts.Part]) -> list[model.Content]:
+  content: list[model.Content] = []
+  for part in parts:
+    if isinstance(part, str):
+      content.append(model.ContentText(text=part))
+      continue
+    encoded = part.read()
+    data = base64.b64encode(encoded).decode()
+    uri = f'data:{records.media_type(encoded)};base64,{data}'
+    content.append(model.ContentImage(image=uri))
+  return content
+
+
+@solver.solver
+def ask() -> solver.Solver:
+  """Sends the prompt, and sends it again if the reply is empty."""
+
+  async def solve(
+    state: solver.TaskState, generate: solver.Generate
+  ) -> solver.TaskState:
+    if 'broken' in state.metadata:
+      return state
+    current_item.set(item_metadata.decode(state.metadata['item']))
     messages = list(state.messages)
-    for attempt in range(_TRIES_OF_EMPTY):
+    for attempt in range(_MAX_EMPTY_REPLIES):
       state.messages = list(messages)
-      # What came is kept at once: a run that is killed does not pay twice.
+      # Replies are cached at once, so a run that is killed pays for none twice.
       policy = model.CachePolicy(expiry=None, scopes={'try': str(attempt)})
       state = await generate(state, cache=policy)
       if state.output.completion or state.output.stop_reason != 'stop':
@@ -185,28 +235,28 @@ def ask() -> solver.Solver:
 
 @scorer.scorer(metrics=[scorer.accuracy(), scorer.stderr(cluster='group')])
 def option() -> scorer.Scorer:
-  """Right or not; whatever names no option is not."""
+  """Scores a reply as correct if it chooses the key, and else as incorrect."""
 
   async def score(
     state: solver.TaskState, target: scorer.Target
   ) -> scorer.Score:
-    question = _question(state.metadata)
+    item = item_metadata.decode(state.metadata['item'])
     labels, order = state.metadata['labels'], state.metadata['order']
     status, chosen = records.FAILED, None
     if state.output.choices and not state.output.error:
-      words = [] if question.pictured else [question.options[i] for i in order]
+      phrases = [] if item.pictured else [item.options[i] for i in order]
       status, chosen = reply_parser.status_of(
         state.output.completion,
         state.output.stop_reason,
         _refused(state.output.message.content),
         labels,
-        words,
+        phrases,
       )
     label = None if chosen is None else labels[chosen]
     return scorer.Score(
       value=scorer.CORRECT if label == target.text else scorer.INCORRECT,
       answer=label,
-      explanation=question.broken or state.output.completion,
+      explanation=state.metadata.get('broken') or state.output.completion,
       metadata={
         'status': status,
         'chosen': None if chosen is None else order[chosen],
@@ -217,56 +267,45 @@ def option() -> scorer.Scorer:
 
 
 def replies_in(path: str) -> Iterator[records.Reply]:
-  """The replies of a log of Inspect's, one a sample; none is left out.
+  """Yields the reply of each sample in an Inspect log, also of failed ones.
 
   Args:
-    path: of the log.
+    path: the path of the log.
   """
   for sample in log.read_eval_log_samples(path, all_samples_required=False):
     yield _reply(sample)
 
 
 def _reply(sample: log.EvalSample) -> records.Reply:
-  question = _question(sample.metadata)
-  found = (sample.scores or {}).get('option')
-  said: dict[str, Any] = (found.metadata if found else None) or {}
+  item = item_metadata.decode(sample.metadata['item'])
+  score = (sample.scores or {}).get('option')
+  outcome: dict[str, Any] = (score.metadata if score else None) or {}
   usage = sample.output.usage
   text = sample.output.completion if sample.output.choices else ''
   if sample.error:
     text = sample.error.message
-  return records.Reply(
-    item=question.name,
-    cell=question.cell,
-    group=question.group,
-    order=tuple(sample.metadata['order']),
+  return records.reply_to(
+    item,
+    sample.metadata['order'],
+    outcome.get('chosen'),
+    outcome.get('status', records.FAILED),
     turn=sample.metadata['turn'],
-    answer=question.answer,
-    chosen=said.get('chosen'),
-    status=said.get('status', records.FAILED),
-    text=question.broken or text,
+    text=sample.metadata.get('broken') or text,
     input_tokens=usage.input_tokens if usage else 0,
     output_tokens=usage.output_tokens if usage else 0,
     seconds=sample.output.time or 0.0,
-    varies=question.varies,
-    factors=question.factors,
   )
 
 
-def _question(metadata: dict[str, Any]) -> picture_files.Question:
-  fields = dict(metadata['question'])
-  for name in ('images', 'options'):
-    fields[name] = tuple(fields[name])
-  return picture_files.Question(**fields)
-
-
 def _refused(content) -> bool:
+  """Returns whether the service marked the reply as a refusal."""
   if isinstance(content, str):
     return False
   return any(getattr(part, 'refusal', None) for part in content)
 
 
 def _register(code: str):
-  """A task of Inspect's registry, for its command line."""
+  """Returns a task in Inspect's registry, for its command line."""
 
   @task(name=_NAMESPACE + task_name(code))
   def registered(
@@ -277,9 +316,9 @@ def _register(code: str):
     circular: bool = Setup.circular,
     blind: bool = Setup.blind,
   ) -> Task:
-    # On a command line, 100 is a number.
+    # Inspect's command line parses 100 as a number.
     setup = Setup(data, str(subset), code, protocol, seed, circular, blind)
-    return dimension_task(code, questions(setup)[code], setup)
+    return dimension_task(code, items_of(setup)[code], setup)
 
   return registered
 

@@ -1,8 +1,8 @@
-"""Our own policies as a provider of Inspect's: `--model jax/NAME`.
+"""The policies of this repository as an Inspect provider: `--model jax/NAME`.
 
-NAME is `embedded`, the one in this repository, or a folder that
-configs/wm_abench_policy.py wrote. Requests that wait together are answered
-together, as one batch of the device's.
+NAME is `embedded`, the policy that this repository contains, or a folder that
+configs/wm_abench_policy.py wrote. Requests that wait at the same time are
+answered in one batch. inspect_plugins.py imports this module on demand.
 """
 
 from collections.abc import Sequence
@@ -21,19 +21,18 @@ _BATCH = 64
 
 
 class _Request:
-  """A conversation that waits for its reply."""
+  """A conversation that waits for its completion."""
 
   def __init__(self, reading: policy.Reading):
     self.reading = reading
-    self.reply: policy.Reply | None = None
+    self.completion: policy.Completion | None = None
 
 
-@model.modelapi(name='jax')
-class Local(model.ModelAPI):
-  """`jax/NAME`.
+class JaxProvider(model.ModelAPI):
+  """The models `jax/NAME`.
 
   Raises:
-    UserError: the name is of no policy.
+    UserError: no policy has this name.
   """
 
   def __init__(self, model_name: str, **settings: Any):
@@ -44,7 +43,7 @@ class Local(model.ModelAPI):
     self._device = anyio.Lock()
 
   def max_connections(self) -> int:
-    return 2 * _BATCH  # One batch waits while another is answered.
+    return 2 * _BATCH  # One batch waits while another one is answered.
 
   async def generate(self, input, tools, tool_choice, config):
     del tools, tool_choice
@@ -53,24 +52,24 @@ class Local(model.ModelAPI):
     self._waiting.append(request)
     try:
       async with self._device:
-        # Whoever has the device answers for all who wait.
-        if request.reply is None:
-          others = [r for r in self._waiting if r.reply is None]
+        # The request that has the device answers all that wait.
+        if request.completion is None:
+          others = [r for r in self._waiting if r.completion is None]
           others.remove(request)
           batch = [request, *others[: _BATCH - 1]]
           await anyio.to_thread.run_sync(self._answer, batch)
     finally:
       self._waiting.remove(request)
-    said = request.reply
-    output = model.ModelOutput.from_content(self.model_name, said.text)
+    completion = request.completion
+    output = model.ModelOutput.from_content(self.model_name, completion.text)
     output.usage = model.ModelUsage(
-      input_tokens=said.input_tokens,
-      output_tokens=said.output_tokens,
-      total_tokens=said.input_tokens + said.output_tokens,
+      input_tokens=completion.input_tokens,
+      output_tokens=completion.output_tokens,
+      total_tokens=completion.input_tokens + completion.output_tokens,
     )
     return output
 
   def _answer(self, batch: Sequence[_Request]) -> None:
-    replies = self._policy.reply([request.reading for request in batch])
-    for request, reply in zip(batch, replies, strict=True):
-      request.reply = reply
+    completions = self._policy.reply([request.reading for request in batch])
+    for request, completion in zip(batch, completions, strict=True):
+      request.completion = completion

@@ -1,112 +1,97 @@
-"""Prompts: a question as texts and pictures in order, and its labels.
+"""Prompts: an item as texts and pictures in order, and the labels of options.
 
-Pictures stay separate, at their own size, each where it belongs; the options
-that are pictures come each behind its label. Two protocols:
+Pictures are separate parts at their own size, in the place where they belong.
+Each pictured option follows its label. There are two protocols:
 
-  strict  the letter of an option and nothing else
-  paper   the answer first, then why (arXiv 2506.21876, section 3): picture
-          options by number, worded ones by letter, yes or no as themselves
+  strict  asks for the letter of an option and nothing else
+  paper   asks for the answer first, then an explanation (arXiv 2506.21876,
+          section 3): pictured options by number, phrases by letter, and yes or
+          no by the word
 """
 
 from collections.abc import Sequence
-import dataclasses
 import hashlib
 
 import numpy as np
 
 from commons import errors
 from wm_abench.core import records
-from wm_abench.data import picture_files
 
 STRICT, PAPER = PROTOCOLS = ('strict', 'paper')
-_LETTERS = ('A', 'B', 'C', 'D', 'E', 'F')
 _YES_NO = {'yes', 'no'}
 _NUMBER_WORDS = ('no', 'one', 'two', 'three', 'four', 'five', 'six')
 
-
-@dataclasses.dataclass(frozen=True)
-class Picture:
-  """A part of a prompt that is shown; texts are plain strings.
-
-  Attributes:
-    source: as the question has it: the path of a file, or what is in it.
-  """
-
-  source: str | bytes
+Part = str | records.Picture
 
 
-Part = str | Picture
-Question = picture_files.Question | records.Item
+def order_of(item: records.Item, seed: int, turn: int = 0) -> tuple[int, ...]:
+  """Returns the order in which the options are shown.
 
-
-def order_of(question: Question, seed: int, turn: int = 0) -> tuple[int, ...]:
-  """The order that the options are shown in.
-
-  Shuffled by the seed, alike for all members of a group, so that they still
-  differ in one thing; each turn begins with the next option.
+  It is a random permutation that all items of a group share, so that they
+  still differ in one factor only.
 
   Args:
-    question: whose options they are.
-    seed: of the evaluation.
-    turn: 0, or up to the number of options for all rotations.
+    item: the item.
+    seed: the seed of the evaluation.
+    turn: the rotation, from 0; each one starts with the next option.
 
   Returns:
-    Indices into the question's options.
+    Indices into the item's options.
   """
-  digest = hashlib.sha256(f'{seed} {question.group}'.encode()).digest()
+  digest = hashlib.sha256(f'{seed} {item.group}'.encode()).digest()
   rng = np.random.default_rng(int.from_bytes(digest[:8], 'big'))
-  order = rng.permutation(len(question.options))
+  order = rng.permutation(len(item.options))
   return tuple(int(i) for i in np.roll(order, -turn))
 
 
-def labels_of(question: Question, protocol: str) -> tuple[str, ...]:
-  """What options are called, in the order that they are shown in.
+def labels_of(item: records.Item, protocol: str) -> tuple[str, ...]:
+  """Returns the labels of the options, in the order in which they are shown.
 
   Raises:
-    UserError: no such protocol.
+    UserError: the protocol does not exist.
   """
   if protocol not in PROTOCOLS:
     raise errors.unknown('protocol', protocol, PROTOCOLS)
-  count = len(question.options)
-  if protocol == PAPER and question.pictured:
+  count = len(item.options)
+  if protocol == PAPER and item.pictured:
     return tuple(str(i + 1) for i in range(count))
-  return _LETTERS[:count]
+  return tuple(records.LABELS[:count])
 
 
 def parts(
-  question: Question,
+  item: records.Item,
   order: Sequence[int],
   protocol: str,
   blind: bool = False,
 ) -> list[Part]:
-  """The prompt.
+  """Returns the prompt.
 
   Args:
-    question: that is asked.
-    order: of its options, as order_of gives it.
+    item: the item to ask.
+    order: the order of its options, from order_of.
     protocol: one of PROTOCOLS.
-    blind: leaves the pictures of the state out: what is answered then comes
-      from the words and the options alone.
+    blind: leaves out the pictures of the state, so that an answer depends on
+      the texts and the options alone.
   """
-  labels = labels_of(question, protocol)
-  shown: list[Part] = [] if blind else [Picture(p) for p in question.images]
-  options = [question.options[i] for i in order]
+  labels = labels_of(item, protocol)
+  prompt: list[Part] = [] if blind else list(item.images)
+  options = [item.options[i] for i in order]
   yes_no = protocol == PAPER and set(options) == _YES_NO
-  shown.append(question.prompt)
-  if question.pictured:
+  prompt.append(item.prompt)
+  if item.pictured:
     if protocol == PAPER:
       count = _NUMBER_WORDS[len(options)]
-      shown.append(f'The last {count} of all the pictures are your choices.')
+      prompt.append(f'The last {count} of all the pictures are your choices.')
     for label, option in zip(labels, options, strict=True):
-      shown += [f'{label}.', Picture(option)]
+      prompt += [f'{label}.', option]
   elif not yes_no:
     lines = zip(labels, options, strict=True)
-    shown.append('\n'.join(f'{label}. {option}' for label, option in lines))
-  shown.append(_how(labels, protocol, yes_no))
-  return shown
+    prompt.append('\n'.join(f'{label}. {option}' for label, option in lines))
+  prompt.append(_instruction(labels, protocol, yes_no))
+  return prompt
 
 
-def _how(labels: Sequence[str], protocol: str, yes_no: bool) -> str:
+def _instruction(labels: Sequence[str], protocol: str, yes_no: bool) -> str:
   names = labels if not yes_no else ('yes', 'no')
   listed = f'{", ".join(names[:-1])} or {names[-1]}'
   if protocol == STRICT:

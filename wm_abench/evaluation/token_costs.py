@@ -1,21 +1,23 @@
-"""What an evaluation would send, before it is sent: items, pictures, tokens.
+"""Estimates what an evaluation would send: items, pictures and tokens.
 
-Services count a picture's tokens by its size, each in its own way; the rules
-are those that they publish (2026), texts four characters a token.
+Each service counts a picture's tokens by its size in its own way. The rules
+are those that the services publish (2026). A token of text is four characters.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 import functools
+import io
 import math
 from typing import Any
 
 from PIL import Image
 
-from wm_abench.data import picture_files
+from wm_abench.core import records
+from wm_abench.data import pictures
 from wm_abench.evaluation import inspect_tasks, prompts
 
 _CHARS_PER_TOKEN = 4
-# Of a reply that keeps to the protocol.
+# Tokens of a reply that follows the protocol.
 _REPLY_TOKENS = {prompts.STRICT: 5, prompts.PAPER: 150}
 
 
@@ -46,7 +48,7 @@ def _patches_of_28(width: int, height: int) -> int:
   return max(4, round(width / 28) * round(height / 28))
 
 
-# By whom a picture is counted so: its tokens from its width and height, px.
+# Service -> a picture's tokens from its width and height in pixels.
 PICTURE_TOKENS: dict[str, Callable[[int, int], int]] = {
   'openai (gpt-4o)': _tiles_of_512,
   'openai (o4-mini)': _patches_of_32,
@@ -57,51 +59,56 @@ PICTURE_TOKENS: dict[str, Callable[[int, int], int]] = {
 
 
 def estimate(
-  asked: Mapping[str, Sequence[picture_files.Question]],
-  setup: inspect_tasks.Setup,
+  items: Mapping[str, Sequence[records.Item]], setup: inspect_tasks.Setup
 ) -> dict[str, Any]:
-  """Counts of an evaluation by one model.
+  """Counts what an evaluation of one model would send.
+
+  Items with a picture that cannot be decoded are left out: they are not sent.
 
   Args:
-    asked: questions by dimension.
+    items: the items by code of dimension.
     setup: how they are asked.
 
   Returns:
     'items', 'requests' (more with circular evaluation), 'pictures' sent,
-    'output_tokens', and of each of PICTURE_TOKENS its 'input_tokens'.
+    'output_tokens', and 'input_tokens' for each name in PICTURE_TOKENS.
   """
-  pictures, characters, items, requests = [], 0, 0, 0
-  for question in (q for own in asked.values() for q in own):
-    if question.broken:
+  sizes: list[tuple[int, int]] = []
+  characters = sent = requests = 0
+  for item in (i for items_of_code in items.values() for i in items_of_code):
+    turns = len(item.options) if setup.circular else 1
+    order = range(len(item.options))
+    parts = prompts.parts(item, order, setup.protocol, setup.blind)
+    item_sizes = [_size(p) for p in parts if isinstance(p, records.Picture)]
+    if None in item_sizes:
       continue
-    turns = len(question.options) if setup.circular else 1
-    order = range(len(question.options))
-    shown = prompts.parts(question, order, setup.protocol, setup.blind)
-    own = [p.source for p in shown if isinstance(p, prompts.Picture)]
-    pictures += own * turns
-    characters += turns * sum(len(p) for p in shown if isinstance(p, str))
-    items, requests = items + 1, requests + turns
+    sizes += item_sizes * turns
+    characters += turns * sum(len(p) for p in parts if isinstance(p, str))
+    sent, requests = sent + 1, requests + turns
   text = characters // _CHARS_PER_TOKEN
   return {
-    'items': items,
+    'items': sent,
     'requests': requests,
-    'pictures': len(pictures),
+    'pictures': len(sizes),
     'output_tokens': requests * _REPLY_TOKENS[setup.protocol],
     'input_tokens': {
-      name: text + sum(count(*_size(path)) for path in pictures)
+      name: text + sum(count(*size) for size in sizes)
       for name, count in PICTURE_TOKENS.items()
     },
   }
 
 
-@functools.cache
-def _size(path: str) -> tuple[int, int]:
-  with Image.open(path) as image:
+@functools.lru_cache(maxsize=4096)
+def _size(picture: records.Picture) -> tuple[int, int] | None:
+  """Returns width and height in pixels; None if it cannot be decoded."""
+  if pictures.decode_error(picture):
+    return None
+  with Image.open(io.BytesIO(picture.read())) as image:
     return image.size
 
 
 def table(estimated: Mapping[str, Any]) -> str:
-  """What `estimate` gave, as plain text."""
+  """Returns the result of `estimate` as plain text."""
   lines = [
     f'{estimated["items"]:,} items, {estimated["requests"]:,} requests,'
     f' {estimated["pictures"]:,} pictures; about'

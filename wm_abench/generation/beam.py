@@ -1,4 +1,4 @@
-"""Apache Beam, which spreads large runs over other machines.
+"""Apache Beam, which distributes large runs over many machines.
 
 Its workers write into the folder of the run, which all of them must see.
 """
@@ -8,15 +8,14 @@ import pathlib
 from typing import Any
 
 from commons import errors
-from wm_abench.data import dataset
 from wm_abench.generation import generator, shards, workers
 
 
 def import_beam() -> Any:
-  """Apache Beam, which only large runs need.
+  """Returns the module of Apache Beam.
 
   Raises:
-    UserError: it is not installed.
+    UserError: Apache Beam is not installed.
   """
   try:
     return importlib.import_module('apache_beam')
@@ -26,62 +25,43 @@ def import_beam() -> Any:
     ) from e
 
 
-def options(words: str) -> Any:
-  """Options of a pipeline, such as '--runner=DirectRunner'."""
-  module = importlib.import_module('apache_beam.options.pipeline_options')
-  return module.PipelineOptions(words.split())
-
-
 def make_shards(
   settings: generator.Settings,
   missing: list[shards.Shard],
   folder: pathlib.Path,
-  words: str,
+  options: str,
 ) -> None:
-  """Makes and writes shards, each by one worker.
+  """Makes and writes shards; one worker makes a whole shard.
 
   Args:
-    settings: of the generation.
-    missing: the shards.
+    settings: the settings of the generation.
+    missing: the shards to make.
     folder: the workdir.
-    words: the pipeline's options.
+    options: options of the pipeline, such as '--runner=DirectRunner'.
+
+  Raises:
+    UserError: Apache Beam is not installed.
   """
   beam = import_beam()
+  module = importlib.import_module('apache_beam.options.pipeline_options')
 
-  class WriteShard(_worker_fn(beam, settings)):
+  # A local class, because its base class exists only if Beam is installed.
+  class WriteShard(beam.DoFn):
+    def setup(self):
+      self.worker = workers.Worker(settings)
+
     def process(self, shard):
-      parts = [self.worker.make(task) for task in shard.tasks()]
-      shards.write(shard, parts, folder)
+      results = [self.worker.make(task) for task in shard.tasks()]
+      shards.write(shard, results, folder)
 
-  with beam.Pipeline(options=options(words)) as pipeline:
+    def teardown(self):
+      self.worker.close()
+
+  pipeline_options = module.PipelineOptions(options.split())
+  with beam.Pipeline(options=pipeline_options) as pipeline:
     (
       pipeline
       | beam.Create(missing)
       | beam.Reshuffle()
       | beam.ParDo(WriteShard())
     )
-
-
-def examples(settings: generator.Settings, tasks: list[workers.Task]) -> Any:
-  """A transform from nothing to numbered examples, for a tfds builder."""
-  beam = import_beam()
-
-  class MakeExamples(_worker_fn(beam, settings)):
-    def process(self, task):
-      for i, item in enumerate(self.worker.make(task).items, task.start):
-        yield i, dataset.to_example(item)
-
-  return beam.Create(tasks) | beam.Reshuffle() | beam.ParDo(MakeExamples())
-
-
-def _worker_fn(beam: Any, settings: generator.Settings) -> Any:
-  """A DoFn with a worker of its own; Beam is not always there to inherit."""
-
-  class WorkerFn(beam.DoFn):
-    def setup(self):
-      self.worker = workers.Worker(settings)
-
-    def teardown(self):
-      self.worker.close()
-
-  return WorkerFn

@@ -1,198 +1,180 @@
-"""A page to look through: a few items of each cell, with numbers and audits.
+"""The gallery page: a few items of each cell, with numbers and audits.
 
-gallery.html holds its pictures itself, runs no script and asks for nothing from
-any network. Answers are behind a click. The same items give the same page.
+gallery.html hides the keys until they are asked for. See reports/pages.py for
+what all pages share.
 """
 
-import base64
 from collections.abc import Mapping, Sequence
 import dataclasses
-import functools
-import io
 import json
 import pathlib
 from typing import Any
 
-import jinja2
 import numpy as np
-from PIL import Image
 
 from wm_abench.core import dimensions, records
+from wm_abench.reports import pages
 
 _TEMPLATE = pathlib.Path(__file__).with_name('gallery_template.html')
-# Of a picture on the page, and of one beside an answer.
-_SIZE_PX, _SMALL_PX, _QUALITY = 288, 112, 80
-_MOST_CHARS = 160  # Of one factor's value.
+# Sizes of a picture of an item, and of a picture of another group member.
+_SIZE_PX, _SMALL_PX = 288, 112
+_MAX_CHARS = 160  # A factor's value is cut to this length.
 
 
 @dataclasses.dataclass(frozen=True)
-class Shown:
-  """An item for the page.
+class Entry:
+  """An item on the page.
 
   Attributes:
-    item: that is asked.
-    members: of its group, itself among them, that its answer is compared with.
+    item: the item.
+    members: the items of its group, the item included, for comparison.
   """
 
   item: records.Item
   members: tuple[records.Item, ...]
 
 
-def choose(sample: Sequence[records.Item], k: int) -> list[Shown]:
-  """So many items of a cell, of different groups and answers where there are.
+def choose(sample: Sequence[records.Item], k: int) -> list[Entry]:
+  """Chooses items of a cell, from different groups and with different keys.
 
   Args:
     sample: items of one cell.
-    k: how many; fewer where the sample is smaller.
+    k: number of items; fewer are chosen if the sample is smaller.
   """
   groups: dict[str, list[records.Item]] = {}
   for item in sample:
     groups.setdefault(item.group, []).append(item)
-  # Groups from all over the sample, then others, then the same ones again.
+  # Groups from all over the sample first, then the others, then repetitions.
   names = list(groups)
   spread = np.linspace(0, len(names) - 1, min(k, len(names))).round()
   first = [names[int(i)] for i in spread]
   order = first + [n for n in names if n not in first]
-  chosen: list[Shown] = []
-  left = {name: list(members) for name, members in groups.items()}
+  chosen: list[Entry] = []
+  remaining = {name: list(members) for name, members in groups.items()}
   while len(chosen) < min(k, len(sample)):
     for name in order:
-      if left[name] and len(chosen) < k:
-        item = min(left[name], key=lambda i: _asked(chosen, i))
-        left[name].remove(item)
-        chosen.append(Shown(item, tuple(groups[name])))
+      if remaining[name] and len(chosen) < k:
+        item = min(remaining[name], key=lambda i: _key_count(chosen, i))
+        remaining[name].remove(item)
+        chosen.append(Entry(item, tuple(groups[name])))
   return chosen
 
 
-def _asked(chosen: Sequence[Shown], item: records.Item) -> tuple[int, int]:
-  """How often the chosen ones have the item's answer; its place, for ties."""
-  own = sum(s.item.answer == item.answer for s in chosen)
-  return own, (item.answer - len(chosen)) % len(item.options)
+def _key_count(chosen: Sequence[Entry], item: records.Item) -> tuple[int, int]:
+  """Returns how many chosen items have the item's key, and a tie breaker."""
+  same = sum(entry.item.answer == item.answer for entry in chosen)
+  return same, (item.answer - len(chosen)) % len(item.options)
 
 
 def write(
   folder: pathlib.Path,
-  shown: Mapping[str, Sequence[Shown]],
+  entries: Mapping[str, Sequence[Entry]],
   results: Mapping[str, Any],
 ) -> pathlib.Path:
   """Writes gallery.html into a folder.
 
   Args:
-    folder: that is there.
-    shown: by cell what `choose` gave.
-    results: of results.json.
+    folder: an existing folder.
+    entries: the result of `choose` for each cell.
+    results: the contents of results.json.
 
   Returns:
-    The page's path.
+    The path of the page.
   """
-  environment = jinja2.Environment(
-    autoescape=True,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    undefined=jinja2.StrictUndefined,
-  )
-  cells = [_cell(name, items, results) for name, items in shown.items()]
-  page = environment.from_string(_TEMPLATE.read_text(encoding='utf-8')).render(
-    results=results,
-    cells=cells,
-    stages=_stages(cells),
-    environments=_environments(cells),
-    items=sum(c['found']['items'] for c in cells),
-  )
+  cells = [_cell(name, items, results) for name, items in entries.items()]
+  values = {
+    'results': results,
+    'cells': cells,
+    'stages': _stages(cells),
+    'environments': _environments(cells),
+    'items': sum(c['found']['items'] for c in cells),
+  }
   path = pathlib.Path(folder) / 'gallery.html'
-  path.write_text(page, encoding='utf-8')
+  pages.write(path, _TEMPLATE, values)
   return path
 
 
 def _stages(cells: Sequence[Mapping]) -> dict[str, dict[str, list[Mapping]]]:
-  """Cells by stage, and there by category, in the table's order."""
+  """Returns cells by stage and category, in the order of the table."""
   stages: dict[str, dict[str, list[Mapping]]] = {}
   for dimension in dimensions.DIMENSIONS.values():
-    own = [c for c in cells if c['cell'].of == dimension]
-    if own:
+    of_dimension = [c for c in cells if c['cell'].of == dimension]
+    if of_dimension:
       categories = stages.setdefault(dimension.stage, {})
-      categories.setdefault(dimension.category, []).extend(own)
+      categories.setdefault(dimension.category, []).extend(of_dimension)
   return stages
 
 
 def _environments(cells: Sequence[Mapping]) -> dict[str, list[Mapping]]:
-  return {
-    name: own
+  by_name = {
+    name: [c for c in cells if c['cell'].environment == name]
     for name in dimensions.STANDS_FOR
-    if (own := [c for c in cells if c['cell'].environment == name])
   }
+  return {name: listed for name, listed in by_name.items() if listed}
 
 
 def _cell(
-  name: str, shown: Sequence[Shown], results: Mapping
+  name: str, entries: Sequence[Entry], results: Mapping
 ) -> dict[str, Any]:
-  """What the page says of a cell."""
-  cell, found = dimensions.CELLS[name], results['cells'][name]
-  verdict = found['audits']['verdict']
-  work, tests = found['work'], found['audits']['independence']
+  """Returns the template's values for a cell."""
+  cell, numbers = dimensions.CELLS[name], results['cells'][name]
+  verdict = numbers['audits']['verdict']
+  work, tests = numbers['work'], numbers['audits']['independence']
   seconds = sum(v for k, v in work.items() if k.endswith('_s'))
   return {
     'cell': cell,
-    'found': found,
+    'found': numbers,
     'tone': 'good' if verdict == 'ok' else verdict.partition(':')[0].split()[0],
-    'seconds_per_item': seconds / found['items'] if work else None,
-    'items': [_item(s) for s in shown],
-    'shortcuts': found['audits']['shortcuts'],
+    'seconds_per_item': seconds / numbers['items'] if work else None,
+    'items': [_item(entry) for entry in entries],
+    'shortcuts': numbers['audits']['shortcuts'],
     'independence': tests,
     'least': min(tests.items(), key=lambda test: test[1]['p']),
   }
 
 
-def _item(shown: Shown) -> dict[str, Any]:
-  item = shown.item
+def _item(entry: Entry) -> dict[str, Any]:
+  """Returns the template's values for an item."""
+  item = entry.item
   return {
     'name': item.name,
     'prompt': item.prompt,
-    'images': [_uri(p, _SIZE_PX) for p in item.images],
+    'images': [pages.thumbnail(p, _SIZE_PX) for p in item.images],
     'pictured': item.pictured,
     'options': [
-      _uri(o, _SIZE_PX) if item.pictured else o for o in item.options
+      pages.thumbnail(o, _SIZE_PX) if item.pictured else o for o in item.options
     ],
-    'letters': 'ABCD'[: len(item.options)],
+    'letters': records.LABELS[: len(item.options)],
     'answer': item.answer,
     'varies': item.varies,
-    'members': [_member(m, item) for m in shown.members],
-    'same_images': len({m.images for m in shown.members}) == 1,
+    'members': [_member(m, item) for m in entry.members],
+    'same_images': len({m.images for m in entry.members}) == 1,
     'factors': {
-      k: _short(v) for k, v in item.factors.items() if k != item.varies
+      k: _shorten(v) for k, v in item.factors.items() if k != item.varies
     },
   }
 
 
 def _member(member: records.Item, item: records.Item) -> dict[str, Any]:
-  """A member of the group of an item beside it."""
+  """Returns the template's values for a group member, beside the item."""
+  key = item.options.index(member.options[member.answer])
   return {
     'own': member.name == item.name,
-    'level': _short(member.factors.get(member.varies, '')),
+    'level': _shorten(member.factors.get(member.varies, '')),
     'prompt': '' if member.prompt == item.prompt else member.prompt,
-    'image': _uri(_telling(member, item), _SMALL_PX),
-    'letter': 'ABCD'[item.options.index(member.options[member.answer])],
+    'image': pages.thumbnail(_distinct_image(member, item), _SMALL_PX),
+    'letter': records.LABELS[key],
   }
 
 
-def _telling(member: records.Item, item: records.Item) -> bytes:
-  """The last picture that is not also the item's; else the last."""
-  other = [p for p in member.images if p not in item.images]
-  return (other or member.images)[-1]
+def _distinct_image(
+  member: records.Item, item: records.Item
+) -> records.Picture:
+  """Returns the member's last image that the item lacks, or else the last."""
+  different = [p for p in member.images if p not in item.images]
+  return (different or member.images)[-1]
 
 
-def _short(value: Any) -> str:
+def _shorten(value: Any) -> str:
   text = value if isinstance(value, str) else json.dumps(value)
-  return text if len(text) <= _MOST_CHARS else text[: _MOST_CHARS - 1] + '…'
-
-
-@functools.lru_cache(maxsize=512)
-def _uri(encoded: bytes, size_px: int) -> str:
-  """A picture as a data URI, no larger than so many pixels."""
-  stream = io.BytesIO()
-  with Image.open(io.BytesIO(encoded)) as image:
-    image = image.convert('RGB')
-    image.thumbnail((size_px, size_px), Image.Resampling.LANCZOS)
-    image.save(stream, 'jpeg', quality=_QUALITY, optimize=True)
-  text = base64.b64encode(stream.getvalue()).decode()
-  return f'data:image/jpeg;base64,{text}'
+  return text if len(text) <= _MAX_CHARS else text[: _MAX_CHARS - 1] + '…'

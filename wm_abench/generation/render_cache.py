@@ -1,4 +1,4 @@
-"""Simulates and photographs shots, each one once however many items show it."""
+"""Simulates and renders shots, each once, however many items show it."""
 
 import collections
 from collections.abc import Iterable
@@ -10,26 +10,27 @@ import numpy as np
 from wm_abench.worlds import protocol, registry
 
 
-class Studio:
-  """The worlds of one process, opened when a shot first asks for one.
+class RenderCache:
+  """The worlds of one process, opened when a shot first needs one.
 
-  A shot's environment is one of ours, or one of the paper's own simulators
-  (wm_abench/worlds/registry.py), which renders by itself.
+  A shot's environment is one of this package or one of the paper's simulators
+  (worlds/registry.py), which render by themselves.
 
   Args:
-    renderer: of our environments; None where only simulators are asked for.
-    size_px: of a simulator's frames; the renderer's by default.
+    renderer: renders the environments; None if only simulators are used.
+    size_px: size of a simulator's frames; the renderer's by default.
 
   Attributes:
-    asked, rendered: frames that were wanted, and that had to be made.
-    seconds: spent by kind of work, 'physics' or 'rendering'.
+    requested: number of frames that were requested.
+    rendered: number of frames that were rendered.
+    seconds: time by kind of work, 'physics' or 'rendering'.
   """
 
   def __init__(self, renderer: protocol.Renderer | None, size_px: int = 0):
     self._renderer = renderer
     self._size_px = size_px or renderer.size_px
     self._environments: dict[str, protocol.Environment] = {}
-    self.asked = self.rendered = 0
+    self.requested = self.rendered = 0
     self.seconds: collections.Counter[str] = collections.Counter()
 
   def simulate(
@@ -38,10 +39,10 @@ class Studio:
     scene: protocol.Scene,
     actions: tuple[protocol.Action, ...] = (),
   ) -> tuple[protocol.State, ...]:
-    """The states from reset's on, one more than there are actions.
+    """Returns the state after the reset and after each action.
 
     Raises:
-      UserError: no such environment, or what it needs is not there.
+      UserError: the environment does not exist, or lacks a package or file.
     """
     world = self._open(environment)
     start = time.perf_counter()
@@ -50,30 +51,30 @@ class Studio:
     self.seconds['physics'] += time.perf_counter() - start
     return tuple(states)
 
-  def shoot(
+  def render(
     self, shots: Iterable[protocol.Shot]
   ) -> tuple[
     dict[protocol.Shot, np.ndarray], dict[protocol.Shot, protocol.State]
   ]:
-    """Frames and states of the shots, by shot.
+    """Returns the frame and the state of each shot, by shot.
 
-    Shots of one scene whose actions go on from one another's, as the frames of
-    a film do, are simulated in one go. The order of the shots changes nothing.
+    Shots of one scene whose actions continue each other, such as the frames of
+    a film, are simulated together. The order of the shots has no influence.
 
     Raises:
-      UserError: no such environment, or what it needs is not there.
+      UserError: an environment does not exist, or lacks a package or file.
     """
     shots = list(shots)
-    self.asked += len(shots)
+    self.requested += len(shots)
     frames, states = {}, {}
     by_scene = itertools.groupby(
-      sorted(dict.fromkeys(shots), key=_place),
+      sorted(dict.fromkeys(shots), key=_sort_key),
       key=lambda s: (s.environment, s.scene),
     )
-    for (name, scene), run in by_scene:
+    for (name, scene), shots_of_scene in by_scene:
       world = self._open(name)
       done = state = None
-      for shot in run:
+      for shot in shots_of_scene:
         start = time.perf_counter()
         if done is None or shot.actions[: len(done)] != done:
           done, state = (), world.reset(scene)
@@ -88,6 +89,7 @@ class Studio:
     return frames, states
 
   def close(self) -> None:
+    """Closes the worlds and the renderer."""
     for world in self._environments.values():
       world.close()
     self._environments.clear()
@@ -104,8 +106,8 @@ class Studio:
     return self._environments[name]
 
 
-def _place(shot: protocol.Shot) -> tuple[str, str, list[str], str]:
-  """Where a shot comes: scene by scene, and after those it goes on from."""
+def _sort_key(shot: protocol.Shot) -> tuple[str, str, list[str], str]:
+  """Returns a key that sorts by scene, and a shot after those it continues."""
   actions = [repr(action) for action in shot.actions]
   return (
     shot.environment,

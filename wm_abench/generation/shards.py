@@ -1,7 +1,7 @@
-"""Shards: items of a cell that are made together, written at once and kept.
+"""Shards: items of a cell that are made together, written once and kept.
 
-Beside a shard lies its record, of the work that it took and the digests of its
-items. The record is written last, so that what has one is finished.
+Each shard has a record of the work that it took and of its items' digests. The
+record is written last, so a shard with a record is finished.
 """
 
 import collections
@@ -11,55 +11,65 @@ import pathlib
 from typing import Any
 
 from wm_abench.core import dimensions, run_files
-from wm_abench.data import dataset
+from wm_abench.data import layout, parquet
 from wm_abench.generation import generator, workers
 
-GROUPS_A_SHARD, GROUPS_A_TASK = 64, 4
+GROUPS_PER_SHARD, GROUPS_PER_TASK = 64, 4
+RECORDS = 'shards'
+# Files that commons.files was writing when a process was killed.
+_UNFINISHED = '.*.unfinished'
 
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-  """Items of a cell, from number start on, up to stop.
+  """The items of a cell from index `start` to `stop`, exclusive.
 
   Attributes:
-    cell: whose they are.
-    split: its split.
-    index, of: which of the cell's shards, and how many it has.
-    start, stop: whole groups, but for the cell's last.
+    cell: the cell of the items.
+    split: the split of the items.
+    index: the index of the shard in the split, from 0.
+    count: how many shards the split has.
+    start, stop: the range of items: whole groups, except for the cell's last.
+    simulator: as in generator.Settings.
   """
 
   cell: dimensions.Cell
   split: str
   index: int
-  of: int
+  count: int
   start: int
   stop: int
+  simulator: str = ''
+
+  @property
+  def items(self) -> int:
+    """The number of items."""
+    return self.stop - self.start
 
   def path(self, folder: pathlib.Path) -> pathlib.Path:
-    """Of its data in a workdir."""
-    return dataset.shard_path(
-      folder, self.cell.name, self.split, self.index, self.of
+    """Returns the path of its data in a workdir."""
+    return layout.shard_path(
+      folder, self.cell.name, self.split, self.index, self.count
     )
 
   def record_path(self, folder: pathlib.Path) -> pathlib.Path:
-    """Of its record in a workdir."""
-    name = f'{self.cell.name}-{self.split}-{self.index:05d}-of-{self.of:05d}'
-    return folder / 'shards' / f'{name}.json'
+    """Returns the path of its record in a workdir."""
+    return folder / RECORDS / f'{self.cell.name}-{self.path(folder).stem}.json'
 
   def record(self, folder: pathlib.Path) -> dict[str, Any]:
-    """As `write` left it: 'items', 'bytes', 'work' and 'digests'."""
-    return run_files.load(self.record_path(folder))
+    """Returns its record: 'items', 'bytes', 'work' and 'digests'."""
+    return run_files.read_json(self.record_path(folder))
 
   def tasks(self) -> list[workers.Task]:
-    """Its items in parts that processes share out among each other."""
-    step = GROUPS_A_TASK * self.cell.of.options
+    """Returns the tasks that make it, for several processes."""
+    step = GROUPS_PER_TASK * self.cell.of.options
     return [
       workers.Task(self.cell.name, i, min(i + step, self.stop))
       for i in range(self.start, self.stop, step)
     ]
 
   def is_finished(self, folder: pathlib.Path) -> bool:
-    """Whether its data are there, as long as its record says."""
+    """Returns whether its data exists with the size that its record names."""
     path = self.path(folder)
     if not path.is_file() or not self.record_path(folder).is_file():
       return False
@@ -67,48 +77,59 @@ class Shard:
 
 
 def plan(
-  cells: Sequence[dimensions.Cell], split: str, sizes: Mapping[str, int]
+  cells: Sequence[dimensions.Cell],
+  split: str,
+  sizes: Mapping[str, int],
+  simulator: str = '',
 ) -> list[Shard]:
-  """The shards of the cells; a world's follow one another.
+  """Returns the shards of the cells, ordered by environment.
 
   Args:
-    cells: that are to be made.
-    split: their only one.
-    sizes: items by the cell's name.
+    cells: the cells to make.
+    split: the split to make.
+    sizes: number of items by name of cell.
+    simulator: as in generator.Settings.
   """
-  planned = []
+  shards = []
   for cell in sorted(cells, key=lambda c: c.environment):
-    step = GROUPS_A_SHARD * cell.of.options
-    starts = range(0, sizes[cell.name], step)
-    planned += [
-      Shard(cell, split, i, len(starts), s, min(s + step, sizes[cell.name]))
+    size = sizes[cell.name]
+    step = GROUPS_PER_SHARD * cell.of.options
+    starts = range(0, size, step)
+    shards += [
+      Shard(cell, split, i, len(starts), s, min(s + step, size), simulator)
       for i, s in enumerate(starts)
     ]
-  return planned
+  return shards
 
 
 def write(
-  shard: Shard, parts: Sequence[workers.Made], folder: pathlib.Path
+  shard: Shard, results: Sequence[workers.Result], folder: pathlib.Path
 ) -> None:
   """Writes a shard and then its record.
 
   Args:
-    shard: whose tasks were done.
-    parts: what became of them, in any order.
+    shard: a shard.
+    results: the results of its tasks, in any order.
     folder: the workdir.
 
   Raises:
-    OSError: it cannot be written; ENOSPC where there is no room for it.
+    OSError: a file cannot be written; ENOSPC if there is no space left.
   """
-  parts = sorted(parts, key=lambda p: p.task.start)
-  items = [item for part in parts for item in part.items]
-  size = dataset.write_shard(shard.path(folder), items)
-  said, seen = zip(*map(generator.digests, items), strict=True)
-  work = sum((p.work for p in parts), collections.Counter())
+  results = sorted(results, key=lambda result: result.task.start)
+  items = [item for result in results for item in result.items]
+  size = parquet.write_shard(shard.path(folder), items, shard.simulator)
+  contents, pictures = zip(*map(generator.digests, items), strict=True)
+  work = sum((result.work for result in results), collections.Counter())
   record = {
     'items': len(items),
     'bytes': size,
     'work': dict(sorted(work.items())),
-    'digests': {'content': said, 'pictures': seen},
+    'digests': {'content': contents, 'pictures': pictures},
   }
-  run_files.save(shard.record_path(folder), record)
+  run_files.write_json(shard.record_path(folder), record)
+
+
+def remove_unfinished(folder: pathlib.Path) -> None:
+  """Removes the unfinished files that killed processes left in a workdir."""
+  for path in folder.rglob(_UNFINISHED):
+    path.unlink()

@@ -1,8 +1,7 @@
 """Processes that make items, each with its own worlds and renderer.
 
-They are programs of their own: OpenGL does not survive a fork, and what the one
-that starts them has imported, such as TensorFlow, is not needed. They end with
-it, however that ends.
+Each is a new interpreter, because OpenGL does not survive a fork. It ends when
+the process that started it ends, however that happens.
 """
 
 import collections
@@ -22,19 +21,19 @@ from commons import errors
 from wm_abench.core import dimensions, records
 from wm_abench.generation import generator as generator_lib
 
-_PROGRAM = 'from wm_abench import workers; workers.serve()'
+_PROGRAM = 'from wm_abench.generation import workers; workers.serve()'
 
 
 class Task(NamedTuple):
-  """Items of a cell, from number start on, up to stop."""
+  """The items of a cell from index `start` to `stop`, exclusive."""
 
   cell: str
   start: int
   stop: int
 
 
-class Made(NamedTuple):
-  """What became of a task; work is as in generator.Generator."""
+class Result(NamedTuple):
+  """The items of a task, and the work as in generator.Generator."""
 
   task: Task
   items: list[records.Item]
@@ -45,7 +44,7 @@ class Worker:
   """One process, which does one task after another.
 
   Args:
-    settings: of the generation.
+    settings: the settings of the generation.
   """
 
   def __init__(self, settings: generator_lib.Settings):
@@ -54,35 +53,35 @@ class Worker:
       stdin=subprocess.PIPE,
       stdout=subprocess.PIPE,
       env=_environment(),
-      start_new_session=True,  # Ctrl-C is for who started it to answer.
+      start_new_session=True,  # Only the parent process handles Ctrl-C.
     )
     self._send(settings)
 
-  def make(self, task: Task) -> Made:
-    """Does a task.
+  def make(self, task: Task) -> Result:
+    """Returns the result of a task.
 
     Raises:
-      UserError: what the environment, renderer or simulator needs is missing.
+      UserError: the environment, renderer or simulator lacks a package or file.
       ServiceError: the process has ended.
     """
     try:
       self._send(task)
-      answer = pickle.load(self._process.stdout)
+      result = pickle.load(self._process.stdout)
     except (BrokenPipeError, EOFError, pickle.UnpicklingError) as e:
       raise errors.ServiceError(
-        f'a worker has ended with {self._process.wait()} (-9: it was killed, as'
-        ' the system does where memory is short)'
+        f'a worker has ended with {self._process.wait()} (-9: it was'
+        ' killed, for example by the system because memory was short)'
       ) from e
-    if isinstance(answer, Exception):
-      raise answer
-    return answer
+    if isinstance(result, Exception):
+      raise result
+    return result
 
   def close(self) -> None:
-    """Lets it close its worlds; it has to have done its tasks."""
+    """Ends the process after its current task; it closes its worlds."""
     self._process.communicate()
 
   def kill(self) -> None:
-    """Ends it at once, whatever it is at."""
+    """Ends the process at once."""
     self._process.kill()
     self._process.wait()
 
@@ -92,11 +91,11 @@ class Worker:
 
 
 class Pool:
-  """Makes the items of many tasks at a time.
+  """Processes that do many tasks at a time.
 
   Args:
-    settings: of the generation.
-    count: of processes; 0: as many as there are cores.
+    settings: the settings of the generation.
+    count: number of processes; 0 for one per core.
   """
 
   def __init__(self, settings: generator_lib.Settings, count: int = 0):
@@ -111,16 +110,16 @@ class Pool:
     return self
 
   def __exit__(self, kind, *_) -> None:
-    """Ends the processes, at once where there was an error."""
+    """Ends the processes, at once if there was an error."""
     for worker in self._workers:
       worker.kill() if kind else worker.close()
     self._threads.shutdown(cancel_futures=True)
 
-  def make(self, tasks: Iterable[Task]) -> Iterator[Made]:
-    """The tasks as they get done, few of them ahead of what was taken.
+  def make(self, tasks: Iterable[Task]) -> Iterator[Result]:
+    """Yields results as they arrive, and takes few tasks in advance.
 
     Raises:
-      UserError, ServiceError: as Worker.make does.
+      UserError, ServiceError: see Worker.make.
     """
     tasks = iter(tasks)
     pending = set(map(self._submit, itertools.islice(tasks, 2 * self.count)))
@@ -129,10 +128,10 @@ class Pool:
       pending |= set(map(self._submit, itertools.islice(tasks, len(done))))
       yield from (future.result() for future in done)
 
-  def _submit(self, task: Task) -> futures.Future[Made]:
+  def _submit(self, task: Task) -> futures.Future[Result]:
     return self._threads.submit(self._make, task)
 
-  def _make(self, task: Task) -> Made:
+  def _make(self, task: Task) -> Result:
     worker = self._idle.get()
     try:
       return worker.make(task)
@@ -141,46 +140,47 @@ class Pool:
 
 
 def serve() -> None:
-  """A worker's program: settings and tasks come in, what was made goes out."""
+  """Runs a worker: reads settings and tasks, and writes results."""
   out = os.fdopen(os.dup(sys.stdout.fileno()), 'wb')
-  os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # Others may print.
-  # One core a process; llvmpipe would start threads for every core.
+  # Libraries may print; that must not mix with the results.
+  os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+  # One core per process; llvmpipe would start a thread for every core.
   os.environ.setdefault('LP_NUM_THREADS', '1')
-  asked: queue.SimpleQueue[Any] = queue.SimpleQueue()
+  messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
   busy = threading.Event()
-  threading.Thread(target=_receive, args=(asked, busy), daemon=True).start()
-  generator = generator_lib.Generator(asked.get())
-  while (task := asked.get()) is not None:
+  threading.Thread(target=_receive, args=(messages, busy), daemon=True).start()
+  generator = generator_lib.Generator(messages.get())
+  while (task := messages.get()) is not None:
     try:
-      answer = make(generator, task)
-    except Exception as e:  # For who asked to handle.
+      result = make(generator, task)
+    except Exception as e:  # Raised again in the parent process.
       e.add_note(traceback.format_exc())
-      answer = e
+      result = e
     busy.clear()
-    pickle.dump(answer, out)
+    pickle.dump(result, out)
     out.flush()
   generator.close()
 
 
-def make(generator: generator_lib.Generator, task: Task) -> Made:
+def make(generator: generator_lib.Generator, task: Task) -> Result:
   """Does a task in this process."""
   cell = dimensions.CELLS[task.cell]
   items = list(generator_lib.members(generator, cell, task.start, task.stop))
-  return Made(task, items, generator.take())
+  return Result(task, items, generator.take_work())
 
 
-def _receive(asked: queue.SimpleQueue, busy: threading.Event) -> None:
-  """Ends the process when the one that started it has gone amid a task."""
+def _receive(messages: queue.SimpleQueue, busy: threading.Event) -> None:
+  """Queues what the parent sends; exits if the parent ends during a task."""
   while True:
     try:
       value = pickle.load(sys.stdin.buffer)
     except EOFError:
       if busy.is_set():
         os._exit(1)
-      return asked.put(None)
+      return messages.put(None)
     if isinstance(value, Task):
       busy.set()
-    asked.put(value)
+    messages.put(value)
 
 
 def _environment() -> dict[str, str]:

@@ -2,19 +2,20 @@
 
   python -m wm_abench.people.server --data runs/mini --name ada --items 100
 
-serves a page at an address that it prints, to browsers of this host alone. It
-shows one item after the other, its pictures at their own size, and goes by
-clicks or by keys: 1 to 4 or A to D choose, Enter confirms. A workdir holds
+prints the address of a page, which only browsers of this host can open. The
+page shows one item after the other with its pictures at their own size. It is
+used by clicks or by keys: 1 to 4 or A to D choose, Enter confirms. A workdir
+contains
 
   manifest.json  which test it is
-  NAME.jsonl     a records.Reply a line: the replies of a model `human/NAME`
+  NAME.jsonl     one records.Reply per line, the replies of `human/NAME`
 
-Each answer is in that file, on the disk, before the page goes on. Stopped or
-killed at any moment, the same command goes on with the first item that has no
-answer. The browser is told no answer, no factor and no item's name.
+Each answer is on the disk before the page continues. If the program is stopped
+or killed, the same command continues with the first item that has no answer.
+The browser gets neither keys nor factors nor names of items.
 
-Seconds are those that an item was in view, from when all its pictures were
-there, and go on where the page is loaded anew. `test_plan.read` is for the scores.
+The time of an answer is how long the item was in view with all its pictures;
+it continues if the page is reloaded.
 """
 
 import argparse
@@ -23,7 +24,6 @@ import contextlib
 import http
 import http.server
 import json
-import os
 import pathlib
 import re
 import reprlib
@@ -34,22 +34,20 @@ from typing import Any
 
 import numpy as np
 
-# TensorFlow only reads data here; its start-up notices are noise.
-os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-
 from commons import errors
-from wm_abench.data import picture_files
-from wm_abench.people import session, test_plan
+from wm_abench.core import records
+from wm_abench.data import pictures, selection
+from wm_abench.people import session as session_lib
+from wm_abench.people import test_plan
 
 _PAGE = pathlib.Path(__file__).with_name('template.html')
 _HOST = '127.0.0.1'
-_SILENCE_S = 60.0  # Of a browser in the middle of a request, or between two.
-_MOST_SECONDS = 1e6
-_BODY_BYTES, _DRAINED_BYTES = 4096, 1 << 20
+_TIMEOUT_S = 60.0  # For a browser that is silent during or between requests.
+_MAX_SECONDS = 1e6
+_MAX_BODY_BYTES, _MAX_DRAINED_BYTES = 4096, 1 << 20
 _NAME = re.compile(r'\w[\w.-]{0,63}')
 _LENGTH = re.compile('[0-9]{1,9}')
 _PICTURES = '/pictures/'
-_KINDS = {'.jpg': 'image/jpeg', '.png': 'image/png', '.webp': 'image/webp'}
 _HEADERS = {
   'Content-Security-Policy': (
     "default-src 'none'; img-src 'self' data:; connect-src 'self'; style-src"
@@ -63,7 +61,7 @@ _HEADERS = {
 
 
 class _Rejection(Exception):
-  """An HTTP status, and the line that says why."""
+  """A rejected request: an HTTP status and one line with the reason."""
 
   def __init__(self, status: http.HTTPStatus, detail: str):
     super().__init__(detail)
@@ -71,23 +69,23 @@ class _Rejection(Exception):
 
 
 class Server(http.server.ThreadingHTTPServer):
-  """Serves a sitting to browsers of this host.
+  """Serves a session to browsers of this host.
 
   Args:
-    port: 0 is any that is free.
-    asked: whose page it is.
+    port: the port; 0 for any free one.
+    session: the session.
 
   Raises:
-    UserError: the port is taken.
+    UserError: the port is in use.
   """
 
-  def __init__(self, port: int, asked: session.Sitting):
+  def __init__(self, port: int, session: session_lib.Session):
     try:
       super().__init__((_HOST, port), _Handler)
     except OSError as e:
       raise errors.UserError(f'--port {port}: {e.strerror}') from e
-    self.asked = asked
-    # A page of elsewhere whose name was made to lead here has another one.
+    self.session = session
+    # A foreign host name that resolves to this host is refused (DNS rebinding).
     self.hosts = [f'{name}:{self.server_port}' for name in (_HOST, 'localhost')]
     self.page = _PAGE.read_bytes()
 
@@ -96,16 +94,17 @@ class Server(http.server.ThreadingHTTPServer):
     return f'http://{self.hosts[0]}/'
 
   def handle_error(self, request, client_address) -> None:
-    if not isinstance(sys.exception(), OSError):  # A browser that left.
+    # An OSError means that the browser closed the connection.
+    if not isinstance(sys.exception(), OSError):
       super().handle_error(request, client_address)
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
-  """Of one connection, which may carry many requests."""
+  """Handles one connection, which may carry many requests."""
 
   protocol_version = 'HTTP/1.1'
   server_version = 'wm_abench'
-  timeout = _SILENCE_S
+  timeout = _TIMEOUT_S
   disable_nagle_algorithm = True
   server: Server
 
@@ -116,10 +115,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     self._answer(self._post)
 
   def log_message(self, format, *args) -> None:
-    del format, args  # Not a line for every request.
+    del format, args  # Requests are not logged.
 
   def send_error(self, code, message=None, explain=None) -> None:
-    """What the base class has to say of a request that is not HTTP."""
+    """Sends the base class's error for a request that is not HTTP."""
     del explain
     self.close_connection = True
     self._send_json({'detail': message or http.HTTPStatus(code).phrase}, code)
@@ -139,17 +138,17 @@ class _Handler(http.server.BaseHTTPRequestHandler):
       raise _Rejection(
         http.HTTPStatus.LENGTH_REQUIRED, 'Content-Length must be a number'
       )
-    if int(text) > _BODY_BYTES:
-      # Read in part, for its sender to get to the answer.
-      self.rfile.read(min(int(text), _DRAINED_BYTES))
+    if int(text) > _MAX_BODY_BYTES:
+      # The sender reads the response only after sending part of the body.
+      self.rfile.read(min(int(text), _MAX_DRAINED_BYTES))
       raise _Rejection(
         http.HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        f'the body has {text} bytes; at most {_BODY_BYTES} are taken',
+        f'the body has {text} bytes; at most {_MAX_BODY_BYTES} are accepted',
       )
     return self.rfile.read(int(text))
 
   def _check_sender(self) -> None:
-    """Refuses what a page of elsewhere makes a browser send."""
+    """Refuses requests that other pages make a browser send."""
     host, origin = self.headers.get('Host'), self.headers.get('Origin')
     if host not in self.server.hosts:
       raise _Rejection(
@@ -159,33 +158,33 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     if origin not in (None, f'http://{host}'):
       raise _Rejection(
         http.HTTPStatus.FORBIDDEN,
-        f'pages of {reprlib.repr(origin)} may not ask this one',
+        f'pages of {reprlib.repr(origin)} may not send requests here',
       )
 
   def _get(self, body: bytes) -> None:
     del body
-    asked = self.server.asked
-    name = self.path.removeprefix(_PICTURES)
+    session = self.server.session
+    digest = self.path.removeprefix(_PICTURES)
     if self.path == '/':
       self._send(self.server.page, 'text/html; charset=utf-8')
     elif self.path == '/state':
-      self._send_json(asked.state())
-    elif self.path.startswith(_PICTURES) and name in asked.pictures:
-      self._send_picture(asked.pictures[name])
+      self._send_json(session.state())
+    elif self.path.startswith(_PICTURES) and digest in session.pictures:
+      self._send_picture(session.pictures[digest])
     else:
-      raise self._unknown('/', '/state', f'{_PICTURES}NAME')
+      raise self._unknown('/', '/state', f'{_PICTURES}DIGEST')
 
   def _post(self, body: bytes) -> None:
     if self.path != '/replies':
       raise self._unknown('/replies')
-    # A form of another page cannot send this kind.
+    # A form of another page cannot send this type.
     if self.headers.get_content_type() != 'application/json':
       raise _Rejection(
         http.HTTPStatus.UNSUPPORTED_MEDIA_TYPE, 'the body must be JSON'
       )
     try:
-      self.server.asked.keep(**_decode(body))
-    except session.NotAskedError as e:
+      self.server.session.keep(**_decode(body))
+    except session_lib.NotCurrentError as e:
       raise _Rejection(http.HTTPStatus.CONFLICT, str(e)) from e
     except ValueError as e:
       raise _Rejection(http.HTTPStatus.BAD_REQUEST, str(e)) from e
@@ -194,7 +193,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         http.HTTPStatus.INSUFFICIENT_STORAGE,
         f'the answer cannot be written: {e.strerror}',
       ) from e
-    self._send_json(self.server.asked.state())
+    self._send_json(self.server.session.state())
 
   def _unknown(self, *paths: str) -> _Rejection:
     return _Rejection(
@@ -203,16 +202,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
       f' {", ".join(paths)}',
     )
 
-  def _send_picture(self, path: pathlib.Path) -> None:
+  def _send_picture(self, picture: records.Picture) -> None:
     try:
-      data = path.read_bytes()
-    except OSError as e:
-      raise _Rejection(
-        http.HTTPStatus.NOT_FOUND, f'{path.name} is gone: {e.strerror}'
-      ) from e
-    # Its digest names it, so it never changes; shown, it is there at once.
-    keep = 'private, max-age=86400, immutable'
-    self._send(data, _KINDS[path.suffix], keep)
+      encoded = picture.read()
+    except errors.UserError as e:
+      raise _Rejection(http.HTTPStatus.NOT_FOUND, str(e)) from e
+    # The path contains the digest, so the picture at a path never changes.
+    caching = 'private, max-age=86400, immutable'
+    self._send(encoded, records.media_type(encoded), caching)
 
   def _send_json(self, value, status: int = http.HTTPStatus.OK) -> None:
     data = json.dumps(value).encode()
@@ -221,12 +218,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
   def _send(
     self,
     data: bytes,
-    kind: str,
-    keep: str = 'no-store',
+    content_type: str,
+    caching: str = 'no-store',
     status: int = http.HTTPStatus.OK,
   ) -> None:
     self.send_response(status)
-    headers = {'Content-Type': kind, 'Cache-Control': keep, **_HEADERS}
+    headers = {'Content-Type': content_type, 'Cache-Control': caching}
+    headers |= _HEADERS
     for name, value in headers.items():
       self.send_header(name, value)
     self.send_header('Content-Length', str(len(data)))
@@ -237,30 +235,30 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 def _decode(body: bytes) -> dict[str, Any]:
-  """The arguments of `Sitting.keep`."""
-  kinds = {'test': str, 'position': int, 'chosen': int, 'seconds': (int, float)}
+  """Returns the arguments of Session.keep."""
+  types = {'test': str, 'position': int, 'chosen': int, 'seconds': (int, float)}
   try:
-    row = json.loads(body)
+    arguments = json.loads(body)
   except (ValueError, RecursionError) as e:
     raise _Rejection(
-      http.HTTPStatus.BAD_REQUEST, f'the body is no JSON: {e}'
+      http.HTTPStatus.BAD_REQUEST, f'the body is not JSON: {e}'
     ) from e
-  sound = (
-    isinstance(row, dict)
-    and row.keys() == kinds.keys()
+  valid = (
+    isinstance(arguments, dict)
+    and arguments.keys() == types.keys()
     and all(
-      isinstance(row[k], kind) and not isinstance(row[k], bool)
-      for k, kind in kinds.items()
+      isinstance(arguments[k], kind) and not isinstance(arguments[k], bool)
+      for k, kind in types.items()
     )
-    and 0 <= row['seconds'] <= _MOST_SECONDS
+    and 0 <= arguments['seconds'] <= _MAX_SECONDS
   )
-  if not sound:
+  if not valid:
     raise _Rejection(
       http.HTTPStatus.BAD_REQUEST,
       'the body must have test (text), position and chosen (whole numbers) and'
       ' seconds (0 or more), and nothing else',
     )
-  return row
+  return arguments
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -269,13 +267,15 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     description='WM-ABench as a test for people, on a page of this host.',
   )
   parser.add_argument(
-    '--data', required=True, help='folder of a generation or of the release'
+    '--data',
+    required=True,
+    help='workdir of a generation, or folder of the release',
   )
   parser.add_argument(
-    '--name', required=True, help='whose test it is; scored as human/NAME'
+    '--name', required=True, help="the person's name; scored as human/NAME"
   )
   parser.add_argument(
-    '--workdir', help='where the answers are kept; runs/human/NAME by default'
+    '--workdir', help='folder of the answers; runs/human/NAME by default'
   )
   parser.add_argument(
     '--cells',
@@ -286,19 +286,23 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     '--items',
     type=int,
     default=0,
-    help='how many; a few more where a group would be cut; 0, the default: all',
+    help='number of items, 0 (the default) for all; groups stay whole, so'
+    ' there may be a few more',
   )
   parser.add_argument(
-    '--seed', type=int, default=0, help='of all orders; 0 by default'
+    '--seed', type=int, default=0, help='seed of all orders; 0 by default'
   )
   parser.add_argument(
-    '--port', type=int, default=8090, help='8090 by default; 0: a free one'
+    '--port',
+    type=int,
+    default=8090,
+    help='8090 by default; 0 for any free port',
   )
   args = parser.parse_args(argv)
   if not _NAME.fullmatch(args.name):
     raise errors.UserError(
-      f'--name {args.name!r} must be letters, digits, _, - and ., at most 64,'
-      ' with a letter, a digit or _ first'
+      f'--name {args.name!r} must consist of at most 64 letters, digits, _, -'
+      ' and ., and start with a letter, a digit or _'
     )
   for name in ('items', 'seed'):
     if getattr(args, name) < 0:
@@ -310,46 +314,48 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
   return args
 
 
-def _trials(args: argparse.Namespace) -> list[test_plan.Trial]:
-  """The test.
+def _test(args: argparse.Namespace) -> list[records.Item]:
+  """Returns the items of the test, in order.
 
   Raises:
-    UserError: the data hold no such cell, or a picture that cannot be shown.
+    UserError: the data lacks a cell, or a picture cannot be decoded.
   """
-  cells = picture_files.select(args.data, args.cells)
-  # A short test has not room for every cell: which come first is by the seed.
+  cells = selection.select_cells(args.data, args.cells)
+  # A short test does not contain every cell; the seed selects its cells.
   np.random.default_rng(args.seed).shuffle(cells)
-  readers = [picture_files.read(args.data, [name], 'full') for name in cells]
-  questions = test_plan.pick(readers, args.items)
-  for question in questions:
-    if question.broken:
-      raise errors.UserError(f'{question.name}: {question.broken}')
-  return test_plan.plan(questions, args.seed)
+  readers = [selection.read(args.data, [name], 'full') for name in cells]
+  items = test_plan.pick(readers, args.items)
+  for item in items:
+    if problem := pictures.decode_errors(item.pictures):
+      raise errors.UserError(f'{item.name}: {problem}')
+  return test_plan.plan(items, args.seed)
 
 
 def _serve(args: argparse.Namespace) -> None:
-  """Until a signal says to stop; a second one acts at once."""
+  """Serves until a signal; a second signal ends the program at once."""
   folder = pathlib.Path(args.workdir or f'runs/human/{args.name}')
-  settings = {name: getattr(args, name) for name in ('cells', 'items', 'seed')}
-  asked = session.Sitting(folder, args.name, _trials(args), settings)
-  with contextlib.closing(asked), Server(args.port, asked) as server:
+  settings = {'cells': args.cells, 'items': args.items}
+  session = session_lib.Session(
+    folder, args.name, _test(args), args.seed, settings
+  )
+  with contextlib.closing(session), Server(args.port, session) as server:
 
     def stop(number, frame):
       del frame
       signal.signal(number, signal.SIG_DFL)
-      # It waits for the loop below, which this handler interrupts.
+      # shutdown() waits for the loop below, which this handler interrupts.
       threading.Thread(target=server.shutdown).start()
 
     for kind in (signal.SIGTERM, signal.SIGINT):
       signal.signal(kind, stop)
-    print(f'{server.address} asks {args.name}: {asked.described()}')
-    print('Ctrl-C ends it; the same command goes on.', flush=True)
+    print(f'{server.address} asks {args.name}: {session.describe()}')
+    print('Ctrl-C ends it; the same command continues.', flush=True)
     server.serve_forever(poll_interval=0.1)
-  print(asked.described())
+  print(session.describe())
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  """The exit status."""
+  """Runs the program and returns its exit status."""
   try:
     _serve(_parse(argv))
   except errors.UserError as e:

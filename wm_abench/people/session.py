@@ -1,11 +1,10 @@
-"""A person's test and the file that their answers are kept in.
+"""A person's test, and the file with their answers.
 
   WORKDIR/manifest.json  which test it is
-  WORKDIR/NAME.jsonl     a records.Reply a line, in the order of the test
+  WORKDIR/NAME.jsonl     one records.Reply per line, in the order of the test
 
-A line is on the disk before `keep` returns, and is written once: the answers
-that are there are the test's first ones. Half a line, which a killed process
-may leave, was never an answer and is taken away.
+A line is on the disk before `keep` returns, and no line is rewritten. A killed
+process may leave an incomplete last line; it is no answer and is removed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,48 +16,52 @@ import threading
 from typing import Any
 
 from commons import errors
-from wm_abench.core import run_files
+from wm_abench.core import records, reply_files, run_files
+from wm_abench.evaluation import prompts
 from wm_abench.people import test_plan
 
 
-class NotAskedError(Exception):
-  """An answer to what is not, or no longer, asked."""
+class NotCurrentError(Exception):
+  """An answer to an item that is not the current one."""
 
 
-class Sitting:
-  """A person's test, with the file that their answers are kept in.
+class Session:
+  """A person's test, and the file with their answers; safe for threads.
 
   Args:
     folder: the workdir.
-    name: the person's.
-    trials: the test.
-    settings: what it was made by, for the manifest.
+    name: the person's name.
+    items: the test, from test_plan.plan.
+    seed: the seed of the test.
+    settings: the arguments that made the test, for the manifest.
+
+  Attributes:
+    path: the file with the answers.
+    pictures: the pictures of the test by digest.
 
   Raises:
-    UserError: the workdir cannot be written, is of another test, or another
-      process serves it.
+    UserError: the workdir cannot be written, contains another test, or is in
+      use by another process.
   """
 
   def __init__(
     self,
     folder: pathlib.Path,
     name: str,
-    trials: Sequence[test_plan.Trial],
+    items: Sequence[records.Item],
+    seed: int,
     settings: Mapping[str, Any],
   ):
-    digest = test_plan.digest(trials)
+    digest = test_plan.digest(items, seed)
     self.path = folder / f'{name}.jsonl'
-    self.pictures = {
-      pathlib.Path(path).name: pathlib.Path(path)
-      for t in trials
-      for path in test_plan.pictures(t)
-    }
-    self._name, self._trials, self._id = name, trials, digest[:16]
+    self.pictures = {p.digest: p for item in items for p in item.pictures}
+    self._name, self._items, self._seed = name, items, seed
+    self._id = digest[:16]
     self._lock = threading.Lock()
     try:
       folder.mkdir(parents=True, exist_ok=True)
-      wanted = {**settings, 'name': name, 'data': digest}
-      run_files.keep(folder, wanted, 'a test')
+      manifest = {**settings, 'seed': seed, 'name': name, 'data': digest}
+      run_files.keep_manifest(folder, manifest, 'a test')
       self._file = self.path.open('ab+', buffering=0)
     except OSError as e:
       raise errors.UserError(
@@ -66,7 +69,7 @@ class Sitting:
       ) from e
     try:
       fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-      self._answered = self._take_up()
+      self._answered = self._restore()
     except BlockingIOError as e:
       self._file.close()
       raise errors.UserError(
@@ -76,40 +79,45 @@ class Sitting:
       self._file.close()
       raise
 
-  def _take_up(self) -> int:
-    """How many answers there are."""
+  def _restore(self) -> int:
+    """Returns the number of answers, after checking that they are to the test.
+
+    Removes an incomplete last line.
+    """
     self._file.seek(0)
     data = self._file.read()
     try:
-      replies = test_plan.from_lines(data)
+      replies = reply_files.from_lines(data)
     except ValueError as e:
       raise errors.UserError(f'{str(self.path)!r}, {e}') from e
-    asked = [(t.question.name, t.order) for t in self._trials]
-    found = [(r.item, r.order) for r in replies]
-    if found != asked[: len(found)]:
-      raise errors.UserError(f'{str(self.path)!r} holds answers to other items')
+    test = [
+      (item.name, prompts.order_of(item, self._seed)) for item in self._items
+    ]
+    answered = [(reply.item, reply.order) for reply in replies]
+    if answered != test[: len(answered)]:
+      raise errors.UserError(
+        f'{str(self.path)!r} contains answers to other items'
+      )
     self._file.truncate(data.rfind(b'\n') + 1)
     return len(replies)
 
-  def described(self) -> str:
-    """One line."""
-    done, of = self._answered, len(self._trials)
-    return f'{done} of {of} items are answered, in {self.path}'
+  def describe(self) -> str:
+    """Returns how many items are answered, in one line."""
+    done, total = self._answered, len(self._items)
+    return f'{done} of {total} items are answered, in {self.path}'
 
   def state(self) -> dict[str, Any]:
-    """What the page is to show."""
+    """Returns what the page needs to show, as JSON types."""
     with self._lock:
       done = self._answered
-    now, coming = self._trials[done : done + 1], self._trials[done + 1 :][:1]
+    current, coming = self._items[done : done + 1], self._items[done + 1 :][:1]
     return {
       'test': self._id,
       'name': self._name,
       'answered': done,
-      'total': len(self._trials),
-      'item': test_plan.shown(now[0]) if now else None,
-      'coming': [
-        pathlib.Path(p).name for t in coming for p in test_plan.pictures(t)
-      ],
+      'total': len(self._items),
+      'item': test_plan.shown(current[0], self._seed) if current else None,
+      'coming': [p.digest for item in coming for p in item.pictures],
       'file': str(self.path.resolve()),
     }
 
@@ -117,24 +125,26 @@ class Sitting:
     """Writes an answer to the disk.
 
     Args:
-      test: the state's, that the page had.
-      position: of the item in the test, from 0.
-      chosen: index into the options as they were shown.
-      seconds: that the item was in view.
+      test: the id of the test in the state that the page had.
+      position: position of the item in the test, from 0.
+      chosen: index of the chosen option, in the order in which they were shown.
+      seconds: how long the item was in view.
 
     Raises:
-      NotAskedError: this test or item is not the one that is asked now.
-      ValueError: there is no such option.
-      OSError: the answer cannot be written, and is not there in part either.
+      NotCurrentError: this is not the current item of this test.
+      ValueError: the option does not exist.
+      OSError: the answer cannot be written; no part of it is kept.
     """
     with self._lock:
       if test != self._id or position != self._answered:
-        raise NotAskedError('this is not the item that is asked now')
-      asked = self._trials[position]
-      if chosen not in range(len(asked.order)):
-        raise ValueError(f'{chosen=} is none of {len(asked.order)} options')
-      reply = test_plan.answered(asked, chosen, seconds)
-      self._append(test_plan.to_line(reply).encode())
+        raise NotCurrentError('this is not the current item')
+      item = self._items[position]
+      if chosen not in range(len(item.options)):
+        raise ValueError(
+          f'chosen={chosen} is not from 0 to {len(item.options) - 1}'
+        )
+      reply = test_plan.reply(item, self._seed, chosen, seconds)
+      self._append(reply_files.to_line(reply).encode())
       self._answered += 1
 
   def _append(self, line: bytes) -> None:
@@ -148,6 +158,6 @@ class Sitting:
       raise
 
   def close(self) -> None:
-    """After the answer that is being written, if there is one."""
+    """Closes the file, after the answer that is being written."""
     with self._lock:
       self._file.close()

@@ -1,7 +1,7 @@
-"""Layers of the picture tower and of the decoder, which are alike.
+"""The layer that the picture tower and the decoder consist of.
 
-Dimension key of this package: B conversations, P pictures, K tokens a picture,
-W words, S all tokens, O options, D width, N heads, H head size.
+Dimension key of this package: B conversations, P pictures, K tokens per
+picture, W words, S all tokens, O options, D width, N heads, H head size.
 """
 
 import flax.linen as nn
@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 
 Array = jax.Array
-_THETA = 100.0  # Positions are few: a picture takes one, as a word does.
+_THETA = 100.0  # Positions are few: a picture has one, like a word.
 
 
 def rotate(x_BSNH: Array, positions_BS: Array) -> Array:
-  """Rotary positions (arXiv 2104.09864), halves convention."""
+  """Applies rotary positions (arXiv 2104.09864), halves convention."""
   half = x_BSNH.shape[-1] // 2
   frequency_H = _THETA ** (-jnp.arange(half) / half)
   angle_BS1H = positions_BS[:, :, None, None] * frequency_H
@@ -23,24 +23,24 @@ def rotate(x_BSNH: Array, positions_BS: Array) -> Array:
 
 
 class Block(nn.Module):
-  """A pre-norm layer: attention with rotary positions, and SwiGLU.
+  """A pre-norm layer: attention with rotary positions, then SwiGLU.
 
-  Norms are RMSNorm (arXiv 1910.07467), the MLP is of arXiv 2002.05202.
+  Norms are RMSNorm (arXiv 1910.07467); the MLP is from arXiv 2002.05202.
 
   Attributes:
-    heads: of attention; they divide the width.
+    heads: number of attention heads; a divisor of the width.
   """
 
   heads: int
 
   @nn.compact
   def __call__(self, x_BSD: Array, positions_BS: Array, seen_BS: Array):
-    """The layer's output, x_BSD's shape.
+    """Returns the layer's output, with the shape of x_BSD.
 
     Args:
       x_BSD: float32.
-      positions_BS: of the tokens in the conversation, from 0.
-      seen_BS: False for padding, to which nothing attends.
+      positions_BS: positions of the tokens in the conversation, from 0.
+      seen_BS: False for padding, to which no token attends.
     """
     width = x_BSD.shape[-1]
     split = (*x_BSD.shape[:2], self.heads, width // self.heads)

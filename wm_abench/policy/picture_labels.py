@@ -1,7 +1,7 @@
-"""Where things stand in the pictures of an item, read off its state.
+"""Labels of the objects in an item's pictures, computed from its states.
 
-What a policy in training is told beside the answers: the simulator knows it and
-the pictures show it. Who is evaluated is told none of it.
+They are auxiliary targets in training: the simulator knows them and the
+pictures show them. No evaluation uses them.
 """
 
 import math
@@ -10,25 +10,26 @@ from typing import NamedTuple
 from wm_abench.core import dimensions, records
 from wm_abench.questions import stage_layout
 
-# From where a scene at rest is shown; a film's view is among its factors.
+# Views of a static scene by dimension. The view of a film is one of its
+# factors.
 _VIEWS = {
   'SR': ('front', 'top'),
   'V-C': ('front', 'left', 'top'),
   'V-S': ('front', 'left', 'top'),
 }
-_LEAST = 0.002  # Of the picture's width; to move less is to stand still.
+_MIN_MOTION = 0.002  # In picture widths; an object that moves less is at rest.
 
 
-class Sighting(NamedTuple):
-  """A thing in a picture.
+class ObjectLabel(NamedTuple):
+  """An object in a picture.
 
   Attributes:
-    x: of its centre, from 0 on the left to 1 on the right.
-    y: likewise from the top down.
+    x: position of its centre, from 0 on the left to 1 on the right.
+    y: position of its centre, from 0 at the top to 1 at the bottom.
     color: one of props.COLORS.
     shape: one of props.SHAPES.
-    moved: the way it went in the picture since the one before, if in a film:
-      'left', 'right', 'up', 'down', or '' where it stood still.
+    moved: its direction of motion since the previous picture of a film:
+      'left', 'right', 'up' or 'down'; '' at rest or if there is none.
   """
 
   x: float
@@ -38,8 +39,11 @@ class Sighting(NamedTuple):
   moved: str = ''
 
 
-def of(item: records.Item) -> list[list[Sighting]]:
-  """The things in each of the item's images; none where they are not known."""
+def labels_of(item: records.Item) -> list[list[ObjectLabel]]:
+  """Returns the objects in each of the item's images.
+
+  The lists are empty for dimensions whose views are not known.
+  """
   factors, cell = item.factors, dimensions.CELLS[item.cell]
   views = _VIEWS.get(cell.dimension, ())
   if 'view' in factors:
@@ -50,24 +54,24 @@ def of(item: records.Item) -> list[list[Sighting]]:
     cell.environment, factors['background'], factors['side'], seed=0
   )
   looks = _looks(item)
-  found: list[list[Sighting]] = []
+  labels: list[list[ObjectLabel]] = []
   for state, view in zip(item.state['images'], views, strict=True):
-    own = []
+    objects = []
     for body, look in zip(state['bodies'].values(), looks, strict=True):
       right, up = stage_layout.project(stage.camera(view), body['position_m'])
-      own.append(Sighting((1 + right) / 2, (1 - up) / 2, *look))
-    if found and 'view' in factors:
-      own = [
-        after._replace(moved=_moved(before, after))
-        for before, after in zip(found[-1], own, strict=True)
+      objects.append(ObjectLabel((1 + right) / 2, (1 - up) / 2, *look))
+    if labels and 'view' in factors:
+      objects = [
+        after._replace(moved=_direction(before, after))
+        for before, after in zip(labels[-1], objects, strict=True)
       ]
-    found.append(own)
-  return found
+    labels.append(objects)
+  return labels
 
 
-def _moved(before: Sighting, after: Sighting) -> str:
+def _direction(before: ObjectLabel, after: ObjectLabel) -> str:
   right, down = after.x - before.x, after.y - before.y
-  if math.hypot(right, down) < _LEAST:
+  if math.hypot(right, down) < _MIN_MOTION:
     return ''
   if abs(right) > abs(down):
     return 'right' if right > 0 else 'left'
@@ -75,7 +79,7 @@ def _moved(before: Sighting, after: Sighting) -> str:
 
 
 def _looks(item: records.Item) -> list[tuple[str, str]]:
-  """Colour and shape of each thing, in the state's order."""
+  """Returns colour and shape of each object, in the order of the state."""
   factors = item.factors
   colors = factors.get('colors') or [factors['color'], *factors['other_colors']]
   shapes = factors['shapes']

@@ -1,10 +1,10 @@
-"""A small vision-language policy: conversations in, replies out.
+"""A small vision-language policy: conversations in, labels of options out.
 
 A conversation is texts and encoded pictures in order. Words are hashed into
-buckets, so none is unknown; pictures are looked at small. Where a text begins a
-line with a label ('A. left', or 'A.' before a picture), an option begins; the
-reply is the label of the one with the best score, and nothing where there are
-no labels.
+buckets, so no word is unknown, and pictures are downscaled. A line that starts
+with a label ('A. left', or 'A.' before a picture) starts an option. The policy
+replies with the label of the option that has the best score, or with nothing if
+there are no labels.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,22 +26,23 @@ import safetensors
 import safetensors.numpy
 
 from commons import errors
+from wm_abench.core import records
 from wm_abench.policy import decoder, vision
 
 Conversation = Sequence[str | bytes]
 Params = Any
 
-# Padded shapes: few, as each is compiled once.
+# Padded shapes; they are few, because each one is compiled.
 _PICTURES = (1, 3, 6, 8)
 _ROWS = (1, 8, 64)
 _WORDS = (64,)
-_LABEL = re.compile(r'\s*([A-F]|[1-6])\.(?=\s|$)')
+_LABEL = re.compile(rf'\s*([{records.LABELS}1-6])\.(?=\s|$)')
 _WORD = re.compile(r"[a-z']+|\d|[^\sa-z\d]")
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-  """Shape of a policy; as in decoder.Decoder."""
+  """The shape of a policy; see decoder.Decoder for its fields."""
 
   vocab_size: int = 4096
   width: int = 64
@@ -50,8 +51,8 @@ class Config:
   heads: int = 4
 
 
-class Reply(NamedTuple):
-  """What the policy says; tokens are words and parts of pictures."""
+class Completion(NamedTuple):
+  """The policy's output; tokens are words and patches of pictures."""
 
   text: str
   input_tokens: int
@@ -59,12 +60,12 @@ class Reply(NamedTuple):
 
 
 class Reading(NamedTuple):
-  """A conversation as the policy reads it, in the words of decoder.Batch.
+  """A conversation as the policy reads it; see decoder.Batch.
 
-  words, word_at, word_of: of each word.
-  pictures: as `small` gives them.
-  picture_at, picture_of: of each picture.
-  labels: of the options.
+  words, word_at, word_of: bucket, position and option of each word.
+  pictures: the pictures, from `small`.
+  picture_at, picture_of: position and option of each picture.
+  labels: the labels of the options.
   """
 
   words: tuple[int, ...]
@@ -77,26 +78,29 @@ class Reading(NamedTuple):
 
   @property
   def tokens(self) -> int:
+    """The number of tokens: words and patches of pictures."""
     return len(self.words) + len(self.pictures) * (vision.SIDE // 2) ** 2
 
 
 def bucket_of(word: str, vocab_size: int) -> int:
-  """From 1; 0 is padding."""
+  """Returns a word's bucket, from 1; bucket 0 is padding."""
   return 1 + zlib.crc32(word.encode()) % (vocab_size - 1)
 
 
 def small(encoded: bytes) -> np.ndarray:
-  """A picture as the policy sees it, [SIZE_PX, SIZE_PX, 3] uint8.
+  """Returns a downscaled picture, [SIZE_PX, SIZE_PX, 3] uint8.
 
   Raises:
-    UserError: the bytes are no picture.
+    UserError: the bytes are not a picture.
   """
   size = (vision.SIZE_PX, vision.SIZE_PX)
   try:
     with Image.open(io.BytesIO(encoded)) as image:
       image = image.convert('RGB').resize(size, Image.Resampling.BOX)
   except (OSError, SyntaxError) as e:
-    raise errors.UserError(f'{len(encoded)} bytes are no picture: {e}') from e
+    raise errors.UserError(
+      f'{len(encoded)} bytes are not a picture: {e}'
+    ) from e
   return np.asarray(image)
 
 
@@ -109,11 +113,11 @@ def read(
 
   Args:
     conversation: texts, and pictures as JPEG or PNG, in order.
-    vocab_size: of the policy.
-    look: `small`, or what remembers its results.
+    vocab_size: the policy's number of word buckets.
+    look: `small`, or a function that caches its results.
 
   Raises:
-    UserError: bytes that are no picture.
+    UserError: some bytes are not a picture.
   """
   words, pictures, labels = [], [], []
   at, open_option = 0, False
@@ -139,13 +143,13 @@ def read(
 
 
 def _padded(count: int, shapes: Sequence[int]) -> int:
-  """The least of the shapes that holds so many, or a multiple of the last."""
+  """Returns the least shape of at least `count`, or a multiple of the last."""
   fitting = [shape for shape in shapes if shape >= count]
   return fitting[0] if fitting else -(-count // shapes[-1]) * shapes[-1]
 
 
 def shape_of(reading: Reading) -> tuple[int, int]:
-  """(P, W) that a conversation is padded to."""
+  """Returns the shape (P, W) to which a conversation is padded."""
   return (
     _padded(len(reading.pictures), _PICTURES),
     _padded(len(reading.words), _WORDS),
@@ -158,9 +162,9 @@ def pack(
   """Pads conversations to one shape.
 
   Args:
-    readings: of them.
+    readings: the conversations.
     shape: (P, W).
-    rows: B, at least as many as there are readings.
+    rows: B, at least the number of readings.
   """
   p, w = shape
   side = vision.SIZE_PX
@@ -176,66 +180,70 @@ def pack(
 
 
 def module(config: Config) -> decoder.Decoder:
-  """The policy's flax module."""
+  """Returns the policy's flax module."""
   return decoder.Decoder(**dataclasses.asdict(config))
 
 
 def init(key: jax.Array, config: Config) -> Params:
-  """Random parameters; the key is consumed."""
+  """Returns random parameters; the key is consumed."""
   blank = pack([], (1, _WORDS[0]), 1)
   return jax.jit(module(config).init)(key, blank)['params']
 
 
 class Policy:
-  """A model and its parameters, over all of JAX's devices.
+  """A model and its parameters on all of JAX's devices.
 
-  Each device holds the parameters, and as many rows of a batch as any other,
-  where the rows can be shared out so.
+  Parameters are replicated. The rows of a batch are sharded if their number is
+  a multiple of the number of devices.
 
   Args:
-    config: its shape.
-    params: as `init` gives them.
+    config: the shape of the model.
+    params: its parameters, from `init`.
   """
 
   def __init__(self, config: Config, params: Params):
     self.config = config
     mesh = jax.sharding.Mesh(np.array(jax.devices()), ('data',))
-    place = functools.partial(jax.sharding.NamedSharding, mesh)
-    self._rows = place(jax.sharding.PartitionSpec('data'))
-    self.params = jax.device_put(params, place(jax.sharding.PartitionSpec()))
+    sharding = functools.partial(jax.sharding.NamedSharding, mesh)
+    replicated = sharding(jax.sharding.PartitionSpec())
+    self._rows = sharding(jax.sharding.PartitionSpec('data'))
+    self.params = jax.device_put(params, replicated)
     self._score = jax.jit(functools.partial(_score, module(config)))
 
   def read(self, conversation: Conversation) -> Reading:
-    """`read` with this policy's vocabulary."""
+    """Returns `read` with this policy's vocabulary."""
     return read(conversation, self.config.vocab_size)
 
   def scores(self, readings: Sequence[Reading]) -> np.ndarray:
-    """Log-probability of each option, [readings, MAX_OPTIONS] float32."""
-    found = np.empty((len(readings), decoder.MAX_OPTIONS), np.float32)
-    alike: dict[tuple[int, int], list[int]] = {}
+    """Returns the options' log-probabilities, [readings, MAX_OPTIONS]."""
+    scores_RO = np.empty((len(readings), decoder.MAX_OPTIONS), np.float32)
+    by_shape: dict[tuple[int, int], list[int]] = {}
     for i, reading in enumerate(readings):
-      alike.setdefault(shape_of(reading), []).append(i)
-    for shape, every in alike.items():
-      for start in range(0, len(every), _ROWS[-1]):
-        some = every[start : start + _ROWS[-1]]
-        chosen = [readings[i] for i in some]
-        rows = _padded(len(some), _ROWS)
-        batch = pack(chosen, shape, rows)
+      by_shape.setdefault(shape_of(reading), []).append(i)
+    for shape, indices in by_shape.items():
+      for start in range(0, len(indices), _ROWS[-1]):
+        chunk = indices[start : start + _ROWS[-1]]
+        rows = _padded(len(chunk), _ROWS)
+        batch = pack([readings[i] for i in chunk], shape, rows)
         if rows % self._rows.mesh.size == 0:
           batch = jax.device_put(batch, self._rows)
-        scores = self._score(self.params, batch)
-        found[some] = np.asarray(scores)[: len(some)]
-    return found
+        scores_BO = self._score(self.params, batch)
+        scores_RO[chunk] = np.asarray(scores_BO)[: len(chunk)]
+    return scores_RO
 
-  def reply(self, readings: Sequence[Reading]) -> list[Reply]:
-    """The label of an option for each; '' where a conversation has none.
+  def reply(self, readings: Sequence[Reading]) -> list[Completion]:
+    """Returns the best option's label for each conversation.
+
+    The text is '' if a conversation has no labels.
 
     Args:
-      readings: of conversations, as `read` gives them for this vocabulary.
+      readings: conversations, from `read`.
     """
     best = self.scores(readings).argmax(-1)
     return [
-      Reply(r.labels[k] if r.labels else '', r.tokens, min(1, len(r.labels)))
+      Completion(
+        r.labels[k] if r.labels else '', r.tokens, min(1, len(r.labels))
+      )
       for r, k in zip(readings, best, strict=True)
     ]
 
@@ -246,7 +254,7 @@ def _score(model: decoder.Decoder, params: Params, batch: decoder.Batch):
 
 
 def save(folder: str | os.PathLike[str], policy: Policy) -> None:
-  """Writes config.json and model.safetensors, in float16."""
+  """Writes config.json and model.safetensors; parameters become float16."""
   folder = pathlib.Path(folder)
   folder.mkdir(parents=True, exist_ok=True)
   flat = flax.traverse_util.flatten_dict(policy.params, sep='/')
@@ -257,29 +265,29 @@ def save(folder: str | os.PathLike[str], policy: Policy) -> None:
 
 
 def load(folder: str | os.PathLike[str]) -> Policy:
-  """A policy that `save` wrote.
+  """Returns a policy that `save` wrote.
 
   Raises:
-    UserError: there is no such folder, or it holds no such policy.
+    UserError: the folder does not exist or does not contain a policy.
   """
   folder = pathlib.Path(folder)
   if not folder.is_dir():
-    raise errors.UserError(f'policy {str(folder)!r} is no folder')
+    raise errors.UserError(f'policy {str(folder)!r} is not a folder')
   try:
     text = (folder / 'config.json').read_text(encoding='utf-8')
     config = Config(**json.loads(text))
     flat = safetensors.numpy.load_file(folder / 'model.safetensors')
   except (OSError, ValueError, TypeError, safetensors.SafetensorError) as e:
-    raise errors.UserError(f'{str(folder)!r} is no policy: {e}') from e
-  wanted = jax.eval_shape(
+    raise errors.UserError(f'{str(folder)!r} is not a policy: {e}') from e
+  params = jax.eval_shape(
     functools.partial(init, config=config), jax.random.key(0)
   )
-  shapes = flax.traverse_util.flatten_dict(wanted, sep='/')
+  shapes = flax.traverse_util.flatten_dict(params, sep='/')
   if {n: x.shape for n, x in flat.items()} != {
     n: x.shape for n, x in shapes.items()
   }:
     raise errors.UserError(
-      f'{str(folder)!r}: tensors are not those of its config.json'
+      f'{str(folder)!r}: its tensors do not have the shapes of its config.json'
     )
   floats = {n: x.astype(np.float32) for n, x in flat.items()}
   return Policy(config, flax.traverse_util.unflatten_dict(floats, sep='/'))

@@ -1,8 +1,8 @@
-"""Pictures to tokens: a convolutional stem and a compact ViT.
+"""The picture tower: a convolutional stem and a compact ViT.
 
-A picture comes with its difference from the one before it: what moved is then
-a matter of single pixels. Convolutions stand in for patches, after "Early
-Convolutions Help Transformers See Better" (arXiv 2106.14881).
+The input is each picture and its difference from the previous one, in which
+motion is visible in single pixels. The stem replaces patch embeddings, as in
+"Early Convolutions Help Transformers See Better" (arXiv 2106.14881).
 """
 
 import flax.linen as nn
@@ -13,22 +13,22 @@ from wm_abench.worlds.tabletop import props
 
 Array = layers_lib.Array
 SIZE_PX = 64
-SIDE = SIZE_PX // 8  # Of the grid that the ViT sees.
-# What is said of a thing: how it looks, and which way it moved.
+SIDE = SIZE_PX // 8  # Squares per side of the grid that the ViT sees.
+# Names of an object: its look, and its direction of motion.
 NAMES = (*props.COLORS, *props.SHAPES, 'left', 'right', 'up', 'down')
 _COLOURS = 16
 
 
 class Vision(nn.Module):
-  """Conversations' pictures, each to K = SIDE^2 / 4 tokens.
+  """Encodes each picture of conversations as K = SIDE^2 / 4 tokens.
 
-  It also says what stands where, which it is told in training: names of the
-  things whose centre is in a square of the grid.
+  It also predicts the names of the objects whose centres are in each square of
+  the grid, which is an auxiliary target in training.
 
   Attributes:
     width: D.
-    layers: of the ViT, over SIDE x SIDE tokens.
-    heads: of its attention.
+    layers: number of layers of the ViT, over SIDE x SIDE tokens.
+    heads: its attention heads.
   """
 
   width: int
@@ -37,18 +37,18 @@ class Vision(nn.Module):
 
   @nn.compact
   def __call__(self, pictures_BPYXC: Array) -> tuple[Array, Array]:
-    """Tokens_BPKD, and logits of NAMES_BPYXN over the grid.
+    """Returns tokens_BPKD, and logits_BPYXN of NAMES over the grid.
 
     Args:
       pictures_BPYXC: uint8, Y = X = SIZE_PX.
     """
     x = pictures_BPYXC.astype(jnp.float32) / 127.5 - 1
-    # The first is compared with itself.
+    # The first picture has no previous one: its difference is 0.
     before = jnp.concatenate([x[:, :1], x[:, :-1]], axis=1)
     x = jnp.concatenate([x, x - before], axis=-1)
     b, p = x.shape[:2]
     x = x.reshape(b * p, *x.shape[2:])
-    # Kinds of colour and of change, a pixel at a time, then strokes of them.
+    # Features of single pixels first, then of 4 x 4 and of 8 x 8 pixels.
     x = nn.gelu(nn.Dense(_COLOURS, name='colours')(x))
     x = nn.gelu(nn.Dense(self.width, name='strokes')(_blocks(x, 4)))
     x = nn.Dense(self.width, name='patches')(_blocks(x, 2))
@@ -61,10 +61,10 @@ class Vision(nn.Module):
       block = layers_lib.Block(self.heads, name=f'layer_{i}')
       x = block(x, still, jnp.ones(x.shape[:2], bool))
     x = x.reshape(b * p, SIDE, SIDE, self.width)
-    # Nearly all squares are empty.
+    # The bias makes names rare at first, because most squares are empty.
     few = nn.initializers.constant(-4.0)
     named = nn.Dense(len(NAMES), bias_init=few, name='names')(x)
-    # Four neighbours make a token.
+    # Four neighbouring squares are merged into one token.
     x = nn.Dense(self.width, name='merge')(_blocks(x, 2))
     return (
       x.reshape(b, p, -1, self.width),
@@ -73,9 +73,10 @@ class Vision(nn.Module):
 
 
 def _blocks(x_BYXC: Array, side: int) -> Array:
-  """Squares of side x side as one vector: all that a strided convolution does.
+  """Returns each square of side x side as one vector.
 
-  As a matrix product its gradient is several times as fast on a CPU.
+  A dense layer on them is a strided convolution, whose gradient as a matrix
+  product is several times faster on a CPU.
   """
   b, y, x, c = x_BYXC.shape
   x = x_BYXC.reshape(b, y // side, side, x // side, side, c)

@@ -5,7 +5,6 @@ any network; figures/ has the figures as PNG. The same results give the same
 bytes.
 """
 
-import base64
 from collections.abc import Mapping, Sequence
 import dataclasses
 import io
@@ -14,17 +13,15 @@ import pathlib
 from typing import Any
 import urllib.parse
 
-import jinja2
 from matplotlib import figure
 import numpy as np
-from PIL import Image
 
 from wm_abench.core import dimensions, published, records
-from wm_abench.data import picture_files
+from wm_abench.reports import pages
 from wm_abench.statistics import entanglement
 
 _TEMPLATE = pathlib.Path(__file__).with_name('template.html')
-_SIZE_PX, _QUALITY = 224, 80
+_SIZE_PX = 224
 _MOST_CHARS = 600  # Of a reply.
 _DPI = 110
 _STAGES = (dimensions.PERCEPTION, dimensions.PREDICTION)
@@ -35,15 +32,15 @@ _MOST_CURVES = 6  # Models whose curves fit into one figure.
 
 @dataclasses.dataclass(frozen=True)
 class Shown:
-  """An item for the page, with what one model said to it.
+  """An item for the page, with the reply of one model to it.
 
   Attributes:
-    question: that was asked.
-    reply: to it.
-    log: of Inspect's that holds it, its path in logs/; '' where there is none.
+    item: the item.
+    reply: the reply.
+    log: the path in logs/ of the log that contains the reply; '' if none does.
   """
 
-  question: picture_files.Question
+  item: records.Item
   reply: records.Reply
   log: str = ''
 
@@ -123,29 +120,25 @@ def write(
   place.mkdir(exist_ok=True)
   for name, encoded in figures.items():
     (place / f'{name}.png').write_bytes(encoded)
-  environment = jinja2.Environment(
-    autoescape=True,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    undefined=jinja2.StrictUndefined,
-  )
-  environment.filters['score'] = _score
-  environment.filters['known'] = _known
-  environment.filters['rounded'] = lambda v: '–' if v is None else f'{v:.3f}'
-  page = environment.from_string(_TEMPLATE.read_text(encoding='utf-8')).render(
-    results=results,
-    figures={k: _uri(v, 'png') for k, v in figures.items()},
-    stages=_STAGES,
-    sure=_SURE,
-    codes=_codes(results),
-    dimensions=dimensions.DIMENSIONS,
-    statuses=records.STATUSES,
-    published=_published(),
-    note=published.NOTE,
-    shown={name: [_item(s) for s in own] for name, own in shown.items()},
-  )
+  values = {
+    'results': results,
+    'figures': {k: pages.data_uri(v, 'image/png') for k, v in figures.items()},
+    'stages': _STAGES,
+    'sure': _SURE,
+    'codes': _codes(results),
+    'dimensions': dimensions.DIMENSIONS,
+    'statuses': records.STATUSES,
+    'published': _published(),
+    'note': published.NOTE,
+    'shown': {name: [_item(s) for s in own] for name, own in shown.items()},
+  }
+  filters = {
+    'score': _score,
+    'known': _known,
+    'rounded': lambda v: '–' if v is None else f'{v:.3f}',
+  }
   path = folder / 'report.html'
-  path.write_text(page, encoding='utf-8')
+  pages.write(path, _TEMPLATE, values, filters)
   return path
 
 
@@ -173,23 +166,23 @@ def _published() -> list[dict[str, Any]]:
 
 
 def _item(shown: Shown) -> dict[str, Any]:
-  question, reply = shown.question, shown.reply
+  item, reply = shown.item, shown.reply
   options = [
-    _thumbnail(o) if question.pictured else o for o in question.options
+    pages.thumbnail(o, _SIZE_PX) if item.pictured else o for o in item.options
   ]
   # As Inspect's view names a sample, the only one of its epochs.
   sample = urllib.parse.quote(reply.sample, safe='')
   link = f'{_VIEW}#/logs/{shown.log}/samples/sample/{sample}/1/'
   return {
-    'name': question.name,
+    'name': item.name,
     'link': link if shown.log else '',
-    'prompt': question.prompt,
-    'images': [_thumbnail(path) for path in question.images],
-    'pictured': question.pictured,
+    'prompt': item.prompt,
+    'images': [pages.thumbnail(p, _SIZE_PX) for p in item.images],
+    'pictured': item.pictured,
     # In the order that the model was shown them in.
     'options': [
       {
-        'label': 'ABCDEF'[i],
+        'label': records.LABELS[i],
         'shown': options[index],
         'right': index == reply.answer,
         'chosen': index == reply.chosen,
@@ -198,25 +191,9 @@ def _item(shown: Shown) -> dict[str, Any]:
     ],
     'status': reply.status,
     'text': reply.text[:_MOST_CHARS],
-    'varies': question.varies,
-    'level': json.dumps(question.factors.get(question.varies, '')),
+    'varies': item.varies,
+    'level': json.dumps(item.factors.get(item.varies, '')),
   }
-
-
-def _thumbnail(path: str) -> str:
-  """'' where the picture does not decode."""
-  if not path:
-    return ''
-  stream = io.BytesIO()
-  with Image.open(path) as image:
-    image = image.convert('RGB')
-    image.thumbnail((_SIZE_PX, _SIZE_PX), Image.Resampling.LANCZOS)
-    image.save(stream, 'jpeg', quality=_QUALITY, optimize=True)
-  return _uri(stream.getvalue(), 'jpeg')
-
-
-def _uri(encoded: bytes, kind: str) -> str:
-  return f'data:image/{kind};base64,{base64.b64encode(encoded).decode()}'
 
 
 # Figures.

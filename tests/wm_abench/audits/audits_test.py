@@ -27,7 +27,7 @@ def _picture(rng, places=(), shades=None):
   stream = io.BytesIO()
   frame = np.clip(frame, 0, 255).astype(np.uint8)
   Image.fromarray(frame).save(stream, 'jpeg', quality=90)
-  return stream.getvalue()
+  return records.Picture.encoded(stream.getvalue())
 
 
 def _item(rng, cell, group, member, options, answer, **changes):
@@ -218,7 +218,8 @@ def _sized(larger_is_right):
       Image.fromarray(frame.astype(np.uint8)).save(stream, 'png')
       answer = m if larger_is_right else rng.permutation(2)[m]
       item = _item(rng, PAIRED, group, m, options, answer)
-      items.append(dataclasses.replace(item, images=(stream.getvalue(),)))
+      picture = records.Picture.encoded(stream.getvalue())
+      items.append(dataclasses.replace(item, images=(picture,)))
   return items
 
 

@@ -1,227 +1,267 @@
-import gc
+"""Shards keep items, and anyone with pyarrow can read them."""
 
-import numpy as np
+import dataclasses
+import errno
+import io
+import json
+import resource
+
+from PIL import Image
 import pyarrow as pa
-from pyarrow import parquet
+from pyarrow import parquet as arrow_parquet
 import pytest
 
 from commons import errors
 from wm_abench.core import dimensions, records
-from wm_abench.data import parquet as parquet_lib
+from wm_abench.data import columns, layout, parquet, stored_pictures
 
-IMAGES = dimensions.CELLS['t_man_manipulation_pick_rotate']
-WORDS = dimensions.CELLS['sr_tabletop']
-YES_NO = dimensions.CELLS['v_m_tabletop']
+IMAGES, TEXTS = 'm_nav_indoor', 'ms_tabletop'
 
 
-def _image_row(i, **changes):
-  return {
-    'source': [{'bytes': b'start %d' % i, 'path': None}],
-    'prompt': f'What comes of act {i}?',
-    'answer': i % 4 + 1,
-    'image_choices': [
-      {'bytes': b'choice %d' % k, 'path': f'{k}.png'} for k in range(4)
-    ],
-    'action': 'pick_rotate',
-    'answer_types': ['failure1', 'failure3', 'success', 'failure2'],
-    'randomization_params': {'background_id': i, 'camera_pose': 'front'},
-  } | changes
+def _picture(color):
+  stream = io.BytesIO()
+  Image.new('RGB', (16, 16), color).save(stream, 'jpeg')
+  return records.Picture.encoded(stream.getvalue())
 
 
-def _word_row(answer, **changes):
-  return {
-    'source': [b'front', b'top'],
-    'prompt': 'Where is it? A. left B. right C. behind D. in front of it',
-    'answer': answer,
-    'choices_str_letter': 'A. left\nB. right\nC. behind\nD. in front of it',
-  } | changes
-
-
-def _noise(seed, size):
-  return np.random.default_rng(seed).bytes(size)
-
-
-def _write(folder, cell, rows, part=0, parts=1, end='', **options):
-  place = folder / 'Perception' / 'Some' / f'{cell.release}{end}'
-  place.mkdir(parents=True, exist_ok=True)
-  path = place / f'test-{part:05d}-of-{parts:05d}.parquet'
-  parquet.write_table(pa.Table.from_pylist(rows), path, **options)
-  return path
-
-
-def test_pictures_to_choose_from(tmp_path):
-  _write(tmp_path, IMAGES, [_image_row(i) for i in range(5)])
-  items = [*parquet_lib.read(tmp_path)]
-  assert [item.answer for item in items] == [0, 1, 2, 3, 0]
-  assert items[2] == records.Item(
-    name='t_man_manipulation_pick_rotate/2',
-    cell=IMAGES.name,
-    group='t_man_manipulation_pick_rotate/2',
-    prompt='What comes of act 2?',
-    images=(b'start 2',),
-    options=(b'choice 0', b'choice 1', b'choice 2', b'choice 3'),
-    answer=2,
-    factors={
-      'background_id': 2,
-      'camera_pose': 'front',
-      'action': 'pick_rotate',
-      'answer_types': ['failure1', 'failure3', 'success', 'failure2'],
-    },
+def _item(cell, i):
+  of = dimensions.CELLS[cell].of
+  group, member = divmod(i, of.options)
+  options = tuple(f'choice {k}' for k in range(of.options))
+  if of.form == dimensions.IMAGE:
+    options = tuple(_picture((60 * k, i, 0)) for k in range(of.options))
+  return records.Item(
+    name=f'{cell}/{group}/{member}',
+    cell=cell,
+    group=f'{cell}/{group}',
+    prompt=f'Wohin, "Übermut" {i}?',
+    images=(_picture((i, 9, 9)), _picture((9, i, 9))),
+    options=options,
+    answer=member,
+    varies='way',
+    factors={'way': member, 'places': [[0.1, 2.0], [1e-7, -3.0]], 'none': None},
+    state={'images': [{'time_s': 0.1, 'bodies': {}}], 'options': []},
   )
 
 
-@pytest.mark.parametrize('answers', [[1, 2, 3, 4], ['1', '2', '3', '4']])
-def test_numbers_of_answers_are_from_one_on(tmp_path, answers):
-  _write(tmp_path, WORDS, [_word_row(a) for a in answers])
-  items = [*parquet_lib.read(tmp_path)]
-  assert [item.answer for item in items] == [0, 1, 2, 3]
-  assert items[0].options == ('left', 'right', 'behind', 'in front of it')
-  assert items[0].images == (b'front', b'top')
+def _write(folder, cell, lengths, split='mini'):
+  items = [_item(cell, i) for i in range(sum(lengths))]
+  start = 0
+  for i, n in enumerate(lengths):
+    path = layout.shard_path(folder, cell, split, i, len(lengths))
+    parquet.write_shard(path, items[start : start + n])
+    start += n
+  return items
 
 
-def test_letters_and_words_are_answers_too(tmp_path):
-  _write(tmp_path, WORDS, [_word_row(a) for a in ('B', 'd', 'Behind')])
-  assert [item.answer for item in parquet_lib.read(tmp_path)] == [1, 3, 2]
+def _bytes(item):
+  return [picture.read() for picture in item.pictures]
 
 
-@pytest.mark.parametrize(
-  'text', ['A. 3 cm\nB. 1. 5 cm', '(A) 3 cm (B) 1. 5 cm', 'A) 3 cm B) 1. 5 cm']
-)
-def test_ways_to_write_choices(tmp_path, text):
-  _write(tmp_path, WORDS, [_word_row(2, choices_str_letter=text)])
-  (item,) = parquet_lib.read(tmp_path)
-  assert item.options == ('3 cm', '1. 5 cm') and item.answer == 1
+def test_items_are_read_as_they_were_written(tmp_path):
+  items = _write(tmp_path, IMAGES, [12, 4, 1]) + _write(tmp_path, TEXTS, [3])
+  again = [*parquet.read(tmp_path, [IMAGES, TEXTS])]
+  assert again == items
+  assert [_bytes(item) for item in again] == [_bytes(item) for item in items]
+  assert [*parquet.read(tmp_path, [TEXTS], 'mini')] == items[17:]
 
 
-def test_two_words_may_go_without_saying(tmp_path):
-  rows = [_word_row(a, choices_str_letter=None) for a in ('yes', 'No')]
-  _write(tmp_path, YES_NO, rows)
-  items = [*parquet_lib.read(tmp_path)]
-  assert {item.options for item in items} == {('yes', 'no')}
-  assert [item.answer for item in items] == [0, 1]
+def test_states_are_read_on_request(tmp_path):
+  items = _write(tmp_path, IMAGES, [2])
+  without = [dataclasses.replace(item, state={}) for item in items]
+  assert [*parquet.read(tmp_path, states=False)] == without
 
 
-def test_parameters_may_be_json(tmp_path):
-  rows = [_image_row(0, randomization_params='{"size": [0.1, 2]}')]
-  _write(tmp_path, IMAGES, rows)
-  (item,) = parquet_lib.read(tmp_path)
-  assert item.factors['size'] == [0.1, 2]
+def test_cells_are_read_in_the_order_of_the_table(tmp_path):
+  for cell in (IMAGES, TEXTS):
+    _write(tmp_path, cell, [3])
+  assert parquet.cells_in(tmp_path) == (TEXTS, IMAGES)
+  cells = [item.cell for item in parquet.read(tmp_path)]
+  assert cells == [TEXTS] * 3 + [IMAGES] * 3
 
 
-def test_files_follow_one_another_and_cells_the_table(tmp_path):
-  _write(tmp_path, IMAGES, [_image_row(i) for i in (2, 3, 4)], 1, 2)
-  _write(tmp_path, IMAGES, [_image_row(i) for i in (0, 1)], 0, 2)
-  _write(tmp_path, WORDS, [_word_row(1)])
-  _write(tmp_path, WORDS, [_word_row(1), _word_row(2)], end='_subset')
-  assert list(parquet_lib.cells_in(tmp_path)) == [WORDS.name, IMAGES.name]
-  items = [*parquet_lib.read(tmp_path)]
-  assert [i.cell for i in items] == [WORDS.name] + [IMAGES.name] * 5
-  named = [*parquet_lib.read(tmp_path, [IMAGES.name])]
-  assert named == items[1:]
-  assert [i.images[0] for i in named] == [b'start %d' % k for k in range(5)]
-  assert len({i.name for i in items}) == len(items)
-  assert len([*parquet_lib.read(tmp_path, subset=True)]) == 2
-
-
-def test_the_table_has_no_configuration_twice():
-  named = [c.release for c in dimensions.CELLS.values() if c.release]
-  assert len(named) == len(set(named)) > 35
-
-
-@pytest.mark.parametrize('compression', ['none', 'snappy'])
-def test_memory_stays_flat_over_a_large_file(tmp_path, compression):
-  size, count = 2**20, 96
-  _write(
-    tmp_path,
-    IMAGES,
-    [
-      _image_row(i, source=[{'bytes': _noise(i, size), 'path': ''}])
-      for i in range(count)
-    ],
-    row_group_size=8,
-    compression=compression,
+def test_a_shard_has_the_columns_of_the_release(tmp_path):
+  """Read by pyarrow alone, as any other program would."""
+  items = _write(tmp_path, IMAGES, [4]) + _write(tmp_path, TEXTS, [3])
+  rows = {
+    cell: arrow_parquet.read_table(
+      layout.shard_path(tmp_path, cell, 'mini', 0, 1)
+    ).to_pylist()
+    for cell in (IMAGES, TEXTS)
+  }
+  pictured, phrased = rows[IMAGES][1], rows[TEXTS][1]
+  assert [p['bytes'] for p in pictured['source']] == _bytes(items[1])[:2]
+  choices = [p['bytes'] for p in pictured['image_choices']]
+  assert choices == _bytes(items[1])[2:]
+  assert pictured['source'][0]['path'].endswith('.jpg')
+  assert pictured['answer'] == '2' and pictured['choices'] == []
+  assert phrased['answer'] == 'B' and phrased['image_choices'] == []
+  assert phrased['choices_str_letter'] == (
+    'A. choice 0\nB. choice 1\nC. choice 2'
   )
-  gc.collect()
-  held = pa.total_allocated_bytes()
-  most = 0
-  for i, item in enumerate(parquet_lib.read(tmp_path)):
-    assert item.images == (_noise(i, size),)
-    most = max(most, pa.total_allocated_bytes() - held)
-  assert i == count - 1
-  assert 0 < most < count * size / 3
+  assert json.loads(phrased['randomization_params']) == items[5].factors
+  assert phrased['key'] == 1 and phrased['dimension'] == 'MS'
+  assert phrased['environment'] == 'tabletop'
+  assert phrased['digest'] == items[5].digest != items[4].digest
 
 
-@pytest.mark.parametrize(
-  ('column', 'value', 'said'),
-  [
-    ('answer', 5, r'5 is none of 1 to 4'),
-    ('answer', 0, r'0 is none of 1 to 4'),
-    ('answer', -1, r'-1 is none of'),
-    ('answer', None, r'None is none of'),
-    ('prompt', None, 'no question'),
-    ('source', [{'bytes': None, 'path': 'x.png'}], 'picture 0 has no bytes'),
-    ('source', None, 'picture 0 has no bytes'),
-    ('image_choices', None, 'picture 0 has no bytes'),
-    (
-      'image_choices',
-      [{'bytes': b'x', 'path': ''}, {'bytes': b'', 'path': ''}],
-      'picture 1 has no bytes',
-    ),
-  ],
-)
-def test_a_bad_value_is_named_with_file_row_and_column(
-  tmp_path, column, value, said
-):
-  rows = [*(_image_row(i) for i in range(10)), _image_row(0, **{column: value})]
-  path = _write(tmp_path, IMAGES, rows)
-  items = parquet_lib.read(tmp_path)
-  for _ in range(10):
-    next(items)
-  where = f'{path.name}.*row 10, column {column!r}.*{said}'
-  with pytest.raises(errors.UserError, match=where):
-    next(items)
+def test_the_metadata_describe_the_columns_to_the_library_datasets(tmp_path):
+  _write(tmp_path, IMAGES, [1])
+  path = layout.shard_path(tmp_path, IMAGES, 'mini', 0, 1)
+  schema = arrow_parquet.read_schema(path)
+  features = json.loads(schema.metadata[b'huggingface'])['info']['features']
+  assert list(features) == schema.names
+  for name in ('source', 'image_choices'):
+    assert features[name]['feature'] == {'_type': 'Image'}
+    # The form in which `datasets` stores an Image.
+    assert schema.field(name).type.value_type == pa.struct(
+      [('bytes', pa.binary()), ('path', pa.string())]
+    )
+  own = json.loads(schema.metadata[b'wm_abench'])
+  assert 'stand-in for Habitat' in own['description']
 
 
-@pytest.mark.parametrize(
-  'text', ['', None, 'left or right', 'A. left', 'B. left A. right', 'A. B. x']
-)
-def test_choices_that_cannot_be_told_apart_are_refused(tmp_path, text):
-  _write(tmp_path, WORDS, [_word_row(1), _word_row(1, choices_str_letter=text)])
-  items = parquet_lib.read(tmp_path)
-  next(items)
-  with pytest.raises(errors.UserError, match=r"row 1, column 'choices_str"):
-    next(items)
+def test_row_groups_are_small_so_that_one_picture_is_read_fast(tmp_path):
+  _write(tmp_path, IMAGES, [40])
+  path = layout.shard_path(tmp_path, IMAGES, 'mini', 0, 1)
+  metadata = arrow_parquet.read_metadata(path)
+  assert metadata.num_row_groups == 5
+  for group in range(5):
+    assert metadata.row_group(group).num_rows == 8
 
 
-@pytest.mark.parametrize('value', ['{', '[1]'])
-def test_parameters_that_are_no_table_are_refused(tmp_path, value):
-  _write(tmp_path, IMAGES, [_image_row(0, randomization_params=value)])
-  with pytest.raises(errors.UserError, match=r"row 0, column 'randomization"):
-    next(parquet_lib.read(tmp_path))
+def test_the_same_items_make_the_same_bytes(tmp_path):
+  for name in 'ab':
+    _write(tmp_path / name, IMAGES, [4, 4])
+  first, second = (
+    {
+      p.relative_to(tmp_path / name): p.read_bytes()
+      for p in (tmp_path / name).rglob('*')
+      if p.is_file()
+    }
+    for name in 'ab'
+  )
+  assert first == second and len(first) == 2
 
 
-def test_a_missing_column_and_a_broken_file_are_named(tmp_path):
-  row = _word_row(1)
-  del row['answer']
-  path = _write(tmp_path, WORDS, [row])
-  with pytest.raises(errors.UserError, match=r"test-.*no column 'answer'"):
-    next(parquet_lib.read(tmp_path))
-  path.write_bytes(b'PAR1 nothing')
-  with pytest.raises(errors.UserError, match=r'test-00000.*cannot be read'):
-    next(parquet_lib.read(tmp_path))
-  _write(tmp_path, WORDS, [_word_row(1) for _ in range(500)])
-  data = bytearray(path.read_bytes())
-  data[4:400] = b'x' * 396
-  path.write_bytes(data)
-  with pytest.raises(errors.UserError, match='test-00000'):
-    [*parquet_lib.read(tmp_path)]
+def test_a_shard_is_written_completely_or_not_at_all(tmp_path):
+  path = layout.shard_path(tmp_path, IMAGES, 'mini', 0, 1)
+
+  def interrupted():
+    yield _item(IMAGES, 0)
+    raise KeyboardInterrupt
+
+  with pytest.raises(KeyboardInterrupt):
+    parquet.write_shard(path, interrupted())
+  assert [*path.parent.iterdir()] == []
+  assert parquet.write_shard(path, [_item(IMAGES, 0)]) == path.stat().st_size
+  before = path.read_bytes()
+  with pytest.raises(KeyboardInterrupt):
+    parquet.write_shard(path, interrupted())
+  assert path.read_bytes() == before
+  assert [*path.parent.iterdir()] == [path]
 
 
-def test_what_is_not_there_is_answered_with_what_is(tmp_path):
-  with pytest.raises(errors.UserError, match='holds no cell of the release'):
-    next(parquet_lib.read(tmp_path))
-  _write(tmp_path, WORDS, [_word_row(1)])
-  with pytest.raises(errors.UserError, match=r"'v_m_tabletop'.*sr_tabletop"):
-    next(parquet_lib.read(tmp_path, [YES_NO.name]))
-  with pytest.raises(errors.UserError, match='CONFIG_subset'):
-    next(parquet_lib.read(tmp_path, subset=True))
+def test_a_lack_of_space_is_reported_as_such(tmp_path):
+  """The limit of a file's size also holds for root."""
+  path = layout.shard_path(tmp_path, IMAGES, 'mini', 0, 1)
+  limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+  resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+  try:
+    with pytest.raises(OSError) as caught:
+      parquet.write_shard(path, [_item(IMAGES, i) for i in range(200)])
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+  assert caught.value.errno == errno.ENOSPC
+  assert caught.value.filename == str(path)
+  assert [*path.parent.iterdir()] == []
+
+
+def test_a_missing_cell_or_split_is_answered_with_what_exists(tmp_path):
+  with pytest.raises(errors.UserError, match='contains no items'):
+    next(parquet.read(tmp_path))
+  _write(tmp_path, IMAGES, [2])
+  with pytest.raises(errors.UserError, match=r"'sr_tabletop'.*m_nav_indoor"):
+    next(parquet.read(tmp_path, ['sr_tabletop']))
+  with pytest.raises(errors.UserError, match=r"'test'.*choices: mini"):
+    next(parquet.read(tmp_path, [IMAGES], 'test'))
+  _write(tmp_path, IMAGES, [2], split='test')
+  with pytest.raises(errors.UserError, match=r'splits mini, test: choose one'):
+    next(parquet.read(tmp_path, [IMAGES]))
+
+
+def test_one_cell_in_two_folders_is_ambiguous(tmp_path):
+  for name in 'ab':
+    _write(tmp_path / name, IMAGES, [2])
+  with pytest.raises(errors.UserError, match=r'twice, in .*/a/.* and .*/b/'):
+    parquet.cells_in(tmp_path)
+
+
+def test_a_damaged_or_missing_shard_is_named(tmp_path):
+  _write(tmp_path, IMAGES, [2, 2])
+  path = layout.shard_path(tmp_path, IMAGES, 'mini', 1, 2)
+  data = path.read_bytes()
+  position = data.index(_bytes(_item(IMAGES, 3))[0]) + 100
+  path.write_bytes(data[:position] + b'damage' + data[position + 6 :])
+  damaged = [*parquet.read(tmp_path)][3]
+  with pytest.raises(errors.UserError, match='00001-of-00002'):
+    damaged.images[0].read()
+  path.write_bytes(data[: len(data) // 2])
+  with pytest.raises(errors.UserError, match='00001-of-00002'):
+    [*parquet.read(tmp_path)]
+  path.unlink()
+  assert parquet.cells_in(tmp_path) == ()
+  with pytest.raises(errors.UserError, match='lacks mini-00001-of-00002'):
+    [*parquet.read(tmp_path)]
+  with pytest.raises(errors.UserError, match='00001-of-00002'):
+    damaged.images[0].read()
+
+
+def test_items_of_another_version_are_refused(tmp_path, monkeypatch):
+  with monkeypatch.context() as patch:
+    patch.setattr(layout, 'VERSION', '0.9.0')
+    _write(tmp_path, IMAGES, [2])
+  with pytest.raises(errors.UserError, match=r'version 0\.9\.0, not 2\.0\.0'):
+    next(parquet.read(tmp_path))
+
+
+def test_a_file_that_was_replaced_is_read_again(tmp_path):
+  _write(tmp_path, IMAGES, [2])
+  first = next(parquet.read(tmp_path))
+  assert first.images[0].read() == _bytes(_item(IMAGES, 0))[0]
+  path = layout.shard_path(tmp_path, IMAGES, 'mini', 0, 1)
+  parquet.write_shard(path, [_item(IMAGES, 7)] * 3)
+  assert first.images[0].read() == _bytes(_item(IMAGES, 7))[0]
+
+
+def test_the_cache_keeps_to_its_size(tmp_path, monkeypatch):
+  items = _write(tmp_path, IMAGES, [80])
+  monkeypatch.setattr(stored_pictures, 'CACHE_BYTES', 10_000)
+  cache = stored_pictures._Cache()
+  monkeypatch.setattr(stored_pictures, '_CACHE', cache)
+  for item, wanted in zip(parquet.read(tmp_path), items, strict=True):
+    assert _bytes(item) == _bytes(wanted)
+    held = sum(column.nbytes for column in cache._columns.values())
+    assert held == cache._bytes
+    assert held <= 10_000 or len(cache._columns) == 1
+
+
+def test_splits_have_whole_groups_and_the_papers_numbers():
+  for cell in dimensions.CELLS.values():
+    mini = layout.size_of(cell, 'mini')
+    assert mini == (9 if cell.of.options == 3 else 8)
+    assert mini % cell.of.options == 0
+    assert layout.size_of(cell, 'test') == cell.cases
+  with pytest.raises(errors.UserError, match=r"'train'.*mini, test"):
+    layout.size_of(cell, 'train')
+
+
+def test_a_simulators_cell_is_not_called_a_stand_in():
+  embedded = layout.describe('m_man_manipulation_lift')
+  simulated = layout.describe('m_man_manipulation_lift', 'maniskill')
+  assert 'stand-in for ManiSkill3' in embedded
+  assert 'stand-in' not in simulated and "'maniskill' itself" in simulated
+
+
+def test_a_row_has_every_column():
+  assert set(columns.to_row(_item(IMAGES, 0))) == set(columns.TYPES)

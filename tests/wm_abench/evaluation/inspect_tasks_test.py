@@ -9,7 +9,6 @@ import pytest
 from commons import errors
 from tests.wm_abench import synthetic
 from wm_abench.core import dimensions, records
-from wm_abench.data import dataset
 from wm_abench.evaluation import baselines, inspect_tasks, prompts
 
 CELLS = (
@@ -37,7 +36,7 @@ def ask(data, tmp_path, monkeypatch):
     logs = inspect_ai.eval(
       [
         inspect_tasks.dimension_task(c, q, setup)
-        for c, q in inspect_tasks.questions(setup).items()
+        for c, q in inspect_tasks.items_of(setup).items()
       ],
       model=model,
       log_dir=str(tmp_path / 'logs'),
@@ -103,13 +102,11 @@ def test_nearest_takes_the_picture_that_was_shown_last(tmp_path):
     for item in synthetic.items('m_nav_street', 3)
   ]
   place = tmp_path / 'near'
-  path = dataset.shard_path(place, 'm_nav_street', 'mini', 0, 1)
-  dataset.write_shard(path, items)
-  dataset.finish(place, 'm_nav_street', 'mini', [len(items)])
+  synthetic.write_cell(place, items)
   setup = inspect_tasks.Setup(data=str(place))
-  (questions,) = inspect_tasks.questions(setup).values()
+  (items,) = inspect_tasks.items_of(setup).values()
   logs = inspect_ai.eval(
-    inspect_tasks.dimension_task('M-Nav', questions, setup),
+    inspect_tasks.dimension_task('M-Nav', items, setup),
     model='baseline/nearest',
     log_dir=str(tmp_path / 'l'),
     display='none',
@@ -156,6 +153,6 @@ def test_an_unknown_baseline_is_told():
 def test_a_cell_that_is_not_there_is_told(data):
   setup = inspect_tasks.Setup(data=str(data), cells='sr_tabletop,rq_tabletop')
   with pytest.raises(errors.UserError, match="'rq_tabletop'"):
-    inspect_tasks.questions(setup)
+    inspect_tasks.items_of(setup)
   with pytest.raises(errors.UserError, match='C-Man'):
-    inspect_tasks.questions(inspect_tasks.Setup(data=str(data), cells='C-Man'))
+    inspect_tasks.items_of(inspect_tasks.Setup(data=str(data), cells='C-Man'))

@@ -9,8 +9,8 @@ import pytest
 
 from commons import errors
 from tests.wm_abench import synthetic
-from wm_abench.evaluation import inspect_plugins, inspect_tasks, jax_provider
-from wm_abench.policy import policy
+from wm_abench.evaluation import inspect_tasks, jax_provider, models, prompts
+from wm_abench.policy import batches, policy
 
 CELLS = ('sr_tabletop', 'se_v_tabletop', 'm_nav_street')
 
@@ -41,7 +41,7 @@ def test_inspect_gets_what_the_policy_says(folder, data, tmp_path, monkeypatch):
   """Whatever company a request has in its batch."""
   monkeypatch.setenv('INSPECT_CACHE_DIR', str(tmp_path / 'cache'))
   setup = _asked(data)
-  by_code = inspect_tasks.questions(setup)
+  by_code = inspect_tasks.items_of(setup)
   logs = inspect_ai.eval(
     [inspect_tasks.dimension_task(c, own, setup) for c, own in by_code.items()],
     model=f'jax/{folder}',
@@ -54,31 +54,26 @@ def test_inspect_gets_what_the_policy_says(folder, data, tmp_path, monkeypatch):
   }
   assert len(replies) == 10 * (4 + 2 + 4)
   learned = policy.load(folder)
-  questions = [q for own in by_code.values() for q in own]
-  samples = [s for q in questions for s in inspect_tasks.samples(q, setup)]
-  alone = [_alone(learned, s) for s in samples]
-  assert [replies[s.id].text for s in samples] == [said.text for said in alone]
-  assert [replies[s.id].input_tokens for s in samples] == [
-    said.input_tokens for said in alone
+  items = [item for own in by_code.values() for item in own]
+  alone = [_alone(learned, item) for item in items]
+  assert [replies[i.name].text for i in items] == [c.text for c in alone]
+  assert [replies[i.name].input_tokens for i in items] == [
+    completion.input_tokens for completion in alone
   ]
   assert {r.text for r in replies.values()} == {'A', 'B', 'C', 'D'}
 
 
-def _alone(learned, sample):
-  content = []
-  for part in sample.input[0].content:
-    if isinstance(part, model.ContentText):
-      content.append(part.text)
-    else:
-      with open(part.image, 'rb') as f:
-        content.append(f.read())
-  (said,) = learned.reply([learned.read(content)])
-  return said
+def _alone(learned, item):
+  """The completion of a conversation that is the only one in its batch."""
+  order = prompts.order_of(item, 0)
+  conversation = batches.conversation(item, order)
+  (completion,) = learned.reply([learned.read(conversation)])
+  return completion
 
 
 def test_requests_that_wait_are_answered_together_and_once(folder):
   """A hundred at once: each batch is as large as may be, none is left over."""
-  provider = jax_provider.Local(str(folder))
+  provider = jax_provider.JaxProvider(str(folder))
   sizes = []
   answer = provider._answer
   provider._answer = lambda batch: (sizes.append(len(batch)), answer(batch))
@@ -102,7 +97,7 @@ def test_requests_that_wait_are_answered_together_and_once(folder):
 
 
 def test_what_is_no_picture_fails_alone(folder):
-  provider = jax_provider.Local(str(folder))
+  provider = jax_provider.JaxProvider(str(folder))
   bad = model.ContentImage(image='data:image/png;base64,bm8h')
 
   async def ask(content):
@@ -121,6 +116,6 @@ def test_what_is_no_picture_fails_alone(folder):
   assert fine.completion == 'A'
 
 
-def test_a_name_that_is_no_policy_is_refused():
-  with pytest.raises(errors.UserError, match="'nowhere' is no folder"):
-    model.get_model('jax/nowhere')
+def test_a_name_without_a_policy_is_refused():
+  with pytest.raises(errors.UserError, match="'nowhere' is not a folder"):
+    models.load('jax/nowhere')

@@ -27,7 +27,7 @@ def test_tokens_of_a_picture_are_as_published(name, size, tokens):
 def test_an_estimate_counts_what_is_sent(tmp_path):
   synthetic.write(tmp_path, ['m_nav_street', 'tp_tabletop'], groups=1)
   setup = inspect_tasks.Setup(data=str(tmp_path))
-  asked = inspect_tasks.questions(setup)
+  asked = inspect_tasks.items_of(setup)
   found = token_costs.estimate(asked, setup)
   # Four items of 1 + 4 pictures, three of 6.
   assert (found['items'], found['requests'], found['pictures']) == (7, 7, 38)

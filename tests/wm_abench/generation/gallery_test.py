@@ -22,7 +22,7 @@ def _picture(seed):
   image = Image.fromarray(frame).resize((384, 384))
   stream = io.BytesIO()
   image.save(stream, 'jpeg')
-  return stream.getvalue()
+  return records.Picture.encoded(stream.getvalue())
 
 
 def _items(name, groups=4):

@@ -16,7 +16,7 @@ MAKERS = navigation.MAKERS | physics.MAKERS | vision.MAKERS
 
 @pytest.fixture(scope='module')
 def place():
-  made = render_cache.Studio(mujoco.MujocoRenderer(96))
+  made = render_cache.RenderCache(mujoco.MujocoRenderer(96))
   yield made
   made.close()
 
@@ -49,9 +49,9 @@ def film(place):
 )
 def test_shots_taken_together_are_those_taken_alone(place, cell):
   shots = _shots(place, cell)
-  frames, states = place.shoot(shots)
+  frames, states = place.render(shots)
   for shot in random.Random(0).sample(sorted(frames, key=protocol.Shot.key), 5):
-    alone, state = place.shoot([shot])
+    alone, state = place.render([shot])
     np.testing.assert_array_equal(alone[shot], frames[shot])
     assert state[shot] == states[shot]
     assert (
@@ -61,9 +61,9 @@ def test_shots_taken_together_are_those_taken_alone(place, cell):
 
 
 def test_the_order_of_shots_changes_nothing(place, film):
-  frames, states = place.shoot(film)
+  frames, states = place.render(film)
   shuffled = random.Random(1).sample(film, len(film))
-  again, states_again = place.shoot(shuffled)
+  again, states_again = place.render(shuffled)
   assert list(again) == list(frames)
   assert states_again == states
   for shot, frame in frames.items():
@@ -71,9 +71,9 @@ def test_the_order_of_shots_changes_nothing(place, film):
 
 
 def test_a_shot_is_rendered_once_however_often_it_is_asked_for(place, film):
-  before = place.asked, place.rendered
-  place.shoot(film + film)
-  assert place.asked - before[0] == 2 * len(film)
+  before = place.requested, place.rendered
+  place.render(film + film)
+  assert place.requested - before[0] == 2 * len(film)
   assert place.rendered - before[1] == len(set(film)) < len(film)
 
 
@@ -108,7 +108,7 @@ def test_a_scene_is_simulated_once_for_all_frames_of_its_film(
   ]
   counting = _Counting(place._open(name))
   monkeypatch.setitem(place._environments, name, counting)
-  place.shoot(random.Random(2).sample(films, len(films)))
+  place.render(random.Random(2).sample(films, len(films)))
   assert counting.resets == 2
   assert counting.steps == 2 * len(actions) > 0
 
@@ -117,7 +117,7 @@ def test_equal_scenes_of_two_environments_are_told_apart(place):
   shot = _shots(place, 'v_c_tabletop')[0]
   other = dataclasses.replace(shot, environment='nowhere')
   with pytest.raises(errors.UserError, match=r"'nowhere'.*tabletop"):
-    place.shoot([shot, other])
+    place.render([shot, other])
 
 
 def test_work_is_counted_by_its_kind(place, film):
@@ -125,13 +125,13 @@ def test_work_is_counted_by_its_kind(place, film):
   place.simulate(film[-1].environment, film[-1].scene, film[-1].actions)
   assert place.seconds['physics'] > before['physics']
   assert place.seconds['rendering'] == before['rendering']
-  place.shoot(film[:1])
+  place.render(film[:1])
   assert place.seconds['rendering'] > before['rendering']
   assert set(place.seconds) == {'physics', 'rendering'}
 
 
 @pytest.mark.parametrize('name', ['carla', 'tdw', 'habitat'])
 def test_a_simulator_is_an_environment_that_says_what_it_lacks(name):
-  alone = render_cache.Studio(None, 96)
+  alone = render_cache.RenderCache(None, 96)
   with pytest.raises(errors.UserError, match=r'needs|listens|called'):
     alone.simulate(name, protocol.Scene('', 0))

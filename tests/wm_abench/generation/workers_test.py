@@ -1,3 +1,4 @@
+import itertools
 import os
 import signal
 import subprocess
@@ -36,11 +37,11 @@ def test_a_worker_does_tasks_with_items_and_work():
   for task in TASKS:
     made = worker.make(task)
     assert made.task == task
-    numbers = [divmod(i, 4) for i in range(task.start, task.stop)]
-    assert [i.name for i in made.items] == [
-      f'{CELL.name}/{group}/{member}' for group, member in numbers
-    ]
-    pictures = {(i.group, p) for i in made.items for p in i.images + i.options}
+    numbers = [i // 4 for i in range(task.start, task.stop)]
+    groups = [[*run] for _, run in itertools.groupby(numbers)]
+    runs = itertools.groupby(made.items, key=lambda item: item.group)
+    assert [len([*run]) for _, run in runs] == [len(group) for group in groups]
+    pictures = {(i.group, p) for i in made.items for p in i.pictures}
     # Two groups are made whole, of which the task has six items.
     assert made.work['asked'] == 40
     assert len(pictures) <= made.work['rendered'] <= 2 * (4 + 4)
@@ -95,7 +96,7 @@ def test_a_users_mistake_comes_back_as_one():
 
 _STARTS_ONE = f"""
 import time
-from wm_abench import generation, workers
+from wm_abench.generation import generator, workers
 worker = workers.Worker(generator.Settings(0, 96, 'mujoco'))
 print(worker._process.pid, flush=True)
 worker.make(workers.Task({CELL.name!r}, 0, 4000))

@@ -13,8 +13,7 @@ import pytest
 
 from tests import browser
 from tests.wm_abench import synthetic
-from wm_abench.core import records
-from wm_abench.people import test_plan
+from wm_abench.core import records, reply_files
 
 ROOT = pathlib.Path(__file__).parents[2]
 CELLS = ('sr_tabletop', 'm_nav_street')
@@ -101,7 +100,7 @@ def test_what_is_chosen_is_kept_over_a_kill_and_none_twice(serve, tmp_path):
     state = served.answer(state, i % 4)
   assert state['item'] is None
   served.stop()
-  replies = test_plan.read(served.file)
+  replies = reply_files.read(served.file)
   assert len({r.item for r in replies}) == len(replies) == ITEMS
   for i, reply in enumerate(replies):
     assert reply.status == records.ANSWERED and reply.seconds == 1.5
@@ -128,7 +127,7 @@ def test_members_of_a_group_share_their_order_and_are_no_neighbours(
   state = served.ask('state')
   for _ in range(ITEMS):
     state = served.answer(state)
-  replies = test_plan.read(served.file)
+  replies = reply_files.read(served.file)
   orders = {}
   for reply in replies:
     orders.setdefault(reply.group, set()).add(reply.order)
@@ -192,7 +191,7 @@ def test_a_person_goes_through_it_by_keys(serve, tmp_path):
     asked = [a for a in tab.asked if not a.startswith('data:')]
     assert all(a.startswith(served.address) for a in asked)
     assert not tab.said
-  replies = test_plan.read(served.file)
+  replies = reply_files.read(served.file)
   assert len(replies) == ITEMS and {r.text for r in replies} == {'B'}
 
 
@@ -201,7 +200,7 @@ def test_a_person_goes_through_it_by_keys(serve, tmp_path):
   [
     (('--name', 'a/b'), 'a/b'),
     (('--cells', 'rq_tabletop'), 'rq_tabletop'),
-    (('--data', '/nowhere'), 'holds no items'),
+    (('--data', '/nowhere'), 'contains no items'),
     (('--seed', '-1'), 'below 0'),
   ],
 )

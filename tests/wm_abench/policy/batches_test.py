@@ -1,4 +1,4 @@
-"""Laws of the lessons: what a batch holds, and what is told beside it."""
+"""Laws of the batches: what they contain, and their auxiliary targets."""
 
 import collections
 import dataclasses
@@ -26,7 +26,7 @@ def _films(groups):
       cell='mi_tabletop',
       group=f'mi_tabletop/{group}',
       prompt='Which object is moving?',
-      images=(b'',) * 4,
+      images=(synthetic.picture(rng),) * 4,
       options=('w', 'x', 'y', 'z'),
       answer=0,
       varies='mover',
@@ -39,7 +39,7 @@ def _films(groups):
       },
       state={'images': [{'bodies': thing}] * 4},
     )
-    ((seen, *_), *_) = picture_labels.of(item)
+    ((seen, *_), *_) = picture_labels.labels_of(item)
     pixels = np.full((64, 64, 3), (40, 60, 200), np.uint8)
     row, column = int(seen.y * 64), int(seen.x * 64)
     pixels[row - 3 : row + 4, column - 3 : column + 4] = synthetic.COLORS['red']
@@ -49,7 +49,7 @@ def _films(groups):
       yield dataclasses.replace(
         item,
         name=f'{item.group}/{answer}',
-        images=(stream.getvalue(),) * 4,
+        images=(records.Picture.encoded(stream.getvalue()),) * 4,
         answer=answer,
       )
 
@@ -120,10 +120,10 @@ def test_a_batch_tells_where_things_are_mirrored_or_not():
   for _, (batch, targets) in zip(range(4), stream, strict=False):
     for row in range(24):
       for p in range(batch.picture_at_BP.shape[1]):
-        if not targets.thing_is_BPTN[row, p].any():
+        if not targets.object_is_BPTN[row, p].any():
           seen['blind'] += 1
           continue
-        x, y = targets.thing_at_BPT2[row, p, 0]
+        x, y = targets.object_at_BPT2[row, p, 0]
         pixel = batch.pictures_BPYXC[row, p, int(y * 64), int(x * 64)]
         assert pixel[0] > 150 > pixel[2], 'the red thing is not there'
         seen['left' if x < 0.5 else 'right'] += 1

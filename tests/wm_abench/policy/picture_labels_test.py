@@ -45,10 +45,11 @@ def _votes(pixels):
 def test_a_thing_has_its_colour_where_it_is_said_to_be(made, cell):
   right = []
   for item in made[cell]:
-    found = picture_labels.of(item)
+    found = picture_labels.labels_of(item)
     assert len(found) == len(item.images)
-    for encoded, things in zip(item.images, found, strict=True):
-      image = np.asarray(Image.open(io.BytesIO(encoded)).convert('RGB')) / 255
+    for picture, things in zip(item.images, found, strict=True):
+      image = Image.open(io.BytesIO(picture.read())).convert('RGB')
+      image = np.asarray(image) / 255
       assert things
       for thing in things:
         x, y = int(thing.x * 128), int(thing.y * 128)
@@ -60,7 +61,7 @@ def test_a_thing_has_its_colour_where_it_is_said_to_be(made, cell):
 
 def test_shapes_are_those_of_the_state(made):
   item = made['v_s_tabletop'][0]
-  first = picture_labels.of(item)[0][0]
+  first = picture_labels.labels_of(item)[0][0]
   assert item.options[item.answer].endswith(
     first.shape.replace('torus', 'ring')
   )
@@ -68,13 +69,13 @@ def test_shapes_are_those_of_the_state(made):
 
 def test_what_is_not_known_is_not_said():
   (item, *_) = synthetic.items('cq_tabletop', 1)
-  assert picture_labels.of(item) == [[]]
+  assert picture_labels.labels_of(item) == [[]]
 
 
 def test_a_thing_moves_the_way_that_its_film_shows(made):
   """MD: the first alone moves, towards its target."""
   for item in made['md_apartment_table']:
-    films = picture_labels.of(item)
+    films = picture_labels.labels_of(item)
     first, last = films[0], films[-1]
     named = [f'the {t.color} {t.shape}'.replace('torus', 'ring') for t in last]
     target = named.index(item.options[item.answer])

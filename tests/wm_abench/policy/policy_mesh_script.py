@@ -7,8 +7,8 @@ import json
 import sys
 
 import jax
-from tests.wm_abench.models import policy_test
 
+from tests.wm_abench.policy import policy_test
 from wm_abench.policy import policy
 
 

@@ -162,12 +162,12 @@ def test_jpeg_and_png_are_read():
 
 
 def test_what_is_no_picture_is_refused():
-  with pytest.raises(errors.UserError, match='3 bytes are no picture'):
+  with pytest.raises(errors.UserError, match='3 bytes are not a picture'):
     _read([b'no!', 'A. x'])
 
 
 def test_a_name_that_is_no_policy_is_refused():
-  with pytest.raises(errors.UserError, match="'smal' is no folder"):
+  with pytest.raises(errors.UserError, match="'smal' is not a folder"):
     policy.load('smal')
 
 

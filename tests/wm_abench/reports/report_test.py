@@ -6,7 +6,6 @@ import pytest
 from tests import browser
 from tests.wm_abench import synthetic
 from wm_abench.core import records
-from wm_abench.data import picture_files
 from wm_abench.reports import report
 from wm_abench.statistics import comparisons, scores
 
@@ -14,41 +13,26 @@ CELLS = ('sr_tabletop', 'cq_tabletop', 'm_nav_street')
 SAID = 'I <b>think</b> it is "B" & no more'
 
 
-def _replies(questions, ability):
+def _replies(items, ability):
   rng = np.random.default_rng(0)
-  for q in questions:
+  for item in items:
     right = rng.random() < ability
-    chosen = q.answer if right else (q.answer + 1) % len(q.options)
-    yield records.Reply(
-      item=q.name,
-      cell=q.cell,
-      group=q.group,
-      order=tuple(range(len(q.options)))[::-1],
-      turn=0,
-      answer=q.answer,
-      chosen=chosen,
-      status=records.ANSWERED,
-      text=SAID,
-      varies=q.varies,
-      factors=q.factors,
-    )
+    chosen = item.answer if right else (item.answer + 1) % len(item.options)
+    order = range(len(item.options))[::-1]
+    yield records.reply_to(item, order, chosen, text=SAID)
 
 
 @pytest.fixture(scope='module')
 def written(tmp_path_factory):
   folder = tmp_path_factory.mktemp('run')
-  questions = [
-    picture_files.question(item, folder / 'pictures')
-    for cell in CELLS
-    for item in synthetic.items(cell, 18)
-  ]
+  items = [item for cell in CELLS for item in synthetic.items(cell, 18)]
   replies = {
-    'good/model': [*_replies(questions, 0.9)],
-    'weak': [*_replies(questions, 0.3)],
+    'good/model': [*_replies(items, 0.9)],
+    'weak': [*_replies(items, 0.3)],
   }
   results = {
     'manifest': {
-      'items': len(questions),
+      'items': len(items),
       'protocol': 'strict',
       'circular': False,
       'seed': 0,
@@ -56,7 +40,7 @@ def written(tmp_path_factory):
     'models': scores.summarise(replies, 0),
     'analyses': comparisons.analyse(replies, 0),
   }
-  named = {q.name: q for q in questions}
+  named = {item.name: item for item in items}
   wrong = [r for r in replies['weak'] if not r.right]
   shown = {'weak': [report.Shown(named[r.item], r) for r in wrong[::5]]}
   return folder, results, shown, report.write(folder, results, shown)
