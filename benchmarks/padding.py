@@ -1,11 +1,11 @@
-"""Tokens computed on over tokens there are, before packing and after.
+"""Measures positions computed on per token, before and after packing.
 
   python benchmarks/padding.py --json padding.json
 
-Rollouts of the paper's size (8 x 128, up to 1,024 + 8,192 tokens), their
-lengths log-normal with a tenth of the responses at the cap, split into updates
-and microbatches as configs/coderl_train.py has them. Before is a rectangle that
-the longest prompt and the longest response span.
+The rollouts have the paper's size (8 x 128, up to 1,024 + 8,192 tokens) and
+log-normal lengths with a tenth of the responses at the cap. They are split into
+updates and microbatches as in configs/coderl_train.py. Before packing, every
+row is as long as the longest prompt plus the longest response.
 """
 
 import argparse
@@ -28,7 +28,7 @@ _NINTH_DECILE = 1.2816  # Of the standard normal distribution.
 def lengths(
   rows: int, group: int, longest: tuple[int, int], rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Of prompts, alike in a group, and of responses; a tenth at the cap."""
+  """Draws lengths of prompts, equal in a group, and of responses, in tokens."""
   prompt_cap, cap = longest
   median = cap / np.exp(_SPREAD * _NINTH_DECILE)
   draw = lambda median, n, cap: np.clip(
@@ -39,7 +39,7 @@ def lengths(
 
 
 def batch_of(prompts: np.ndarray, responses: np.ndarray, c: int):
-  """A padded batch of such rows, with nothing in it but lengths."""
+  """Returns a padded batch of these lengths, without other content."""
   p, r, rows = prompts.max(), responses.max(), len(prompts)
   mask_BR = np.arange(r) < responses[:, None]
   valid_BT = np.concatenate(
@@ -58,7 +58,7 @@ def batch_of(prompts: np.ndarray, responses: np.ndarray, c: int):
 
 
 def measure(seed: int) -> dict[str, float]:
-  """The figures of one step's rollouts."""
+  """Returns the figures of the rollouts of one step."""
   config = coderl_train.get_config('model=qwen2.5-coder-7b')
   group, t = config.sampling.group_size, config.train
   longest = (config.data.max_prompt_len_tokens, config.sampling.max_len_tokens)
@@ -66,16 +66,18 @@ def measure(seed: int) -> dict[str, float]:
   rng = np.random.default_rng(seed)
   prompts, responses = lengths(t.prompts_per_step * group, group, longest, rng)
   batch = batch_of(prompts, responses, layout.max_value_len)
-  up = lambda n: packing.bucket(n, layout.bucket_len)
+  round_up = lambda n: packing.bucket(n, layout.bucket_len)
   before, after, seconds = [], [], []
-  for part in batching.minibatches(batch, t.minibatches, group, rng):
-    used = int(part.valid_BT.sum())
+  for minibatch in batching.minibatches(batch, t.minibatches, group, rng):
+    used = int(minibatch.valid_BT.sum())
     before.append(
-      len(part.mask_BR) * (up(prompts.max()) + up(responses.max())) / used
+      len(minibatch.mask_BR)
+      * (round_up(prompts.max()) + round_up(responses.max()))
+      / used
     )
     began = time.perf_counter()
     packed, placement = batching.pack(
-      part, layout, algorithms.make('grpo'), t.microbatches
+      minibatch, layout, algorithms.make('grpo'), t.microbatches
     )
     seconds.append(time.perf_counter() - began)
     assert int((packed.segments_BT > 0).sum()) == used
@@ -95,16 +97,16 @@ def main() -> None:
   parser.add_argument('--json')
   args = parser.parse_args()
   runs = [measure(seed) for seed in range(args.repeats)]
-  found = {
+  medians = {
     name: statistics.median(run[name] for run in runs) for name in runs[0]
   }
-  found['most_after'] = max(run['after'] for run in runs)
-  for name, value in found.items():
+  medians['most_after'] = max(run['after'] for run in runs)
+  for name, value in medians.items():
     print(f'{name:<14} {value:10.3f}')
-  assert found['most_after'] < found['before']
+  assert medians['most_after'] < medians['before']
   if args.json:
     with open(args.json, 'w', encoding='utf-8') as f:
-      json.dump(found, f, indent=2)
+      json.dump(medians, f, indent=2)
 
 
 if __name__ == '__main__':

@@ -1,26 +1,25 @@
-"""A reinforcement-learning step beside google-tunix's and TRL's, on CPU.
+"""Compares a reinforcement-learning step with google-tunix and TRL, on CPU.
 
   python benchmarks/rl_step.py --json rl_step.json
 
-The peers are installed once, each in an environment of its own (2 GB). All do
+The other systems are installed once, in separate environments (2 GB). All do
 the same work (rl_step_work.Work): GRPO on a Qwen 2 shape of random weights in
 float32, by default for 8 prompts x 8 rollouts of 64 + 64 tokens, for a large
-and a small vocabulary, with KL to a reference policy and without. They run in
-turn, each time in a new process; half an hour on two cores. The figures are
-medians of the steps after the first, which compiles.
+and a small vocabulary, with KL to a reference policy and without. They run one
+after the other, each time in a new process; this takes half an hour on two
+cores. The figures are medians over the steps after the first, which compiles.
 
-  rollout tokens/s   generated, by the time of generation
-  train tokens/s     prompts and responses, by the rest of the step: reward,
-                     reference, gradient, optimiser
-  s, CPU-s           of a step, from one reward to the next
-  x floor            these by the time of the step's arithmetic alone
+  rollout tokens/s   generated tokens / time of generation
+  train tokens/s     tokens of prompts and responses / time of the rest of the
+                     step: reward, reference, gradient, optimizer
+  s, CPU-s           time of a step, from one reward to the next
+  x floor            the same / time of the step's arithmetic alone
                      (rl_step_work.flops) at this host's best matmul rate
-  ours is x          how many times as fast ours is
+  ours is x          time of the other system / time of this project
 
-Checked, and the exit status is 1 if it does not hold: all generate as many
-tokens, every weight stays finite, and in float32 our log-probabilities of
-sampling are those of training to 1e-4. By how much they differ in bfloat16 is
-printed.
+The exit status is 1 unless all systems generate the same number of tokens,
+every weight stays finite, and this project's float32 log-probabilities of
+sampling equal those of training to 1e-4. The difference in bfloat16 is printed.
 """
 
 import argparse
@@ -39,14 +38,14 @@ import rl_step_work
 
 _HERE = pathlib.Path(__file__).parent
 _OURS = 'ours'
-# What each peer's environment holds; pip resolves the rest.
+# The pinned packages of each environment; pip resolves the rest.
 PEERS = {
   'tunix': ('google-tunix==0.1.7',),
   'trl': ('torch==2.13.0', 'trl==1.16.0', 'transformers==5.23.0'),
 }
 SYSTEMS = (_OURS, *PEERS)
 _MAX_GAP = 1e-4
-# Of a step; then what is derived.
+# Measured figures of a step, then derived ones.
 _COLUMNS = (
   'rollout_tokens_per_s',
   'train_tokens_per_s',
@@ -78,16 +77,20 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawTextHelpFormatter
   )
-  parser.add_argument('--json', type=pathlib.Path, help='results go here too')
+  parser.add_argument(
+    '--json', type=pathlib.Path, help='also write the results here'
+  )
   parser.add_argument(
     '--workdir',
     type=pathlib.Path,
     default=pathlib.Path(cache, 'coderl', 'benchmarks'),
-    help='of the environments (%(default)s)',
+    help='where the environments are (%(default)s)',
   )
-  parser.add_argument('--rounds', type=int, default=2, help='of all systems')
   parser.add_argument(
-    '--steps', type=int, default=2, help='measured of a system in a round'
+    '--rounds', type=int, default=2, help='repetitions of all systems'
+  )
+  parser.add_argument(
+    '--steps', type=int, default=2, help='measured steps of a system per round'
   )
   parser.add_argument('--vocab', type=int, nargs='+', default=[32768, 1024])
   parser.add_argument('--prompts', type=int, nargs='+', default=[8])
@@ -102,14 +105,14 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
   if min(args.rounds, args.steps, *args.vocab, *args.prompts) < 1:
     parser.error('--rounds, --steps, --vocab and --prompts: must be 1 or more')
   if _OURS not in args.systems:
-    args.systems.insert(0, _OURS)  # What the others are compared with.
+    args.systems.insert(0, _OURS)  # The others are compared with it.
   if args.all:
     args.prompts = sorted({*args.prompts, 4, 8}, reverse=True)
   return args
 
 
 def environment(name: str, folder: pathlib.Path) -> pathlib.Path:
-  """The interpreter of a peer's environment, which is made if it is absent."""
+  """Returns the interpreter of a system's environment; makes it if absent."""
   python = folder / name / 'bin' / 'python'
   pins = dict(pin.split('==') for pin in PEERS[name])
   program = (
@@ -117,11 +120,11 @@ def environment(name: str, folder: pathlib.Path) -> pathlib.Path:
     ' print(*(m.version(name) for name in sys.argv[1:]))'
   )
   if python.exists():
-    found = subprocess.run(
+    installed = subprocess.run(
       [python, '-c', program, *pins], capture_output=True, text=True
     )
-    # torch says which build it is: 2.13.0+cpu.
-    versions = [word.partition('+')[0] for word in found.stdout.split()]
+    # torch's version names its build: 2.13.0+cpu.
+    versions = [word.partition('+')[0] for word in installed.stdout.split()]
     if versions == [*pins.values()]:
       return python
   print(f'Installing {", ".join(PEERS[name])} into {folder / name}', flush=True)
@@ -138,7 +141,7 @@ def lines(
   work: rl_step_work.Work,
   *more: str,
 ) -> list[dict]:
-  """What a system's script prints of a work."""
+  """Runs a system's script; returns the JSON lines that it prints."""
   command = [
     python,
     _HERE / f'rl_step_{system}.py',
@@ -148,7 +151,7 @@ def lines(
   ran = subprocess.run(command, capture_output=True, text=True)
   if ran.returncode:
     raise RuntimeError(f'{system} failed:\n{ran.stderr[-4000:]}')
-  # Libraries print too, but no JSON.
+  # Libraries print other lines too.
   return [
     json.loads(line)
     for line in ran.stdout.splitlines()
@@ -161,44 +164,48 @@ def run(
   works: Sequence[rl_step_work.Work],
   pythons: dict[str, pathlib.Path | str],
 ) -> tuple[dict, dict, list[str]]:
-  """(work, system) -> measured steps; matmul -> best rates; what is wrong."""
+  """Measures all systems.
+
+  Returns:
+    (work, system) -> measured steps; matmul -> best rates; failed checks.
+  """
   steps: dict = {(w, s): [] for w in works for s in args.systems}
   rates: dict = {}
   wrong = []
   for number, work in itertools.product(range(args.rounds), works):
-    (found,) = lines(pythons[_OURS], _OURS, work, 'rates')
-    for matmul, rate in found.items():
+    (measured_rates,) = lines(pythons[_OURS], _OURS, work, 'rates')
+    for matmul, rate in measured_rates.items():
       old = rates.setdefault(matmul, rate)
       rates[matmul] = {key: max(rate[key], old[key]) for key in rate}
     for system in args.systems:
       more = ['steps'] if system == _OURS else []
       *measured, last = lines(pythons[system], system, work, *more)
-      said = f'round {number + 1}, {title(work)}, {system}'
+      label = f'round {number + 1}, {title(work)}, {system}'
       tokens = {step['tokens'] for step in measured}
       if tokens != {work.tokens}:
-        wrong.append(f'{said}: {tokens} tokens and not {work.tokens}')
+        wrong.append(f'{label}: {tokens} tokens instead of {work.tokens}')
       if not last['finite']:
-        wrong.append(f'{said}: not finite')
+        wrong.append(f'{label}: not finite')
       measured = measured[rl_step_work.COMPILING :]
       steps[work, system] += measured
       seconds = statistics.median(step['seconds'] for step in measured)
-      print(f'{said}: {seconds:.2f} s a step', flush=True)
+      print(f'{label}: {seconds:.2f} s a step', flush=True)
   return steps, rates, wrong
 
 
 def gaps(
   works: Sequence[rl_step_work.Work], wrong: list[str]
 ) -> dict[int, dict]:
-  """Vocabulary -> how far sampling and training are apart, by dtype."""
-  found = {}
+  """Returns vocabulary -> dtype -> gap between sampling and training."""
+  by_vocab = {}
   for work in works:
-    if work.vocab in found:
+    if work.vocab in by_vocab:
       continue
-    (found[work.vocab],) = lines(sys.executable, _OURS, work, 'gap')
-    most = found[work.vocab]['float32']['max']
+    (by_vocab[work.vocab],) = lines(sys.executable, _OURS, work, 'gap')
+    most = by_vocab[work.vocab]['float32']['max']
     if not most <= _MAX_GAP:
-      wrong.append(f'vocab {work.vocab}: log-probabilities {most} apart')
-  return found
+      wrong.append(f'vocab {work.vocab}: log-probabilities differ by {most}')
+  return by_vocab
 
 
 def title(work: rl_step_work.Work) -> str:
@@ -210,7 +217,7 @@ def title(work: rl_step_work.Work) -> str:
 def summary(
   steps: dict, rates: dict, works: Sequence[rl_step_work.Work]
 ) -> dict:
-  """(work, system) -> column, with 'floor' among the systems."""
+  """Returns (work, system) -> columns; one system is 'floor'."""
   best = {
     key: max(rate[key] for rate in rates.values())
     for key in ('per_s', 'per_cpu_s')
@@ -258,24 +265,24 @@ def speeds(
 
 
 def table(rows: dict) -> str:
-  said, last = [], None
+  text, last = [], None
   for (work, system), row in rows.items():
     if work != last:
       head = ''.join(f'{head:>14}' for head in _HEADS)
-      said += [f'\n{title(work)}', f'{"":8}{head}']
+      text += [f'\n{title(work)}', f'{"":8}{head}']
       last = work
     cells = []
     for column in _COLUMNS:
       value = row.get(column, math.nan)
       digits = 0 if value >= 1000 else 2
       cells.append(f'{"":14}' if math.isnan(value) else f'{value:14.{digits}f}')
-    said.append(f'{system:8}{"".join(cells)}')
-  return '\n'.join(said)
+    text.append(f'{system:8}{"".join(cells)}')
+  return '\n'.join(text)
 
 
 def main(argv: Sequence[str]) -> int:
   args = parse_args(argv)
-  # One interval between two rewards fewer than steps.
+  # There is one interval between rewards fewer than there are steps.
   steps = args.steps + rl_step_work.COMPILING + 1
   works = [
     rl_step_work.Work(vocab, prompts, kl, steps)
@@ -291,14 +298,14 @@ def main(argv: Sequence[str]) -> int:
     if name in PEERS
   }
   measured, rates, wrong = run(args, works, pythons)
-  apart = gaps(works, wrong)
+  gap_by_vocab = gaps(works, wrong)
   rows = summary(measured, rates, works)
   print(table(rows))
   print('\nmatmul, GFLOP/s of the host, and per CPU-s')
   for matmul, rate in rates.items():
     print(f'  {matmul:28}', *(f'{r / 1e9:8.0f}' for r in rate.values()))
-  print('\nlog-probabilities of sampling and of training, how far apart')
-  for vocab, by_dtype in apart.items():
+  print('\ndifference between log-probabilities of sampling and of training')
+  for vocab, by_dtype in gap_by_vocab.items():
     for dtype, row in by_dtype.items():
       print(
         f'  vocab {vocab:6} {dtype:9} mean {row["mean"]:.1e},'
@@ -307,7 +314,7 @@ def main(argv: Sequence[str]) -> int:
   for error in wrong:
     print(f'WRONG: {error}')
   if args.json:
-    found = {
+    results = {
       'pins': PEERS,
       'cpus': os.cpu_count(),
       'rounds': args.rounds,
@@ -320,10 +327,10 @@ def main(argv: Sequence[str]) -> int:
         for (work, system), every in measured.items()
       ],
       'flops_per_s': rates,
-      'gap': apart,
+      'gap': gap_by_vocab,
       'wrong': wrong,
     }
-    args.json.write_text(json.dumps(found, indent=2) + '\n')
+    args.json.write_text(json.dumps(results, indent=2) + '\n')
   return int(bool(wrong))
 
 

@@ -1,11 +1,12 @@
-"""Our side of benchmarks/rl_step.py, of the functions that training is made of.
+"""This project's part of benchmarks/rl_step.py.
 
-Settings as JSON in the first argument, and in the second what to do:
+It calls the functions that training consists of. The first argument holds the
+settings as JSON, the second is the command:
 
   steps  prints a JSON line for every step: rollout, reward on the host,
          advantages, the reference's log-probabilities, update
-  gap    prints how far log-probabilities of sampling and of training are apart
-  rates  prints the floating-point operations/s of this host's matmuls
+  gap    prints how far log-probabilities of sampling and of training differ
+  rates  prints the floating-point operations per second of this host's matmuls
 """
 
 from functools import partial
@@ -29,7 +30,7 @@ from coderl.rl import algorithms, batching, packing, train_step
 from coderl.sampling import sampler, sharded_sampler
 
 _REPEATS = 10
-# What an update holds at a time is an eighth: it fits the caches better.
+# An eighth of the batch at a time fits the caches better.
 _MICROBATCHES = 8
 
 
@@ -58,7 +59,7 @@ def sampled(
   mesh: jax.sharding.Mesh,
   step: int,
 ) -> tuple[np.ndarray, sampler.Samples]:
-  """The step's prompts, and what was sampled, on the host."""
+  """Samples the responses of a step; returns its prompts and the samples."""
   rng = np.random.default_rng(step)
   shape = (work.prompts, work.prompt_len)
   prompts_UP = rng.integers(0, 26, shape).astype(np.int32)
@@ -83,15 +84,15 @@ def sampled(
 def padded(
   prompts_UP: np.ndarray, samples: sampler.Samples, work: rl_step_work.Work
 ) -> types.RolloutBatch:
-  """A batch whose advantages and reference are still zero."""
+  """Returns a batch without advantages and reference log-probabilities."""
   prompts_BP = np.repeat(prompts_UP, work.group, axis=0)
   tokens_BT = np.concatenate([prompts_BP, samples.tokens_NR], axis=1)
-  places_R = np.arange(work.response_len)
+  positions_R = np.arange(work.response_len)
   zeros_BR = np.zeros(samples.tokens_NR.shape, np.float32)
   return types.RolloutBatch(
     tokens_BT=tokens_BT,
     valid_BT=np.ones(tokens_BT.shape, bool),
-    mask_BR=places_R < samples.len_N[:, None],
+    mask_BR=positions_R < samples.len_N[:, None],
     logprobs_BR=samples.logprobs_NR,
     advantages_BR=zeros_BR,
     returns_BR=zeros_BR,
@@ -116,6 +117,7 @@ def packed(
 
 
 def steps(work: rl_step_work.Work, mesh: jax.sharding.Mesh) -> None:
+  """Runs the steps and prints their times."""
   objective = make_objective(work)
   optimizer = optax.chain(
     optax.clip_by_global_norm(1.0), optax.adamw(work.learning_rate)
@@ -125,7 +127,7 @@ def steps(work: rl_step_work.Work, mesh: jax.sharding.Mesh) -> None:
   )
   update = train_step.compile_step(objective, optimizer, layout, mesh)
   score = jax.jit(partial(train_step.score, objective=objective))
-  # The update takes the memory of the state that it is given.
+  # A copy, because the update donates the state.
   reference = jax.tree.map(jnp.copy, state.params) if work.kl_weight else None
   meter, finite = rl_step_work.Meter(), True
   for step in range(work.steps):
@@ -164,7 +166,8 @@ def steps(work: rl_step_work.Work, mesh: jax.sharding.Mesh) -> None:
 
 
 def gap(work: rl_step_work.Work, mesh: jax.sharding.Mesh) -> None:
-  found = {}
+  """Prints how far log-probabilities of sampling and training differ."""
+  gaps = {}
   for dtype in 'float32', 'bfloat16':
     objective = make_objective(work, dtype)
     state, _ = train_step.init_state(
@@ -179,17 +182,17 @@ def gap(work: rl_step_work.Work, mesh: jax.sharding.Mesh) -> None:
     trained_BR = packing.unpack(
       np.asarray(trained_NBR), placement, batch.mask_BR.shape
     )
-    apart_BR = np.abs(trained_BR - samples[1].logprobs_NR)
-    found[dtype] = {
-      'mean': float(apart_BR.mean()),
-      'max': float(apart_BR.max()),
+    gap_BR = np.abs(trained_BR - samples[1].logprobs_NR)
+    gaps[dtype] = {
+      'mean': float(gap_BR.mean()),
+      'max': float(gap_BR.max()),
     }
-  print(json.dumps(found))
+  print(json.dumps(gaps))
 
 
 def rates(work: rl_step_work.Work) -> None:
-  """Of the MLP's matmul over all positions and of a chunk's unembedding."""
-  found = {}
+  """Prints the best rates of the matmuls of the MLP and the unembedding."""
+  best_rates = {}
   w = work
   for rows, inner, columns in (
     (w.rows * (w.prompt_len + w.response_len), w.d_model, w.mlp_dim),
@@ -211,23 +214,23 @@ def rates(work: rl_step_work.Work) -> None:
       jax.block_until_ready(out)
       best_s = min(best_s, time.perf_counter() - start[0])
       best_cpu_s = min(best_cpu_s, rl_step_work.cpu_s() - start[1])
-    done = 2 * rows * inner * columns * count
-    found[f'[{rows},{inner}]x[{inner},{columns}]'] = {
-      'per_s': done / best_s,
-      'per_cpu_s': done / best_cpu_s,
+    flops = 2 * rows * inner * columns * count
+    best_rates[f'[{rows},{inner}]x[{inner},{columns}]'] = {
+      'per_s': flops / best_s,
+      'per_cpu_s': flops / best_cpu_s,
     }
-  print(json.dumps(found))
+  print(json.dumps(best_rates))
 
 
 def main() -> None:
   work = rl_step_work.work_from_argv()
-  what = sys.argv[2]
-  if what == 'rates':
+  command = sys.argv[2]
+  if command == 'rates':
     rates(work)
     return
   mesh = sharding.make_mesh((-1, 1, 1))
   with jax.set_mesh(mesh):
-    {'steps': steps, 'gap': gap}[what](work, mesh)
+    {'steps': steps, 'gap': gap}[command](work, mesh)
 
 
 if __name__ == '__main__':

@@ -1,7 +1,7 @@
-"""TRL's side of benchmarks/rl_step.py: its own GRPO trainer.
+"""TRL's part of benchmarks/rl_step.py: its GRPO trainer.
 
-Run in an environment with trl, settings as JSON in the only argument; prints a
-JSON line for every step.
+Runs in an environment with trl, with the settings as JSON in the only argument;
+prints a JSON line for every step.
 """
 
 import os
@@ -26,7 +26,7 @@ _SPECIAL = ('<pad>', '<bos>', '<unk>')
 
 
 def tokenizer(work: rl_step_work.Work) -> transformers.PreTrainedTokenizerFast:
-  """A character is a token; the one that ends a response is not the model's."""
+  """Returns a tokenizer of characters; the model cannot emit its end token."""
   letters = [chr(ord('a') + i) for i in range(26)]
   rest = range(len(_SPECIAL) + len(letters), work.vocab)
   names = [*_SPECIAL, *letters, *(f'<{i}>' for i in rest), '<eos>']
@@ -47,7 +47,7 @@ def tokenizer(work: rl_step_work.Work) -> transformers.PreTrainedTokenizerFast:
 
 
 def save_policy(work: rl_step_work.Work, path: pathlib.Path) -> None:
-  """The trainer loads the policy and the reference from a folder."""
+  """Writes the folder from which the trainer loads policy and reference."""
   torch.manual_seed(0)
   config = transformers.Qwen2Config(
     vocab_size=work.vocab,

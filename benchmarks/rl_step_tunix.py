@@ -1,7 +1,7 @@
-"""google-tunix's side of benchmarks/rl_step.py: its own GRPO learner.
+"""google-tunix's part of benchmarks/rl_step.py: its GRPO learner.
 
-Run in an environment with google-tunix, settings as JSON in the only argument;
-prints a JSON line for every step.
+Runs in an environment with google-tunix, with the settings as JSON in the only
+argument; prints a JSON line for every step.
 """
 
 import os
@@ -23,7 +23,7 @@ _PAD, _BOS, _FIRST = 0, 1, 2
 
 
 class Tokenizer:
-  """A character of the prompt, or 'a' + its id, is a token; none ends one."""
+  """A tokenizer of characters without an end token; token i is chr(97 + i)."""
 
   def __init__(self, vocab: int):
     self._vocab = vocab
@@ -40,7 +40,7 @@ class Tokenizer:
     return _BOS
 
   def eos_id(self):
-    return self._vocab  # No such token.
+    return self._vocab  # Outside the vocabulary.
 
   def pad_id(self):
     return _PAD
@@ -60,7 +60,8 @@ def policy(work: rl_step_work.Work) -> qwen2.Qwen2:
     use_tied_embedding=True,
   )
   model = qwen2.Qwen2(config, rngs=nnx.Rngs(0))
-  # Drawn from N(0, 1), at which a softmax of tied embeddings is one-hot.
+  # The table is drawn from N(0, 1), where tied embeddings give a one-hot
+  # softmax.
   table = model.embedder.input_embedding
   table[...] = table[...] * 0.02
   return model
@@ -97,7 +98,7 @@ def cluster(
 
 
 def prompts(work: rl_step_work.Work):
-  """Batches of prompts, without end; the sampler adds the first token."""
+  """Yields batches of prompts forever; the sampler adds the first token."""
   rng = np.random.default_rng(0)
   while True:
     ids = rng.integers(0, 26, (work.prompts, work.prompt_len - 1))

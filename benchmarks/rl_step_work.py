@@ -1,7 +1,7 @@
 """The work of benchmarks/rl_step.py, its arithmetic and its clock.
 
-Of the standard library alone: the peers' scripts import it in their own
-environments.
+Imports the standard library only, because the scripts of the other systems
+import it in their environments.
 """
 
 import contextlib
@@ -16,9 +16,9 @@ import time
 class Work:
   """One reinforcement-learning step, the same for every system.
 
-  A Qwen 2 shape with random weights and tied embeddings in float32. Prompts
-  are of prompt_len tokens, responses of response_len: no token ends one. The
-  reward is the share of token ids below LOW_IDS.
+  The policy has a Qwen 2 shape with random weights and tied embeddings in
+  float32. All prompts have prompt_len tokens and all responses response_len,
+  because no token ends one. The reward is the share of token ids below LOW_IDS.
   """
 
   vocab: int
@@ -42,38 +42,39 @@ class Work:
 
   @property
   def tokens(self) -> int:
-    """Generated in a step."""
+    """Tokens generated in a step."""
     return self.rows * self.response_len
 
 
 LOW_IDS = 256
-# The first intervals between two rewards, which hold compilation.
+# The first intervals between two rewards, which include compilation.
 COMPILING = 1
 
 
 def flops(work: Work) -> dict[str, float]:
-  """What a step cannot do without, by part.
+  """Returns the least floating-point operations of a step, by phase.
 
-  Rollout: each prompt once through the blocks, then every token but the last
-  of each response; logits for every response token. Training: a forward and
-  twice as much backward over all positions, logits for the response alone;
-  with a reference policy, one forward more. Attention is causal.
+  Rollout: each prompt runs through the blocks once, then every token but the
+  last of each response; every response token has logits. Training: a forward
+  pass and a backward pass of twice its cost over all positions, with logits of
+  the response only; a reference policy adds one forward pass. Attention is
+  causal.
   """
   w = work
   queries, keys = w.heads * w.head_dim, w.kv_heads * w.head_dim
   weights = w.d_model * (2 * queries + 2 * keys + 3 * w.mlp_dim)
   token = 2 * w.layers * weights
-  # Scores and weighted sum with each of the tokens seen.
-  seen = 4 * w.layers * queries
-  whole = w.prompt_len + w.response_len
-  triangle = lambda length: length * (length + 1) // 2
+  # Attention scores and weighted sum, per earlier token.
+  attend = 4 * w.layers * queries
+  length = w.prompt_len + w.response_len
+  triangle = lambda n: n * (n + 1) // 2
   logits = 2 * w.d_model * w.vocab * w.tokens
-  prefill = w.prompts * (token * w.prompt_len + seen * triangle(w.prompt_len))
+  prefill = w.prompts * (token * w.prompt_len + attend * triangle(w.prompt_len))
   decode = w.rows * (
     token * (w.response_len - 1)
-    + seen * (triangle(whole - 1) - triangle(w.prompt_len))
+    + attend * (triangle(length - 1) - triangle(w.prompt_len))
   )
-  forward = w.rows * (token * whole + seen * triangle(whole)) + logits
+  forward = w.rows * (token * length + attend * triangle(length)) + logits
   return {
     'rollout': prefill + decode + logits,
     'train': forward * (3 + bool(w.kl_weight)),
@@ -81,7 +82,7 @@ def flops(work: Work) -> dict[str, float]:
 
 
 def cpu_s() -> float:
-  """Processor time of this process and the children it waited for."""
+  """Returns the processor time of this process and its finished children."""
   usages = map(
     resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
   )
@@ -89,12 +90,12 @@ def cpu_s() -> float:
 
 
 def peak_mb() -> float:
-  """The most memory that was resident."""
+  """Returns the peak of resident memory in MiB."""
   return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def work_from_argv() -> Work:
-  """The fields of Work, as JSON in the only argument."""
+  """Reads the fields of Work from JSON in the first argument."""
   return Work(**json.loads(sys.argv[1]))
 
 
@@ -107,13 +108,13 @@ class Meter:
 
   @contextlib.contextmanager
   def rollout(self):
-    """Around the generation of a step."""
+    """Measures the generation of a step, which runs in the block."""
     start = time.perf_counter(), cpu_s()
     yield
     self._rollout = time.perf_counter() - start[0], cpu_s() - start[1]
 
   def rewarded(self, responses: list[list[int]], rewards: list[float]) -> None:
-    """At each reward; responses as token ids."""
+    """Ends a step and begins the next; responses are token ids."""
     now = time.perf_counter(), cpu_s()
     if self._last:
       line = {
@@ -130,10 +131,10 @@ class Meter:
 
 
 def reward(response: list[int]) -> float:
-  """The share of token ids below LOW_IDS."""
+  """Returns the share of token ids below LOW_IDS."""
   return sum(i < LOW_IDS for i in response) / max(len(response), 1)
 
 
 def finish(finite: bool, **more) -> None:
-  """Prints the last line: whether every weight is still a number, and more."""
+  """Prints the last line: whether all weights are finite, and `more`."""
   print(json.dumps({'finite': bool(finite), **more}), flush=True)

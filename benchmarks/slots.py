@@ -1,11 +1,11 @@
-"""What refilling slots saves where responses end at different times.
+"""Measures what refilling slots saves if responses differ in length.
 
   python benchmarks/slots.py --json slots.json
 
-The embedded policy answers 64 of its problems, 8 responses each, with all rows
-at once and with few slots that take rows from the queue. Processor and wall
-seconds are medians of repeats in turn. That every number of slots gives the
-same responses is asserted.
+The embedded policy answers 64 of its problems, 8 responses each, once with all
+sequences at the same time and once with few slots that take sequences from a
+queue. Processor and wall times are medians over repeats. Asserts that every
+number of slots gives the same responses.
 """
 
 import argparse
@@ -34,7 +34,9 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawTextHelpFormatter
   )
-  parser.add_argument('--json', type=pathlib.Path, help='results go here too')
+  parser.add_argument(
+    '--json', type=pathlib.Path, help='also write the results here'
+  )
   parser.add_argument('--slots', type=int, nargs='+', default=[32, 64, 128])
   parser.add_argument('--repeats', type=int, default=3)
   args = parser.parse_args(argv)
@@ -50,9 +52,9 @@ def main(argv: Sequence[str]) -> None:
   tokenizer = tokenization.Tokenizer.from_dir(load.EMBEDDED)
   problems = [*problem_set.problems('train', 0)][:_PROBLEMS]
   texts = [prompts.generation(problem, 'compact') for problem in problems]
-  rows = [tokenizer.encode_chat(text)[0] for text in texts]
-  arrays = packing.pad_left(rows, max(map(len, rows)))
-  index = np.arange(len(rows), dtype=np.int32)
+  token_ids = [tokenizer.encode_chat(text)[0] for text in texts]
+  arrays = packing.pad_left(token_ids, max(map(len, token_ids)))
+  index = np.arange(len(token_ids), dtype=np.int32)
 
   def run(slots: int, seed: int) -> sampler.Samples:
     samples, _ = sharded_sampler.generate(
@@ -71,16 +73,16 @@ def main(argv: Sequence[str]) -> None:
     run(slots, 0)  # Compiles.
   seconds = {slots: [] for slots in every}
   for seed in range(args.repeats):
-    found = {}
+    samples = {}
     for slots in every:
       began = time.perf_counter(), time.process_time()
-      found[slots] = run(slots, seed)
+      samples[slots] = run(slots, seed)
       ended = time.perf_counter(), time.process_time()
       seconds[slots].append([b - a for a, b in zip(began, ended, strict=True)])
     for slots in args.slots:
-      same = found[slots].tokens_NR == found[_ALL].tokens_NR
+      same = samples[slots].tokens_NR == samples[_ALL].tokens_NR
       assert same.all(), f'{slots=}'
-  lens = found[_ALL].len_N
+  lens = samples[_ALL].len_N
   results = {'responses': len(lens), 'mean_len_tokens': float(lens.mean())}
   print(f'{len(lens)} responses, {lens.mean():.0f} tokens on average')
   for slots, times in seconds.items():

@@ -173,10 +173,11 @@ def to_rollout(
 ) -> types.Rollout:
   """The reply as if the policy had sampled it."""
   tokens, _ = tokenizer.encode_chat(example.prompt)
-  reply = (*tokenizer.encode_plain(example.reply), tokenizer.eos_id)
+  token_ids = [*tokenizer.encode_plain(example.reply), tokenizer.eos_id]
+  reply = np.array(token_ids, np.int32)
   problem = types.Problem(id='', statement='', tests=())
   prompt = types.Prompt(example.kind, example.prompt, tuple(tokens), problem)
-  logprobs = (0.0,) * len(reply)
+  logprobs = np.zeros(len(reply), np.float32)
   return types.Rollout(prompt, reply, logprobs, logprobs, example.reply, True)
 
 

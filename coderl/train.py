@@ -16,9 +16,8 @@ a resumed run equals one that never stopped. If the sandbox fails during a step,
 the step is rolled back.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 import contextlib
-import json
 import pathlib
 import signal
 import time
@@ -35,14 +34,12 @@ from coderl.alignment import tasks
 from coderl.distributed import processes, sharding
 from coderl.evaluators import held_out
 from coderl.evaluators import suite as suite_lib
-from coderl.models.checkpoints import huggingface
-from coderl.reporting import report
 from coderl.rl import batching, packing, train_step
-from coderl.training import checkpoint, metrics, setup
+from coderl.training import checkpoint, metrics, results, setup
 from coderl.training import progress as progress_lib
 from coderl.training import rollouts as rollouts_lib
 from coderl.training import update as update_lib
-from commons import errors, estimates, files
+from commons import errors
 
 # Fields that may differ between the starts of one run.
 _MAY_DIFFER = (
@@ -117,9 +114,9 @@ def train(experiment: setup.Experiment, workdir: str, stop: list[int]) -> None:
     metrics.write_lines(folder / 'rollouts.jsonl', progress.samples)
   if progress.is_done(config):
     progress_lib.announce('Evaluating after training ...')
-    finish(
-      experiment, state, progress, evaluate(experiment, state, suite), folder
-    )
+    after = evaluate(experiment, state, suite)
+    results.export(experiment.policy(state), folder / 'policy')
+    results.write(folder, config, progress, after)
   elif processes.is_first():
     print(
       f'Stopped and saved after step {progress.step} of {config.train.steps};'
@@ -138,24 +135,16 @@ def run_step(
 ) -> tuple[
   types.TrainState, progress_lib.Progress, rollouts_lib.PendingStep | None
 ]:
-  """Runs one step; see the module.
+  """Runs one step and returns what the next one starts from.
 
-  With `train.staleness` 1, the rollouts of the next step are sampled before
-  the update, while the sandbox still runs the programs of this step.
-
-  Everything that needs the sandbox runs before the update, because the update
-  donates `state` and cannot be undone.
+  All that needs the sandbox runs before the update, which donates `state` and
+  cannot be undone. With `train.staleness` 1 the rollouts of the next step are
+  sampled before the update, while the sandbox still runs programs of this one.
 
   Args:
-    experiment: what to train.
-    update: the compiled functions.
-    state: before the step; donated.
-    progress: before the step; not changed.
+    experiment, update: the run and its compiled functions.
+    state, progress: before the step; `state` is donated, `progress` is kept.
     pending: the rollouts of this step, if they were sampled ahead.
-
-  Returns:
-    The state and the progress after the step, and the rollouts that were
-    sampled ahead for the next step.
 
   Raises:
     ServiceError: the sandbox failed; `state` is then not yet donated.
@@ -177,10 +166,7 @@ def run_step(
   rng = np.random.default_rng([config.seed, step, 2])
   add_alignment_tasks(experiment, code, progress, rng)
   waited_s = time.monotonic() - wait_start
-  if step % config.log.samples_every_steps == 0:
-    progress.samples += metrics.samples(
-      rollouts, experiment.sandbox, step + 1, config.log.samples
-    )
+  add_samples(experiment, rollouts, progress)
   state, update_metrics = update_policy(
     experiment, update, state, rollouts, progress, rng
   )
@@ -215,6 +201,19 @@ def add_alignment_tasks(
   progress.replay.add(fitting, progress.step)
 
 
+def add_samples(
+  experiment: setup.Experiment,
+  rollouts: list[types.Rollout],
+  progress: progress_lib.Progress,
+) -> None:
+  """Adds rollouts for the report, every `log.samples_every_steps` steps."""
+  config = experiment.config.log
+  if progress.step % config.samples_every_steps == 0:
+    progress.samples += metrics.samples(
+      rollouts, experiment.sandbox, progress.step + 1, config.samples
+    )
+
+
 def update_policy(
   experiment: setup.Experiment,
   update: update_lib.Update,
@@ -226,8 +225,7 @@ def update_policy(
   """Runs one optimizer update per minibatch.
 
   Args:
-    experiment: what to train.
-    update: the compiled functions.
+    experiment, update: the run and its compiled functions.
     state: donated.
     rollouts: the rollouts to train on.
     progress: new shapes are added to it.
@@ -374,54 +372,3 @@ def evaluate(
     experiment.config,
   )
   return suite_lib.scores(rollouts)
-
-
-def finish(
-  experiment: setup.Experiment,
-  state: types.TrainState,
-  progress: progress_lib.Progress,
-  after: Mapping[str, list[float]],
-  folder: pathlib.Path,
-) -> None:
-  """Exports the policy, writes results and report, and prints the table."""
-  # At full precision, so that the exported policy is the evaluated one.
-  model = experiment.initial.model
-  params = jax.tree.map(sharding.fetch, experiment.policy(state).params)
-  if not processes.is_first():
-    return
-  huggingface.save(folder / 'policy', model, params, dtype=model.param_dtype)
-  experiment.initial.tokenizer.save(folder / 'policy')
-  run_results = results(experiment.config, progress, after)
-  files.write_text(
-    folder / 'results.json', json.dumps(run_results, indent=2) + '\n'
-  )
-  report.write(folder)
-  print(report.table(run_results))
-  print(f'Report: {folder / "report.html"}')
-
-
-def results(
-  config: ml_collections.ConfigDict,
-  progress: progress_lib.Progress,
-  after: Mapping[str, list[float]],
-) -> dict:
-  """Returns what table and report show: means, intervals and differences."""
-  differences = {}
-  for name, scores in after.items():
-    mean, low, high = estimates.paired_difference(
-      np.asarray(progress.before[name]), np.asarray(scores), seed=0
-    )
-    differences[name] = {'difference': mean, 'low': low, 'high': high}
-  evaluations = {'before': progress.before, 'after': after}
-  return {
-    'steps': progress.step,
-    'tokens': progress.tokens,
-    'seconds': progress.seconds,
-    'evaluations': {
-      when: {name: suite_lib.summary(s) for name, s in scores.items()}
-      for when, scores in evaluations.items()
-    },
-    'difference': differences,
-    'shapes': progress.shapes,
-    'settings': config.to_dict(),
-  }

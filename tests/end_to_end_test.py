@@ -1,4 +1,4 @@
-"""Whole runs, as a user starts, interrupts and resumes them."""
+"""Complete runs, as a user starts, interrupts and resumes them."""
 
 import json
 import os
@@ -23,7 +23,7 @@ from configs import coderl_train
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 EMBEDDED = ROOT / 'coderl/models/embedded'
-# A few seconds a step; everything else as in the default experiment.
+# A few seconds per step; everything else as in the default experiment.
 SMALL = (
   '--config.train.steps=4',
   '--config.train.prompts_per_step=4',
@@ -37,12 +37,12 @@ SMALL = (
   '--config.eval.batch_size=6',
   '--config.checkpoint.every_steps=1',
 )
-# What differs between two runs of the same experiment.
+# Metrics that differ between two runs of the same experiment.
 TIMED = ('seconds', 'sandbox_wait_share', 'tokens_per_s')
 
 
 def start(workdir, *args, config='configs/coderl_train.py'):
-  # What stands in a file cannot stop a run that says much.
+  # A file, because a full pipe would block a run that writes much.
   with open(f'{workdir}.err', 'w', encoding='utf-8') as err:
     return subprocess.Popen(
       [
@@ -58,7 +58,7 @@ def start(workdir, *args, config='configs/coderl_train.py'):
     )
 
 
-def said(workdir):
+def read_stderr(workdir):
   return pathlib.Path(f'{workdir}.err').read_text(encoding='utf-8')
 
 
@@ -70,34 +70,34 @@ def steps_done(workdir):
 def signal_after(process, workdir, step, number):
   """Sends a signal once `step` steps are logged; returns stdout."""
   while steps_done(workdir) < step:
-    assert process.poll() is None, said(workdir)
+    assert process.poll() is None, read_stderr(workdir)
     time.sleep(0.05)
   process.send_signal(number)
   return process.communicate(timeout=120)[0]
 
 
-def test_a_killed_and_resumed_run_is_the_run_that_never_stopped(tmp_path):
+def test_a_killed_and_resumed_run_equals_one_that_never_stopped(tmp_path):
   straight, broken = tmp_path / 'straight', tmp_path / 'broken'
   process = start(straight, *SMALL)
   out, _ = process.communicate(timeout=300)
-  assert process.returncode == 0, said(straight)
+  assert process.returncode == 0, read_stderr(straight)
   assert 'pass@1' in out
 
   process = start(broken, *SMALL)
   out = signal_after(process, broken, 1, signal.SIGTERM)
   assert process.returncode == 0
-  stopped = re.search(r'after step (\d) of 4; the same command goes on', out)
+  stopped = re.search(r'after step (\d) of 4; the same command resumes', out)
   assert stopped and 1 <= int(stopped[1]) < 4
-  # Fall back on the step before: the last one is cut short.
+  # Damages the last checkpoint, so that the run falls back to the one before.
   latest = broken / 'checkpoints' / stopped[1]
   shutil.rmtree(latest / 'state/ocdbt.process_0/d')
-  (broken / 'metrics.jsonl').unlink()  # Written anew when it goes on.
+  (broken / 'metrics.jsonl').unlink()  # Rewritten when the run resumes.
   process = start(broken, *SMALL)
   signal_after(process, broken, int(stopped[1]), signal.SIGKILL)
   assert process.returncode == -signal.SIGKILL
   process = start(broken, *SMALL)
   out, _ = process.communicate(timeout=300)
-  assert process.returncode == 0, said(broken)
+  assert process.returncode == 0, read_stderr(broken)
   assert 'Resuming after step' in out
 
   weights = [
@@ -130,7 +130,7 @@ def test_a_killed_and_resumed_run_is_the_run_that_never_stopped(tmp_path):
 def test_a_finished_run_leaves_what_the_readme_promises(tmp_path):
   process = start(tmp_path, config='configs/coderl_train.py:runlocal')
   out, _ = process.communicate(timeout=600)
-  assert process.returncode == 0, said(tmp_path)
+  assert process.returncode == 0, read_stderr(tmp_path)
   results = json.loads((tmp_path / 'results.json').read_text())
   for when in ('before', 'after'):
     for name in (
@@ -149,7 +149,7 @@ def test_a_finished_run_leaves_what_the_readme_promises(tmp_path):
   assert '<svg' in page
   assert not re.search(r'(src|href)="https?:', page)
   assert list((tmp_path / 'tensorboard').iterdir())
-  # The exported policy is one that training can start from.
+  # Training can start from the exported policy.
   config = coderl_train.get_config(f'path={tmp_path / "policy"}')
   load.open_policy(config.model, sharding.make_mesh((1, -1, 1)))
   steps = (tmp_path / 'metrics.jsonl').read_text().splitlines()
@@ -176,7 +176,9 @@ def test_a_finished_run_leaves_what_the_readme_promises(tmp_path):
     ('', {'sampling.cache_dtype': 'int4'}, "'int4'.*int8"),
   ],
 )
-def test_bad_settings_are_met_at_the_door(tmp_path, arg, changes, message):
+def test_bad_settings_are_refused_before_the_run(
+  tmp_path, arg, changes, message
+):
   config = coderl_train.get_config(arg)
   config.update_from_flattened_dict(changes)
   with pytest.raises(errors.UserError, match=message):

@@ -81,7 +81,8 @@ ALGORITHMS = {
     dynamic_sampling=True,
     overlong_buffer_len_tokens=4096,
   ),
-  # arXiv 2402.14740: REINFORCE on whole responses, so their tokens add up.
+  # arXiv 2402.14740: REINFORCE with a response as one action, so the
+  # log-probabilities of its tokens are summed.
   'rloo': Algorithm(
     advantages.leave_one_out,
     policy_loss=losses.policy_gradient,

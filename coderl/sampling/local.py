@@ -53,7 +53,7 @@ class LocalSampler:
   """Samples on the mesh of this run.
 
   Prompts are distributed over the data and fsdp axes; each process yields the
-  sequences of its own devices.
+  sequences of its devices.
 
   Attributes:
     bucket_len: prompts are padded to a multiple of it, in tokens.
@@ -136,7 +136,7 @@ def _ended(
     if prompt < 0 or not length or busy[i] or n in yielded:
       continue
     yielded.add(int(n))
-    # Copies, so that a rollout does not keep the whole array in memory.
+    # Copies, so that a rollout does not keep the arrays of all sequences alive.
     rollout = base.make_rollout(
       policy.tokenizer,
       prompts[prompt],

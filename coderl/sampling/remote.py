@@ -209,7 +209,7 @@ def _parse_choice(
       f'{len(token_ids)} tokens and {len(logprobs)} log-probabilities, some of'
       " which are outside the policy's range"
     )
-  # The trainer computes its own log-probabilities before it needs them.
+  # The trainer computes the policy's log-probabilities before it needs them.
   drawn_logprobs = np.array(logprobs, np.float32)
   return base.make_rollout(
     policy.tokenizer,

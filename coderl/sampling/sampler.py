@@ -3,8 +3,8 @@
 Each prompt is prefilled once. Its G samples are sequences; they wait in a queue
 for one of B slots. A slot takes the next sequence once its last one has ended,
 and starts it from a copy of the prompt's keys and values, so that a short
-sequence delays no other. On a mesh, each shard of the sequences has its own
-slots and queue (sharded_sampler.py).
+sequence delays no other. On a mesh, each shard of the sequences has separate
+slots and a separate queue (sharded_sampler.py).
 
 Each token is reported with two log-probabilities: under the temperature-scaled
 distribution *before* top-k, top-p and min-p, as the training forward pass
@@ -15,6 +15,7 @@ under the distribution after these filters, from which the token was drawn.
 from collections.abc import Sequence
 import dataclasses
 from functools import partial
+import itertools
 from typing import NamedTuple
 
 import jax
@@ -377,8 +378,7 @@ def advance(
   Each round refills the idle slots and then decodes until enough slots are
   idle again, with one loop per width of the cache.
   """
-  widths = cache_widths(prompt_len, config)
-  bounds = list(zip([0, *widths], widths, strict=False))
+  widths = [0, *cache_widths(prompt_len, config)]
 
   def in_time(state):
     return True if until_step is None else state.steps < until_step
@@ -389,7 +389,7 @@ def advance(
 
   def decode_round(state):
     state = refill(state, prompts, config)
-    for low, high in bounds:
+    for low, high in itertools.pairwise(widths):
       step = partial(
         sample_step,
         weights=weights,

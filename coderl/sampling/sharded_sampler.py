@@ -1,4 +1,4 @@
-"""Sampling on a mesh: each shard of the sequences runs a loop of its own.
+"""Sampling on a mesh: each shard of the sequences runs a separate loop.
 
 `generate` samples to the end in one program. `start` and `advance` do the same
 in several calls, between which the host reads the sequences that have ended.
@@ -173,7 +173,7 @@ def generate(
   """Samples G responses to each of U prompts.
 
   Under a mesh (jax.set_mesh), prompts are sharded over data and fsdp. Each
-  shard is decoded on its own with the weights gathered over these axes; layers
+  shard is decoded separately, with the weights gathered over these axes; layers
   stay sharded over tensor.
 
   Args:

@@ -1,14 +1,14 @@
-"""Saves a run and takes it up again, on any mesh.
+"""Saves and restores a run, on any mesh.
 
-A step directory, `WORKDIR/checkpoints/STEP`, holds all that a run needs to go
-on as if it had never stopped: the device state (arrays) and the host's (JSON:
-data position, replay buffer, random generators, metrics). Writing is
-asynchronous: a step counts once orbax has renamed its directory, so a run
-killed at any moment goes back to the last whole step.
+A step directory, `WORKDIR/checkpoints/STEP`, holds all that a run needs to
+resume as if it had never stopped: the device state (arrays) and the host state
+(JSON: data position, replay buffer, metrics). Writing is asynchronous. A step
+is complete once orbax has renamed its directory, so a run that is killed at any
+moment resumes from the last complete step.
 
-Files can also rot. Each array's checksum is kept beside it, and `restore` falls
-back from a damaged step to the one before, says so, and sets the damaged one
-aside (`checkpoints/damaged-STEP`).
+Files can also be damaged. Each array is saved with a checksum; `restore` falls
+back from a damaged step to the one before, logs a warning, and renames the
+damaged one to `checkpoints/damaged-STEP`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,16 +26,17 @@ import ml_collections
 import orbax.checkpoint as ocp
 
 from coderl import types
-from commons import errors
+from commons import errors, files
 
 _ABSENT = 'absent'
 
 
 class Restored(NamedTuple):
-  """What `restore` found, both as they were given to `save`.
+  """A restored step, as it was passed to `save`.
 
-  state: the target's tree, shapes, dtypes and shardings.
-  host: the dictionary, as JSON reads it back.
+  Attributes:
+    state: with the tree, shapes, dtypes and shardings of the target.
+    host: the dictionary, after a round trip through JSON.
   """
 
   state: Any
@@ -43,19 +44,22 @@ class Restored(NamedTuple):
 
 
 def manager(workdir: str, max_to_keep: int) -> ocp.CheckpointManager:
-  """The workdir's checkpoints.
+  """Opens the checkpoints of a workdir.
 
-  `wait_until_finished()` ends when every save is on disk; `close()` waits too
-  and must be called before the process ends.
+  `wait_until_finished()` returns once every save is on disk; `close()` waits as
+  well and must be called before the process ends.
 
   Args:
     workdir: the run's directory.
-    max_to_keep: older steps are deleted; 2 or more, for there to be one to
+    max_to_keep: older steps are deleted; at least 2, so that there is one to
       fall back to.
+
+  Raises:
+    UserError: max_to_keep is below 2.
   """
   if max_to_keep < 2:
-    raise errors.UserError(f'{max_to_keep=} checkpoints; at least 2')
-  logging.get_absl_logger().addFilter(_spoken_to_the_user)
+    raise errors.UserError(f'checkpoint.keep={max_to_keep}: must be 2 or more')
+  logging.get_absl_logger().addFilter(_is_for_the_user)
   options = ocp.CheckpointManagerOptions(
     max_to_keep=max_to_keep, cleanup_tmp_directories=True
   )
@@ -71,13 +75,13 @@ def save(
 ) -> None:
   """Starts saving; returns once `state` may be donated and `host` changed.
 
-  A step that is already there is left alone.
+  A step that exists already is not written again.
 
   Args:
-    manager: of the workdir.
-    step: optimiser updates done.
+    manager: the workdir's checkpoints.
+    step: training steps done.
     state: a tree of jax arrays.
-    host: a JSON-able dictionary; tuples come back as lists.
+    host: a JSON-serialisable dictionary; tuples are restored as lists.
   """
   if step in manager.all_steps():
     return
@@ -88,7 +92,7 @@ def save(
       _describe(state).items(), jax.tree.leaves(sums), strict=True
     )
   }
-  # Through text and back: orbax writes later, the caller may change it by then.
+  # A copy, because orbax writes later and the caller may change it before.
   record = json.loads(json.dumps({'host': host, 'arrays': arrays}))
   manager.save(
     step,
@@ -100,23 +104,24 @@ def save(
 
 
 def restore(manager: ocp.CheckpointManager, target: Any) -> Restored | None:
-  """The latest whole step, or None where nothing was ever saved.
+  """Returns the latest complete step, or None if there is no checkpoint.
 
   Args:
-    manager: of the workdir.
-    target: a tree of arrays or ShapeDtypeStructs with shardings: the structure
-      and the mesh wanted, which need not be the mesh it was saved from.
+    manager: the workdir's checkpoints.
+    target: a tree of arrays or ShapeDtypeStructs with shardings: the expected
+      structure, and the mesh to restore to, which may differ from that of the
+      save.
 
   Raises:
-    UserError: the checkpoint is of another structure, or every step is damaged.
+    UserError: the checkpoint has another structure, or every step is damaged.
   """
   damaged = []
   for step in sorted(manager.all_steps(), reverse=True):
     with _quiet():
-      found, fault = _read(manager, step, target)
-    if found is not None:
+      restored, fault = _read(manager, step, target)
+    if restored is not None:
       _set_aside(manager, damaged)
-      return Restored(*found)
+      return restored
     damaged.append(step)
     logging.warning(
       'checkpoint %s is damaged (%s); trying the one before it',
@@ -126,7 +131,7 @@ def restore(manager: ocp.CheckpointManager, target: Any) -> Restored | None:
   if damaged:
     raise errors.UserError(
       f'every checkpoint in {manager.directory} is damaged: steps {damaged}; '
-      'remove the directory to start afresh'
+      'remove the directory to start from the beginning'
     )
   return None
 
@@ -136,18 +141,18 @@ def check_config(
   config: ml_collections.ConfigDict,
   may_differ: Sequence[str] = (),
 ) -> None:
-  """Refuses to go on with a run under another config than it was begun with.
+  """Raises UserError if the workdir holds a run of another config.
 
-  Nothing is written, and a directory without `config.json` begins a run.
+  Writes nothing. A directory without `config.json` holds no run.
 
   Args:
     workdir: the run's directory.
-    config: of this start.
+    config: the config of this start.
     may_differ: dotted fields or sections that may change between starts.
 
   Raises:
-    UserError: the fields that differ, `field: old -> new`, or a `config.json`
-      that cannot be read.
+    UserError: fields differ, which are named as `field: old -> new`; or
+      `config.json` cannot be read.
   """
   path = os.path.join(workdir, 'config.json')
   if not os.path.exists(path):
@@ -167,12 +172,9 @@ def check_config(
 
 
 def write_config(workdir: str, config: ml_collections.ConfigDict) -> None:
-  """Writes `WORKDIR/config.json`, whole or not at all; the workdir exists."""
-  path = os.path.join(workdir, 'config.json')
+  """Writes `WORKDIR/config.json` completely or not at all (first process)."""
   if jax.process_index() == 0:
-    with open(f'{path}.tmp', 'w', encoding='utf-8') as f:
-      f.write(_text(config))
-    os.replace(f'{path}.tmp', path)
+    files.write_text(os.path.join(workdir, 'config.json'), _text(config))
 
 
 def _text(config):
@@ -197,7 +199,7 @@ def _flatten(tree, prefix=''):
 
 
 def _read(manager, step, target):
-  """(state, host) and '', or None and what is wrong with the step."""
+  """Returns (Restored, ''), or (None, fault) if the step is damaged."""
   try:
     record = manager.restore(
       step, args=ocp.args.Composite(host=ocp.args.JsonRestore())
@@ -220,7 +222,7 @@ def _read(manager, step, target):
   for name, total in zip(_describe(state), sums, strict=True):
     if arrays[name]['sum'] != int(total):
       return None, f'wrong checksum of {name}'
-  return (state, host), ''
+  return Restored(state, host), ''
 
 
 def _short(error):
@@ -243,7 +245,7 @@ def _check_structure(path, arrays, target):
 
 
 def _describe(tree):
-  """Name -> dtype and shape of every leaf, in the tree's order."""
+  """Returns name -> dtype and shape of every leaf, in the tree's order."""
   return {
     jax.tree_util.keystr(path, simple=True, separator='.'): (
       f'{x.dtype}{list(x.shape)}'
@@ -254,7 +256,7 @@ def _describe(tree):
 
 @jax.jit
 def _checksums(tree):
-  """Sum of every leaf's bits, modulo 2^32: the same on every mesh."""
+  """Returns the sum of every leaf's bits modulo 2^32; no mesh changes it."""
 
   def checksum(x):
     if x.dtype == jnp.bool_:
@@ -267,26 +269,26 @@ def _checksums(tree):
 
 
 def _set_aside(manager, steps):
-  """Renames damaged steps, so that the run can save them again."""
+  """Renames damaged steps, so that the run can save these steps again."""
   if not steps:
     return
   if jax.process_index() == 0:
     for step in steps:
       aside = manager.directory / f'damaged-{step}'
-      aside.rmtree(missing_ok=True)  # Of an earlier time.
+      aside.rmtree(missing_ok=True)  # A step may be damaged twice.
       (manager.directory / str(step)).rename(aside)
   multihost_utils.sync_global_devices('damaged checkpoints set aside')
   manager.reload()
 
 
-def _spoken_to_the_user(record):
-  """A log filter: orbax tells each of its steps, from threads of its own."""
+def _is_for_the_user(record):
+  """Log filter that drops orbax's messages below ERROR."""
   return '/orbax/' not in record.pathname or record.levelno >= std_logging.ERROR
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-  """Without orbax's tracebacks: the caller says in one line what was wrong."""
+  """Silences orbax's tracebacks; the caller logs the fault in one line."""
   level = std_logging.root.manager.disable
   std_logging.disable(std_logging.CRITICAL)
   try:

@@ -145,4 +145,4 @@ class Compilations:
     announce(f'Compiling {what} ...')
     start = time.monotonic()
     yield
-    announce(f'Compiled {what}: {time.monotonic() - start:.1f} s.')
+    announce(f'Compiled and ran {what}: {time.monotonic() - start:.1f} s.')

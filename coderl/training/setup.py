@@ -19,7 +19,8 @@ from coderl.rewards import answers
 from coderl.rl import batching, train_step
 from coderl.sampling import base, local
 from coderl.sampling import remote as remote_sampler
-from coderl.sandbox import api, sandbox
+from coderl.sandbox import api
+from coderl.sandbox import sandbox as sandbox_lib
 from coderl.sandbox.service import client, remote
 from coderl.training import async_rewards, checks, update
 from coderl.training import progress as progress_lib
@@ -78,7 +79,7 @@ class Experiment:
 
 def open_sandbox(
   section: ml_collections.ConfigDict,
-) -> sandbox.Sandbox | remote.Sandbox:
+) -> sandbox_lib.Sandbox | remote.Sandbox:
   """Opens the config's sandbox: workers of this host, or the service at `url`.
 
   The token of a service is read from the environment, so that no config holds
@@ -90,7 +91,7 @@ def open_sandbox(
     return remote.Sandbox(
       section.url, limits, token=token, require=section.require
     )
-  return sandbox.Sandbox(
+  return sandbox_lib.Sandbox(
     limits, section.workers or None, require=section.require
   )
 

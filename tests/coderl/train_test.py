@@ -1,4 +1,6 @@
-"""A step whose sandbox fails is a step that was not begun."""
+"""Laws of the loop: what a step reads, and what an outage or a stop leaves."""
+
+import json
 
 import jax
 import orbax.checkpoint as ocp
@@ -6,7 +8,7 @@ import pytest
 
 from coderl import train
 from coderl.distributed import sharding
-from coderl.sandbox import sandbox
+from coderl.sandbox import sandbox as sandbox_lib
 from coderl.training import checkpoint, setup
 from commons import errors
 from configs import coderl_train
@@ -19,24 +21,25 @@ def quick_to_compile():
   jax.config.update('jax_disable_most_optimizations', False)
 
 
-class Failing(sandbox.Sandbox):
-  """A sandbox that fails at one of the calls of the second step."""
+class FailingSandbox(sandbox_lib.Sandbox):
+  """Fails at call number `failing_call` of the second step, if it is given."""
 
-  def __init__(self, folder, call):
+  def __init__(self, folder, failing_call):
     super().__init__(workers=1)
-    self._metrics, self._call = folder / 'metrics.jsonl', call
+    self._metrics = folder / 'metrics.jsonl'
+    self._failing_call = failing_call
     self.calls = 0
 
   def run(self, programs):
     if self._metrics.exists() and self._metrics.read_text().count('\n') == 1:
       self.calls += 1
-      if self.calls == self._call:
+      if self.calls == self._failing_call:
         raise errors.ServiceError('no answer')
     return super().run(programs)
 
 
-def _config(**changes):
-  config = coderl_train.get_config()
+def _config(arg='', **changes):
+  config = coderl_train.get_config(arg)
   config.update_from_flattened_dict(
     {
       'train.steps': 2,
@@ -58,7 +61,7 @@ def _config(**changes):
 
 
 class AfterOneStep:
-  """A request to stop that comes during the first step."""
+  """A stop request that comes during the first step."""
 
   def __init__(self, folder):
     self._metrics = folder / 'metrics.jsonl'
@@ -67,20 +70,25 @@ class AfterOneStep:
     return bool(self._metrics.read_text())
 
 
-def _train(folder, call=None, stop=(), **changes):
-  """Trains; returns how often the second step asked the sandbox."""
+def _train(folder, failing_call=None, stop=(), arg='', **changes):
+  """Trains; returns how many times the second step called the sandbox."""
   mesh = sharding.make_mesh((1, -1, 1))
-  config = _config(**changes)
+  config = _config(arg, **changes)
   folder.mkdir(exist_ok=True)
   checkpoint.write_config(str(folder), config)
-  with Failing(folder, call) as box, jax.set_mesh(mesh):
-    ex = setup.make(config, mesh, box)
-    train.train(ex, str(folder), stop)
-  return box.calls
+  with FailingSandbox(folder, failing_call) as sandbox, jax.set_mesh(mesh):
+    experiment = setup.make(config, mesh, sandbox)
+    train.train(experiment, str(folder), stop)
+  return sandbox.calls
+
+
+def _history(folder):
+  lines = (folder / 'metrics.jsonl').read_text().splitlines()
+  return [json.loads(line) for line in lines]
 
 
 def _saved(folder, step):
-  """A checkpoint's host side and checksums of arrays, without its times."""
+  """Returns a checkpoint's host state and checksums, without times."""
   with checkpoint.manager(str(folder), 3) as manager:
     record = manager.restore(
       step, args=ocp.args.Composite(host=ocp.args.JsonRestore())
@@ -99,22 +107,19 @@ def test_an_outage_saves_the_last_finished_step(tmp_path, capsys):
   expected = _saved(straight, 1)
   assert expected['host']['step'] == 1
   assert expected['host']['replay']['tasks']
-  # The sampler has the weights that an update begins with, after each of them.
-  deviations = [
-    metrics['ratio_deviation']
-    for metrics in _saved(straight, 2)['host']['history']
-  ]
+  # The sampler has the weights that each update begins with.
+  deviations = [metrics['ratio_deviation'] for metrics in _history(straight)]
   assert len(deviations) == 2 and max(deviations) < 1e-5
-  for call in (1, calls):
-    folder = tmp_path / f'broken-{call}'
+  for failing_call in (1, calls):
+    folder = tmp_path / f'broken-{failing_call}'
     with pytest.raises(errors.ServiceError, match='no answer'):
-      _train(folder, call)
+      _train(folder, failing_call)
     assert _saved(folder, 1) == expected
     assert 'saved after step 1 of 2' in capsys.readouterr().out
 
 
 def test_rollouts_sampled_ahead_are_saved_and_trained_on(tmp_path, capsys):
-  """Each step but the first learns from what its predecessor's policy drew."""
+  """Each step but the first learns from samples of the policy before."""
   changes = {'train.staleness': 1, 'train.steps': 3}
   straight, stopped = tmp_path / 'straight', tmp_path / 'stopped'
   _train(straight, **changes)
@@ -126,6 +131,44 @@ def test_rollouts_sampled_ahead_are_saved_and_trained_on(tmp_path, capsys):
   assert _saved(stopped, 3) == expected
   history = expected['host']['history']
   assert [metrics['staleness'] for metrics in history] == [0, 1, 1]
-  # What drew the first is what was trained; then it was behind by an update.
-  apart = [abs(metrics['importance'] - 1) for metrics in history]
-  assert apart[0] < min(apart[1:])
+  # The policy of the first step drew its samples; later ones are an update old.
+  deviations = [abs(metrics['importance'] - 1) for metrics in history]
+  assert deviations[0] < min(deviations[1:])
+
+
+def test_a_step_reads_reference_sampler_critic_and_replay_buffer(
+  tmp_path, capsys
+):
+  _train(
+    tmp_path,
+    arg='algo=ppo',
+    **{
+      'train.steps': 3,
+      'algorithm.kl_weight': 0.1,
+      'sampling.top_p': 0.9,
+      'alignment.start_step': 2,
+    },
+  )
+  history = _history(tmp_path)
+  # KL is to the initial policy, from which the policy moves away.
+  assert history[0]['kl_reference'] < 1e-6
+  assert min(metrics['kl_reference'] for metrics in history[1:]) > 1e-6
+  # Top-p makes every token likelier than under the policy.
+  assert all(metrics['importance'] < 1 for metrics in history)
+  assert all('value_loss' in metrics for metrics in history)
+  # The buffer has tasks after the first step, which wait for the start step.
+  assert history[0]['replay_size'] > 0
+  align = ['align/reward' in metrics for metrics in history]
+  assert align == [False, False, True]
+  # Every stage that takes long was reported.
+  lines = capsys.readouterr().err
+  for stage in (
+    'Loading the policy',
+    'Reading the problems of embedded',
+    'Evaluating before training',
+    'Compiling the sampler for [U, P]',
+    'Compiling score for [T, R, M]',
+    'Compiling train_step for [T, R, M]',
+    'Evaluating after training',
+  ):
+    assert stage in lines

@@ -5,15 +5,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from coderl.rl import algorithms, losses
+from coderl import types
+from coderl.rl import algorithms, batching, losses
+from coderl.training import rollouts as rollouts_lib
 
 # Two prompts of two responses each, of 2, 1, 1 and 3 tokens.
 REWARDS_BG = np.array([[1.0, 0.0], [0.5, 0.0]], 'f4')
 VALID_BG = np.ones((2, 2), bool)
 MASK_BR = np.arange(3) < np.array([2, 1, 1, 3])[:, None]
 OLD_BR = np.full((4, 3), -1.0, 'f4')
-# What became of every token's chance since it was sampled, row by row: more
-# likely, less likely, beyond 1.2 but below 1.28, more likely.
+# pi / pi_old of the tokens of each response: above 1, below 1 - 0.2, between
+# 1.2 and 1.28, above 1.28.
 RATIO_B1 = np.array([[1.1], [0.5], [1.25], [1.5]], 'f4')
 VALUES_BR = np.array([[0.5, 0.5, 9], [0, 9, 9], [0, 9, 9], [0, 0, 0]], 'f4')
 
@@ -35,7 +37,7 @@ def _loss(name, logprobs_BR, **settings):
 H = np.sqrt(0.5)  # (1, 0) and (0.5, 0) normalised: H, -H.
 S = np.std([1, 0, 0.5, 0], ddof=1)  # The batch's mean is 0.375.
 HAND = {
-  # Seven tokens. Clipped to 0.8..1.2; a bad token above 1.2 is not.
+  # Seven tokens. Clipped to 0.8..1.2, but not above if the advantage is < 0.
   'grpo': -H * (2 * 1.1 - 0.8 + 1.2 - 3 * 1.5) / 7,
   'dapo': -H * (2 * 1.1 - 0.8 + 1.25 - 3 * 1.5) / 7,
   # Advantages 1/2, -1/2, 1/4, -1/4; over 3 tokens and 4 responses.
@@ -56,7 +58,7 @@ def test_loss_is_worked_out_by_hand(name):
 
 
 def test_ppo_is_worked_out_by_hand():
-  # lam = 1: rewards to go less the values, so 1/2 1/2 | 0 | 1/2 | 0 0 0;
+  # lam = 1: rewards to go minus values, so 1/2 1/2 | 0 | 1/2 | 0 0 0;
   # whitened over the seven tokens.
   raw = np.array([0.5, 0.5, 0, 0.5, 0, 0, 0])
   a = (raw - raw.mean()) / raw.std(ddof=1)
@@ -83,7 +85,7 @@ def test_on_policy_every_gradient_is_the_policy_gradient(name):
 
 @pytest.mark.parametrize('name', algorithms.ALGORITHMS)
 def test_masked_responses_are_as_if_absent(name):
-  # A third response to each prompt that counts for nothing.
+  # Each group has a third response, which is masked.
   algorithm = algorithms.make(name)
   rewards_BG = np.insert(REWARDS_BG, 1, [np.nan, 7.0], axis=1)
   valid_BG = np.insert(VALID_BG, 1, False, axis=1)
@@ -101,7 +103,7 @@ def test_masked_responses_are_as_if_absent(name):
     np.testing.assert_allclose(np.delete(a, [1, 4], 0), b, atol=1e-6)
 
 
-def test_settings_override_the_papers_values():
+def test_settings_change_the_papers_values():
   logprobs_BR = OLD_BR + np.log(RATIO_B1)
   got = _loss('grpo', logprobs_BR, clip_high=0.28)
   np.testing.assert_allclose(got, HAND['dapo'], rtol=1e-4)
@@ -116,13 +118,44 @@ def test_settings_override_the_papers_values():
   np.testing.assert_allclose(bounded, expected, rtol=1e-4)
 
 
-def test_only_ppo_wants_values_and_only_dapo_resamples():
-  made = {name: algorithms.make(name) for name in algorithms.ALGORITHMS}
-  assert [n for n, a in made.items() if a.uses_values] == ['ppo']
-  assert [n for n, a in made.items() if a.dynamic_sampling] == ['dapo']
-  penalised = [n for n, a in made.items() if a.overlong_buffer_len_tokens]
-  assert penalised == ['dapo']
-  assert len({hash(a) for a in made.values()}) == len(made)
+@pytest.mark.parametrize('name', algorithms.ALGORITHMS)
+def test_only_ppo_reads_values(name):
+  def learned(values_BR):
+    return algorithms.token_advantages(
+      algorithms.make(name), REWARDS_BG, VALID_BG, values_BR, MASK_BR
+    )
+
+  pairs = zip(learned(VALUES_BR), learned(0 * VALUES_BR), strict=True)
+  changed = any(np.any(a != b) for a, b in pairs)
+  assert changed == algorithms.make(name).uses_values == (name == 'ppo')
+
+
+@pytest.mark.parametrize('name', algorithms.ALGORITHMS)
+def test_only_dapo_penalises_length_and_prefers_informative_groups(name):
+  algorithm = algorithms.make(name)
+  prompt = types.Prompt(
+    types.GENERATE, '', (), types.Problem(id='p', statement='', tests=())
+  )
+  # A group without a gradient, whose responses are at the length limit, and
+  # one with a gradient.
+  lens_and_rewards = [(8192, 1.0), (8192, 1.0), (1, 1.0), (1, 0.0)]
+  rollouts = [
+    types.Rollout(prompt, np.zeros(n, 'i4'), (), (), '', True, reward=reward)
+    for n, reward in lens_and_rewards
+  ]
+  rewards_B = batching.shaped_rewards(rollouts, algorithm, 8192)
+  assert rewards_B.tolist() == (
+    [0, 0, 1, 0] if name == 'dapo' else [1, 1, 1, 0]
+  )
+  chosen = rollouts_lib.choose_groups(
+    rollouts, 2, 1, algorithm.dynamic_sampling
+  )
+  assert chosen == (rollouts[2:] if name == 'dapo' else rollouts[:2])
+
+
+def test_algorithms_can_be_static_arguments():
+  every = [algorithms.make(name) for name in algorithms.ALGORITHMS]
+  assert len({hash(algorithm) for algorithm in every}) == len(every)
 
 
 def test_unknown_names_are_answered_with_the_choices():
@@ -144,8 +177,8 @@ def test_settings_that_do_not_apply_change_nothing():
   np.testing.assert_allclose(got, HAND['grpo'], rtol=1e-4)
 
 
-def test_weights_and_estimators_land_in_the_record():
-  made = algorithms.make(
+def test_weights_and_estimators_are_set():
+  algorithm = algorithms.make(
     'ppo',
     kl_weight=0.001,
     kl_estimator='k1',
@@ -154,10 +187,10 @@ def test_weights_and_estimators_land_in_the_record():
     dynamic_sampling=True,
     overlong_buffer_len_tokens=32,
   )
-  assert (made.kl_weight, made.value_weight) == (0.001, 0.1)
-  assert made.kl is losses.kl_k1
-  assert made.dynamic_sampling
-  assert made.overlong_buffer_len_tokens == 32
+  assert (algorithm.kl_weight, algorithm.value_weight) == (0.001, 0.1)
+  assert algorithm.kl is losses.kl_k1
+  assert algorithm.dynamic_sampling
+  assert algorithm.overlong_buffer_len_tokens == 32
   ones_BR = jnp.ones((1, 1))
-  got = made.value_loss(ones_BR, 0 * ones_BR, 2 * ones_BR)
+  got = algorithm.value_loss(ones_BR, 0 * ones_BR, 2 * ones_BR)
   np.testing.assert_allclose(got, [[1.5**2 / 2]])

@@ -20,15 +20,13 @@ def _mask_BR():
 
 
 def test_policy_gradient_is_that_of_the_expected_reward():
-  # Over all actions of a bandit, weighted by their chances, exactly.
+  # Exactly, over all actions of a bandit weighted by their probabilities.
   logits, rewards = _normal(0, 1, 4), _normal(1, 1, 4)
 
   def loss(logits):
     logprobs = jax.nn.log_softmax(logits)
-    chances = jax.lax.stop_gradient(jnp.exp(logprobs))
-    return jnp.sum(
-      chances * losses.policy_gradient(logprobs, logprobs, rewards)
-    )
+    probs = jax.lax.stop_gradient(jnp.exp(logprobs))
+    return jnp.sum(probs * losses.policy_gradient(logprobs, logprobs, rewards))
 
   def expected_reward(logits):
     return jnp.sum(jax.nn.softmax(logits) * rewards)
@@ -95,6 +93,13 @@ def test_absurd_ratios_stay_finite_under_a_weight_of_zero():
     np.testing.assert_array_equal(grad, 0)
 
 
+def test_importance_weights_are_ratios_truncated_at_the_cap():
+  logprobs_BR = np.log(np.array([[0.1, 0.4, 0.9, 0.5]], 'f4'))
+  drawn_BR = np.log(np.array([[0.4, 0.4, 0.1, 0.25]], 'f4'))
+  got = jax.jit(losses.importance_weights)(logprobs_BR, drawn_BR, 2.0)
+  np.testing.assert_allclose(got, [[0.25, 1.0, 2.0, 2.0]], rtol=1e-5)
+
+
 # Aggregations.
 
 
@@ -123,15 +128,15 @@ def test_the_loss_and_its_gradient_do_not_depend_on_microbatches(name):
     )
     return jnp.sum(weights_BR[rows] * loss)
 
-  whole = jax.value_and_grad(share)(logprobs_BR, slice(0, 4))
+  expected = jax.value_and_grad(share)(logprobs_BR, slice(0, 4))
   for size in (1, 2):
-    parts = [
+    shares = [
       jax.value_and_grad(share)(logprobs_BR, slice(i, i + size))
       for i in range(0, 4, size)
     ]
-    total = jax.tree.map(lambda *x: sum(x), *parts)
+    total = jax.tree.map(lambda *x: sum(x), *shares)
     jax.tree.map(
-      lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), whole, total
+      lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), expected, total
     )
 
 
@@ -243,7 +248,7 @@ def _chunked(hidden_BTD, unembed_DV, targets_BT, temperature, chunk=8):
 
 
 def _gradient(function):
-  """Of a loss weighing every position differently, in both weights."""
+  """Returns the gradients of a loss that weighs positions differently."""
   weights_BT = _normal(3, B, T)
   return jax.jit(
     jax.grad(
@@ -352,11 +357,11 @@ def test_a_loss_in_one_pass_is_that_of_the_log_probabilities(chunk):
 
 
 @pytest.mark.parametrize('chunk', [1, 8, 50])
-def test_its_gradient_made_in_the_forward_pass_is_the_loss_s(chunk):
-  # Twice the loss: what comes after it counts too.
-  of = lambda f: jax.jit(jax.grad(lambda *x: 2 * f(*x)[0], (0, 1)))
-  got = of(functools.partial(_in_one_pass, chunk=chunk))(*_inputs())
-  expected = of(_in_two_passes)(*_inputs())
+def test_the_gradient_made_in_the_forward_pass_is_that_of_the_loss(chunk):
+  # Of twice the loss, so that the cotangent matters.
+  gradient = lambda f: jax.jit(jax.grad(lambda *x: 2 * f(*x)[0], (0, 1)))
+  got = gradient(functools.partial(_in_one_pass, chunk=chunk))(*_inputs())
+  expected = gradient(_in_two_passes)(*_inputs())
   for a, b in zip(got, expected, strict=True):
     assert np.abs(b).max() > 0.1
     np.testing.assert_allclose(a, b, atol=1e-4)

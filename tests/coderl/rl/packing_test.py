@@ -11,18 +11,18 @@ P, R, M, C = 6, 7, 3, 2
 
 
 def padded(lens, targets):
-  """Rows of these (prompt, response) lengths, every token different."""
+  """Returns a batch of these (prompt, response) lengths; all tokens differ."""
   rows = len(lens)
   prompt, response = np.array(lens).T[:, :, None]
   valid_BR = np.arange(R) < response
   valid_BT = np.concatenate([np.arange(P) >= P - prompt, valid_BR], axis=1)
   numbers = lambda *shape: 1 + np.arange(np.prod(shape)).reshape(shape)
-  of_response = [numbers(rows, R) * 10.0**i * valid_BR for i in range(6)]
+  response_fields = [numbers(rows, R) * 10.0**i * valid_BR for i in range(6)]
   return types.RolloutBatch(
     numbers(rows, P + R) * valid_BT,
     valid_BT,
     valid_BR,
-    *of_response,
+    *response_fields,
     queries_BM=np.full((rows, M), P - 1),
     values_BMC=numbers(rows, M, C),
     values_mask_BMC=(np.arange(M) < np.array(targets)[:, None])[:, :, None]
@@ -47,8 +47,8 @@ def test_every_token_and_value_is_packed_once_and_comes_back(rows):
   )
   placement = packing.place(batch, 4, (1, 1, 1))
   packed = packing.pack(batch, weights, placement)
-  counted = lambda a: sorted(a[a > 0].tolist())
-  assert counted(packed.tokens_BT) == counted(batch.tokens_BT)
+  nonzero = lambda a: sorted(a[a > 0].tolist())
+  assert nonzero(packed.tokens_BT) == nonzero(batch.tokens_BT)
   assert packed.tokens_BT.shape[:2] == (4, len(rows) // 4)
   np.testing.assert_array_equal(packed.tokens_BT > 0, packed.segments_BT > 0)
   for name in ('advantages', 'returns', 'values', 'ref_logprobs'):
@@ -57,40 +57,41 @@ def test_every_token_and_value_is_packed_once_and_comes_back(rows):
     )
     np.testing.assert_array_equal(back, getattr(batch, f'{name}_BR'))
   # A response's token follows the one before it, in the same sequence.
-  at = np.take_along_axis
+  take = np.take_along_axis
   real = packed.targets_BR > 0
   for name in ('tokens_BT', 'segments_BT'):
     a = getattr(packed, name)
-    before, after = (at(a, packed.before_BR + i * real, 2) for i in (0, 1))
+    before, after = (take(a, packed.before_BR + i * real, 2) for i in (0, 1))
     if name == 'tokens_BT':
       np.testing.assert_array_equal(after[real], packed.targets_BR[real])
       np.testing.assert_array_equal(after[real], before[real] + 1)
     else:
       np.testing.assert_array_equal(after[real], before[real])
-  # A value's query is the last token of its own prompt.
-  asked = packed.value_weights_BMC[..., 0] > 0
-  assert asked.sum() == sum(targets)
-  token = at(packed.tokens_BT, packed.queries_BM, 2)[asked]
-  row = (packed.values_BMC[..., 0][asked] - 1) // (M * C)
+  # A value's query is the last token of its prompt.
+  used = packed.value_weights_BMC[..., 0] > 0
+  assert used.sum() == sum(targets)
+  token = take(packed.tokens_BT, packed.queries_BM, 2)[used]
+  row = (packed.values_BMC[..., 0][used] - 1) // (M * C)
   np.testing.assert_array_equal(token, batch.tokens_BT[row, P - 1])
 
 
-def test_bins_are_not_overfull_and_none_could_be_emptied_into_another():
+def test_no_bin_exceeds_its_capacity_and_no_two_could_be_one():
   rng = np.random.default_rng(0)
   sizes = rng.integers(1, 50, (200, 2))
-  room = np.array([60, 70])
-  bins = packing.first_fit(sizes, room)
-  assert sorted(i for each in bins for i in each) == list(range(200))
-  totals = np.array([sizes[each].sum(axis=0) for each in bins])
-  assert np.all(totals <= room)
-  apart = [
-    np.any(a + b > room) for i, a in enumerate(totals) for b in totals[:i]
+  capacity = np.array([60, 70])
+  bins = packing.first_fit(sizes, capacity)
+  assert sorted(i for items in bins for i in items) == list(range(200))
+  totals = np.array([sizes[items].sum(axis=0) for items in bins])
+  assert np.all(totals <= capacity)
+  too_large = [
+    np.any(a + b > capacity) for i, a in enumerate(totals) for b in totals[:i]
   ]
-  assert all(apart)
+  assert all(too_large)
 
 
-def test_padding_counts_rows_of_the_microbatches_that_are_used():
-  # Four rows of 8 and 4 + 4 tokens: three rows of 8, of 2 microbatches of 2.
+def test_padding_counts_rows_of_nonempty_microbatches():
+  # Sequences of 8, 8, 4 and 4 tokens fill three rows of 8 of the four rows in
+  # two microbatches.
   batch = padded([(4, 4), (4, 4), (2, 2), (2, 2)], [0] * 4)
   placement = packing.place(batch, 2, (8, 1, 1))
   assert packing.padding(placement) == 4 * 8 / 24

@@ -20,7 +20,7 @@ from coderl.distributed import sharding
 from coderl.models import transformer
 from coderl.rl import algorithms, batching, losses, packing, train_step
 
-# These programs take long to compile and no time to run.
+# These programs take long to compile but not to run.
 jax.config.update('jax_disable_most_optimizations', True)
 
 SIZES = dict(
@@ -43,11 +43,11 @@ FULL = train_step.Objective(
   chunk_len_tokens=2,
 )
 GRPO = train_step.Objective(MODEL, algorithms.ALGORITHMS['grpo'])
-SGD = optax.sgd(1.0)  # What the parameters lose is the gradient.
+SGD = optax.sgd(1.0)  # Parameters before minus after are the gradient.
 
 
 def random_batch(rows=12, seed=0):
-  """A batch of rows of all lengths, some masked."""
+  """Returns a batch of responses of all lengths, some masked."""
   rng = np.random.default_rng(seed)
   prompt_len = rng.integers(1, P + 1, (rows, 1))
   response_len = rng.integers(1, R + 1, (rows, 1))
@@ -76,7 +76,7 @@ def random_batch(rows=12, seed=0):
 
 
 def packed(batch, objective, num_microbatches):
-  """What the step is computed on, and its placement."""
+  """Returns the packed batch and its placement."""
   layout = batching.Layout(1, M, C)
   return batching.pack(batch, layout, objective.algorithm, num_microbatches)
 
@@ -101,7 +101,7 @@ def compiled(objective, optimizer=SGD):
 
 
 def step(objective, batch=BATCH, num_microbatches=1, params=None, opt=SGD):
-  """(parameters after one step, metrics)."""
+  """Returns the parameters after one step, and the metrics."""
   params = initial(objective) if params is None else params
   state = types.TrainState(jnp.int32(0), params, opt.init(params))
   arrays, _ = packed(batch, objective, num_microbatches)
@@ -119,7 +119,7 @@ def differ(a, b):
   return any(np.any(x != y) for x, y in pairs)
 
 
-def test_updates_do_not_depend_on_devices_and_how_they_are_split():
+def test_updates_do_not_depend_on_the_mesh():
   root = pathlib.Path(__file__).parents[3]
   out = subprocess.run(
     [sys.executable, '-m', 'tests.coderl.rl.train_step_mesh_script'],
@@ -147,7 +147,7 @@ def test_microbatches_change_neither_loss_nor_gradient(num_microbatches):
   jax.tree.map(close, step(FULL, BATCH, num_microbatches), step(FULL))
 
 
-def test_without_its_weight_the_trajectory_head_is_as_good_as_absent():
+def test_at_weight_zero_the_trajectory_head_changes_nothing():
   adam = optax.chain(optax.clip_by_global_norm(0.1), optax.adam(1e-2))
   with_head = initial(dataclasses.replace(GRPO, trajectory_weight=0.5))
   params, metrics = step(GRPO, params=with_head, opt=adam)
@@ -197,7 +197,7 @@ def test_gradient_is_that_of_the_mean_of_advantage_times_logprob():
     products = BATCH.advantages_BR * jnp.sum(every * taken, axis=-1)
     return -jnp.sum(products * BATCH.mask_BR) / BATCH.mask_BR.sum()
 
-  # The reference knows nothing of packing.
+  # The expected gradient is computed without packing.
   arrays, _ = packed(BATCH, objective, 1)
   assert arrays.segments_BT.max() > 1
   before = initial(objective)['policy']
@@ -210,7 +210,7 @@ def test_gradient_is_that_of_the_mean_of_advantage_times_logprob():
   )
 
 
-def test_reference_is_not_read_without_its_weight():
+def test_the_reference_is_not_read_at_weight_zero():
   blank = BATCH._replace(ref_logprobs_BR=BATCH.ref_logprobs_BR * np.nan)
   same(step(GRPO, blank), step(GRPO))
   assert np.isnan(step(FULL, blank)[1]['loss'])
@@ -232,7 +232,7 @@ def test_masked_rows_do_not_change_the_update():
     returns_BR=change(BATCH.returns_BR),
     ref_logprobs_BR=change(BATCH.ref_logprobs_BR),
   )
-  # Rows carry values to be predicted whether or not their response is masked.
+  # Target values are learned even if the response is masked.
   no_values = np.zeros_like(BATCH.values_mask_BMC)
   same(
     step(FULL, BATCH._replace(values_mask_BMC=no_values)),
@@ -248,7 +248,7 @@ def test_value_loss_does_not_move_the_policy():
   assert differ(a['value'], b['value'])
 
 
-def test_logits_of_the_whole_batch_are_never_held():
+def test_the_logits_of_a_batch_are_never_held_at_once():
   model = dataclasses.replace(MODEL, vocab_size=50_000)
   objective = dataclasses.replace(GRPO, model=model, chunk_len_tokens=8)
   rows, sizes = 12, {'T': 96, 'R': 64, 'M': M, 'C': C}
@@ -275,7 +275,7 @@ def test_logits_of_the_whole_batch_are_never_held():
   assert temporary < rows * sizes['R'] * model.vocab_size * 4
 
 
-def test_state_is_donated_and_laid_out_as_before():
+def test_the_state_is_donated_and_keeps_its_shardings():
   mesh = sharding.make_mesh((-1, 1, 1))
   with jax.set_mesh(mesh):
     state, layout = train_step.init_state(jax.random.key(0), GRPO, SGD, mesh)

@@ -1,10 +1,11 @@
-"""A server of OpenAI's form that samples from a folder, as vLLM does.
+"""A stand-in for vLLM: a completions server that samples from a folder.
 
-  python -m tests.coderl.sampling.completions_server FOLDER ids|names
+  python -m tests.coderl.sampling.completions_server FOLDER ids|names HEAT
 
-A process of its own. Prints its port, then every request's path. In its
-answers tokens are `token_ids` or named `token_id:N`. It loads the folder at the
-start and at POST /collective_rpc, and never else.
+It prints its port, then the path of every request. In its answers, tokens are
+`token_ids` or have names `token_id:N`. It samples at HEAT times the requested
+temperature, so that another distribution than the trainer's draws the tokens.
+It loads the folder at the start and at POST /collective_rpc only.
 """
 
 import http.server
@@ -22,7 +23,7 @@ from coderl.models.checkpoints import huggingface
 from coderl.sampling import local, sampler
 from coderl.text import tokenization
 
-FOLDER, STYLE = sys.argv[1:]
+FOLDER, STYLE, HEAT = sys.argv[1], sys.argv[2], float(sys.argv[3])
 PROBLEM = types.Problem(id='', statement='', tests=())
 
 
@@ -37,7 +38,7 @@ class Server(http.server.ThreadingHTTPServer):
     super().__init__(('127.0.0.1', 0), Handler)
     self.policy, self.lock = load(), threading.Lock()
     mesh = sharding.make_mesh((1, -1, 1))
-    self.engine = local.LocalSampler(bucket_len=40, mesh=mesh)
+    self.sampler = local.LocalSampler(bucket_len=40, mesh=mesh)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -51,40 +52,40 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
   def do_POST(self):
     length = int(self.headers['Content-Length'])
-    said = json.loads(self.rfile.read(length))
+    request = json.loads(self.rfile.read(length))
     with self.server.lock:
       if self.path == '/collective_rpc':
-        assert said == {'method': 'reload_weights'}
+        assert request == {'method': 'reload_weights'}
         self.server.policy = load()
         self.answer({'results': [None]})
       else:
-        assert said['model'] == 'the-policy'
-        self.answer({'choices': [*map(choice, *self.sampled(said))]})
+        assert request['model'] == 'the-policy'
+        self.answer({'choices': [*map(choice, *self.sample(request))]})
 
-  def sampled(self, said):
+  def sample(self, request):
     prompt = types.Prompt(
       types.GENERATE,
       '',
-      tuple(said['prompt']),
+      tuple(request['prompt']),
       PROBLEM,
-      stops=tuple(said['stop']),
+      stops=tuple(request['stop']),
     )
     config = sampler.SamplingConfig(
-      said['n'],
-      said['max_tokens'],
-      said['temperature'],
-      max(0, said['top_k']),
-      said['top_p'],
-      said['min_p'],
+      request['n'],
+      request['max_tokens'],
+      request['temperature'] * HEAT,
+      max(0, request['top_k']),
+      request['top_p'],
+      request['min_p'],
     )
-    with jax.set_mesh(self.server.engine.mesh):
-      parts = self.server.engine.sample(
-        self.server.policy, [prompt], jax.random.key(said['seed']), config
+    with jax.set_mesh(self.server.sampler.mesh):
+      chunks = self.server.sampler.sample(
+        self.server.policy, [prompt], jax.random.key(request['seed']), config
       )
-      return zip(*itertools.chain(*parts), strict=True)
+      return zip(*itertools.chain(*chunks), strict=True)
 
-  def answer(self, said):
-    body = json.dumps(said).encode()
+  def answer(self, content):
+    body = json.dumps(content).encode()
     self.send_response(200)
     self.send_header('Content-Length', str(len(body)))
     self.end_headers()
@@ -92,16 +93,19 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 def choice(index, rollout):
-  names = [f'token_id:{token}' for token in rollout.tokens]
-  told = {
+  token_ids = rollout.tokens.tolist()
+  fields = {
     'index': index,
     'text': rollout.text,
     'finish_reason': 'stop' if rollout.finished else 'length',
-    'logprobs': {'tokens': names, 'token_logprobs': rollout.drawn_logprobs},
+    'logprobs': {
+      'tokens': [f'token_id:{token}' for token in token_ids],
+      'token_logprobs': rollout.drawn_logprobs.tolist(),
+    },
   }
   if STYLE == 'ids':
-    told['token_ids'] = rollout.tokens
-  return told
+    fields['token_ids'] = token_ids
+  return fields
 
 
 if __name__ == '__main__':

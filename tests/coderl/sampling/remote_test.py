@@ -1,4 +1,4 @@
-"""Sampling by a server: a real one, in a process of its own."""
+"""Laws of sampling through a server, which runs in a separate process."""
 
 import dataclasses
 import http.client
@@ -22,7 +22,7 @@ from coderl import train, types
 from coderl.distributed import sharding
 from coderl.models import load
 from coderl.models.checkpoints import huggingface
-from coderl.sampling import base, remote, sampler
+from coderl.sampling import local, remote, sampler
 from coderl.text import tokenization
 from commons import errors
 from configs import coderl_train
@@ -32,15 +32,16 @@ PROBLEM = types.Problem(id='p', statement='', tests=())
 CONFIG = sampler.SamplingConfig(3, 24, temperature=0.8, top_p=0.9)
 
 
-@pytest.fixture(scope='module', params=['ids', 'names'])
+@pytest.fixture(scope='module', params=[('ids', 1.0), ('names', 1.0)])
 def server(request, tmp_path_factory):
-  """(url, the folder it serves, the process)."""
+  """Returns the URL, the folder that is served, and the process."""
+  style, heat = request.param
   folder = tmp_path_factory.mktemp('served')
   shutil.copytree(load.EMBEDDED, folder, dirs_exist_ok=True)
   process = subprocess.Popen(
     [
       *(sys.executable, '-m', 'tests.coderl.sampling.completions_server'),
-      *(str(folder), request.param),
+      *(str(folder), style, str(heat)),
     ],
     cwd=ROOT,
     env=os.environ
@@ -78,52 +79,54 @@ def prompts(policy, count):
   ]
 
 
-def sample(source, policy, asked, seed=0):
-  parts = source.sample(policy, asked, jax.random.key(seed), CONFIG)
-  return dict(itertools.chain(*parts))
+def sample(source, policy, prompts, seed=0):
+  chunks = source.sample(policy, prompts, jax.random.key(seed), CONFIG)
+  return dict(itertools.chain(*chunks))
 
 
-def test_what_the_server_draws_is_what_the_policy_it_was_given_says(
-  server, policy
-):
-  """And so it is after an update: a server with old weights is found out."""
+def test_a_server_draws_from_the_current_policy(server, policy):
+  """After an update too, so a server that keeps old weights is detected."""
   url, folder, _ = server
-  source = remote.Remote(section(url, folder))
+  source = remote.RemoteSampler(section(url, folder))
   mesh = sharding.make_mesh((1, -1, 1))
-  here = base.BuiltIn(bucket_len=40, mesh=mesh)
-  asked = prompts(policy, 2)
-  last = None
+  local_sampler = local.LocalSampler(bucket_len=40, mesh=mesh)
+  two_prompts = prompts(policy, 2)
+  previous = None
   for step in range(3):
     moved = jax.tree.map(lambda a, s=step: a * (1 + 0.05 * s), policy.params)
-    now = dataclasses.replace(policy, params=moved)
-    found = sample(source, now, asked)
-    assert sorted(found) == list(range(6))
+    current = dataclasses.replace(policy, params=moved)
+    drawn = sample(source, current, two_prompts)
+    assert sorted(drawn) == list(range(6))
     (key,) = jax.random.key_data(jax.random.key(0)).ravel()[-1:].tolist()
-    for u, prompt in enumerate(asked):
+    for u, prompt in enumerate(two_prompts):
       with jax.set_mesh(mesh):
-        parts = here.sample(now, [prompt], jax.random.key(key + u), CONFIG)
-        local = dict(itertools.chain(*parts))
-      for g in range(3):
-        r = found[3 * u + g]
-        assert (r.tokens, r.text) == (local[g].tokens, local[g].text)
-        assert r.finished == local[g].finished and r.prompt is prompt
-        np.testing.assert_allclose(
-          r.drawn_logprobs, local[g].drawn_logprobs, atol=1e-4
+        chunks = local_sampler.sample(
+          current, [prompt], jax.random.key(key + u), CONFIG
         )
-    assert [r.drawn_logprobs for r in found.values()] != last
-    last = [r.drawn_logprobs for r in found.values()]
+        expected = dict(itertools.chain(*chunks))
+      for g in range(3):
+        r = drawn[3 * u + g]
+        np.testing.assert_array_equal(r.tokens, expected[g].tokens)
+        assert r.tokens.dtype == np.int32
+        assert r.text == expected[g].text and r.prompt is prompt
+        assert r.finished == expected[g].finished
+        np.testing.assert_allclose(
+          r.drawn_logprobs, expected[g].drawn_logprobs, atol=1e-4
+        )
+    logprobs = [r.drawn_logprobs.tolist() for _, r in sorted(drawn.items())]
+    assert logprobs != previous
+    previous = logprobs
 
 
-def test_weights_are_handed_over_once(server, policy):
+def test_weights_are_loaded_once_per_policy(server, policy):
   url, folder, process = server
-  source = remote.Remote(section(url, folder))
-  # Whatever other tests asked before.
-  marked = 'GET /mark'
+  source = remote.RemoteSampler(section(url, folder))
+  # Skips the requests of other tests.
   connection = http.client.HTTPConnection(url.removeprefix('http://'))
-  connection.request('GET', '/mark')
+  connection.request('GET', '/begin')
   assert connection.getresponse().status == 200
   connection.close()
-  while process.stdout.readline().strip() != marked:
+  while process.stdout.readline().strip() != 'GET /begin':
     pass
   sample(source, policy, prompts(policy, 1))
   sample(source, policy, prompts(policy, 1), seed=1)
@@ -131,8 +134,9 @@ def test_weights_are_handed_over_once(server, policy):
   assert lines == ['POST /collective_rpc', *['POST /v1/completions'] * 2]
 
 
-@pytest.mark.parametrize('server', ['ids'], indirect=True)
-def test_training_through_a_server_corrects_for_it(server, tmp_path):
+@pytest.mark.parametrize('server', [('ids', 3.0)], indirect=True)
+def test_training_corrects_for_the_distribution_of_a_server(server, tmp_path):
+  """The server samples at three times the temperature of the training run."""
   url, folder, _ = server
   config = coderl_train.get_config('runlocal')
   config.update_from_flattened_dict(
@@ -144,6 +148,7 @@ def test_training_through_a_server_corrects_for_it(server, tmp_path):
       'train.microbatches': 1,
       'train.minibatches': 1,
       'sampling.group_size': 2,
+      'algorithm.importance_cap': 1.05,
       'alignment.ratio': 0.0,
       'eval.problems': 2,
       'eval.batch_size': 2,
@@ -153,18 +158,20 @@ def test_training_through_a_server_corrects_for_it(server, tmp_path):
   train.run(config, str(tmp_path))
   (line,) = (tmp_path / 'metrics.jsonl').read_text().splitlines()
   step = json.loads(line)
-  # The same weights in the same arithmetic: the ratio is one.
-  assert step['importance'] == pytest.approx(1.0, abs=1e-3)
-  assert step['importance_truncated'] == 0.0
-  # The server was left with what the run exported.
+  # Without a correction every ratio would be one. A hot sampler draws likely
+  # tokens too rarely, so many ratios exceed the cap.
+  assert step['importance_truncated'] > 0.1
+  # The ratio is of the policy before the update: the loss sees no deviation.
+  assert step['ratio_deviation'] < 1e-4
+  # The server holds the weights that the run exported.
   served, exported = (
     huggingface.load(str(d))[1] for d in (folder, tmp_path / 'policy')
   )
   jax.tree.map(np.testing.assert_array_equal, served, exported)
 
 
-class Wrong(http.server.BaseHTTPRequestHandler):
-  """Answers what it is told to."""
+class ScriptedServer(http.server.BaseHTTPRequestHandler):
+  """Sends fixed answers, by path."""
 
   answers: typing.ClassVar = {}
 
@@ -181,48 +188,51 @@ class Wrong(http.server.BaseHTTPRequestHandler):
 
 
 def choices(**fields):
-  one = {
+  choice = {
     'index': 0,
     'finish_reason': 'stop',
     'token_ids': [1, 2],
     'logprobs': {'token_logprobs': [-0.5, -0.5]},
   }
-  return {'choices': [{**one, **fields}] * 3}
+  return {'choices': [{**choice, **fields}] * 3}
 
 
 @pytest.mark.parametrize(
-  ('answer', 'said'),
+  ('answer', 'message'),
   [
     ({}, 'no token ids and log-probabilities'),
-    (choices(token_ids=[1, 5000]), 'none of this policy'),
+    (choices(token_ids=[1, 5000]), "outside the policy's range"),
     (choices(token_ids=[1]), '1 tokens and 2 log-probabilities'),
-    (choices(logprobs={'token_logprobs': [-0.5, 0.5]}), 'none of this policy'),
+    (
+      choices(logprobs={'token_logprobs': [-0.5, 0.5]}),
+      "outside the policy's range",
+    ),
     (choices(logprobs=None), 'no token ids and log-probabilities'),
     ({'choices': choices()['choices'][:2]}, '2 choices for n=3'),
   ],
 )
-def test_an_answer_that_is_none_stops_the_run(policy, tmp_path, answer, said):
-  Wrong.answers = {'/collective_rpc': {}, '/v1/completions': answer}
-  with http.server.ThreadingHTTPServer(('127.0.0.1', 0), Wrong) as server:
+def test_a_malformed_answer_stops_the_run(policy, tmp_path, answer, message):
+  ScriptedServer.answers = {'/collective_rpc': {}, '/v1/completions': answer}
+  with http.server.ThreadingHTTPServer(
+    ('127.0.0.1', 0), ScriptedServer
+  ) as server:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f'http://127.0.0.1:{server.server_address[1]}'
-    source = remote.Remote(section(url, tmp_path, model='m'))
-    with pytest.raises(errors.ServiceError, match=f'engine http.*{said}'):
+    source = remote.RemoteSampler(section(url, tmp_path, model='m'))
+    with pytest.raises(errors.ServiceError, match=f'engine http.*{message}'):
       sample(source, policy, prompts(policy, 1))
     server.shutdown()
 
 
 @pytest.mark.parametrize(
-  ('fields', 'said'),
+  ('fields', 'message'),
   [
     ({'url': 'localhost:8000'}, r"engine\.url='localhost:8000': must be like"),
     ({'folder': ''}, r"engine\.folder='': name a folder"),
     ({'reload_body': '{'}, r"engine\.reload_body='\{'"),
   ],
 )
-def test_settings_that_make_no_sense_are_met_at_the_door(
-  tmp_path, fields, said
-):
-  with pytest.raises(errors.UserError, match=said):
+def test_bad_settings_are_refused(tmp_path, fields, message):
+  with pytest.raises(errors.UserError, match=message):
     url = 'http://127.0.0.1:1'
-    remote.Remote(section(**{'url': url, 'folder': tmp_path} | fields))
+    remote.RemoteSampler(section(**{'url': url, 'folder': tmp_path} | fields))

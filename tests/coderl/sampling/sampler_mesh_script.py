@@ -1,7 +1,7 @@
 """Prints the samples of one seed on several meshes of eight devices.
 
-A process of its own, with JAX_NUM_CPU_DEVICES=8 in its environment: the number
-of devices is fixed at the first use.
+Runs in a process with JAX_NUM_CPU_DEVICES=8 in its environment, because the
+number of devices is fixed at the first use.
 """
 
 import json
@@ -33,7 +33,7 @@ def samples(shape, slots):
   valid = np.arange(5) >= rng.integers(0, 4, (PROMPTS, 1))
   index = np.arange(PROMPTS, dtype=np.int32)
   with jax.set_mesh(mesh):
-    found, steps = sharded_sampler.generate(
+    drawn, steps = sharded_sampler.generate(
       params,
       *sharding.put((prompts, valid, index), mesh),
       jax.random.key(0),
@@ -42,17 +42,17 @@ def samples(shape, slots):
       stop_ids=(6,),
     )
   return {
-    'tokens': np.asarray(found.tokens_NR).tolist(),
-    'len': np.asarray(found.len_N).tolist(),
-    'logprobs': np.asarray(found.logprobs_NR, np.float64).tolist(),
-    'parts': len(steps),
+    'tokens': np.asarray(drawn.tokens_NR).tolist(),
+    'len': np.asarray(drawn.len_N).tolist(),
+    'logprobs': np.asarray(drawn.logprobs_NR, np.float64).tolist(),
+    'shards': len(steps),
   }
 
 
 def main():
-  found = {f'{shape}': samples(shape, 0) for shape in MESHES}
-  found['slots'] = samples((2, 2, 2), 8)
-  print(json.dumps(found))
+  by_mesh = {f'{shape}': samples(shape, 0) for shape in MESHES}
+  by_mesh['slots'] = samples((2, 2, 2), 8)
+  print(json.dumps(by_mesh))
 
 
 if __name__ == '__main__':

@@ -22,7 +22,7 @@ from coderl.sampling import (
   token_sampling,
 )
 
-# These programs take long to compile and no time to run.
+# These programs take long to compile but not to run.
 jax.config.update('jax_disable_most_optimizations', True)
 
 CONFIG = transformer.ModelConfig(
@@ -97,8 +97,8 @@ def assert_same(a, b):
   )
 
 
-# In bfloat16 a cached step rounds other hidden states than the whole forward:
-# of logits up to 8 in size, 2^-8 each, over a temperature of 0.7.
+# In bfloat16 a cached step rounds other hidden states than the full forward
+# pass: logits up to 8 in size differ by 2^-8 each, over a temperature of 0.7.
 @pytest.mark.parametrize(
   'dtype, atol', [('float32', 1e-4), ('bfloat16', 8 / 2**8 / 0.7)]
 )
@@ -149,33 +149,33 @@ def slow_logits(params, tokens, valid):
   return hidden[:, -1] @ transformer.unembedding(params, CONFIG)
 
 
-def slow_generate(prompts, reals, config, stop_ids=(6,)):
-  """Sample after sample, token after token, the whole text run each time."""
+def slow_generate(prompts, valid, config, stop_ids=(6,)):
+  """Samples one token at a time, running the whole text each time."""
   width = prompts.shape[1] + config.max_len_tokens
-  rows = []
-  for u, (prompt, real) in enumerate(zip(prompts, reals, strict=True)):
+  responses = []
+  for u, (prompt, real) in enumerate(zip(prompts, valid, strict=True)):
     for g in range(config.group_size):
       key = jax.random.fold_in(jax.random.key(0), u * config.group_size + g)
-      text, out = prompt[real].tolist(), []
-      while len(out) < config.max_len_tokens:
+      text, response = prompt[real].tolist(), []
+      while len(response) < config.max_len_tokens:
         padded = np.zeros((1, width), np.int32)
         padded[0, width - len(text) :] = text
         valid = np.arange(width)[None] >= width - len(text)
         logits = slow_logits(PARAMS, padded, valid)
-        token, *_ = token_sampling.token(
-          jax.random.fold_in(key, len(out))[None],
+        token, *_ = token_sampling.sample(
+          jax.random.fold_in(key, len(response))[None],
           logits,
           temperature=config.temperature,
           top_k=config.top_k,
           top_p=config.top_p,
           min_p=config.min_p,
         )
-        out.append(int(token[0]))
-        text.append(out[-1])
-        if out[-1] in stop_ids:
+        response.append(int(token[0]))
+        text.append(response[-1])
+        if response[-1] in stop_ids:
           break
-      rows.append(out)
-  return rows
+      responses.append(response)
+  return responses
 
 
 @pytest.mark.parametrize('slots', [0, 1, 4])
@@ -184,8 +184,8 @@ def test_equals_a_slow_and_obvious_sampler(slots):
   assert len({len(row) for row in expected}) > 1  # Some end early.
   config = dataclasses.replace(SAMPLING, slots=slots)
   samples = generate(MANY, MANY_VALID, config=config, stop_ids=(4, 6))
-  rows = zip(samples.tokens_NR, samples.len_N, strict=True)
-  assert [row[:n].tolist() for row, n in rows] == expected
+  pairs = zip(samples.tokens_NR, samples.len_N, strict=True)
+  assert [tokens[:n].tolist() for tokens, n in pairs] == expected
 
 
 def test_sharing_a_prompt_in_a_group_changes_nothing():
@@ -201,12 +201,12 @@ def test_sharing_a_prompt_in_a_group_changes_nothing():
 def test_refilling_slots_changes_nothing(slots):
   long = dataclasses.replace(SAMPLING, max_len_tokens=20)
   few = dataclasses.replace(long, slots=slots)
-  whole = generate(MANY, MANY_VALID, config=long)
-  assert_same(generate(MANY, MANY_VALID, config=few), whole)
+  expected = generate(MANY, MANY_VALID, config=long)
+  assert_same(generate(MANY, MANY_VALID, config=few), expected)
 
 
 def test_refilling_saves_steps():
-  """A row that ends early does not hold its slot."""
+  """A sequence that ends early frees its slot."""
   long = dataclasses.replace(SAMPLING, max_len_tokens=20, slots=2)
   index = np.arange(6, dtype=np.int32)
   samples, steps = sharded_sampler.generate(
@@ -220,30 +220,30 @@ def test_refilling_saves_steps():
     stop_ids=(6,),
   )
   lens = np.asarray(samples.len_N)
-  # In pairs, the longer of a pair would count.
+  # Without refilling, two slots would take as long as the longer of each pair.
   pairs = lens.reshape(-1, 2).max(axis=1).sum()
   assert lens.sum() / 2 <= steps[0] <= lens.sum() / 2 + lens.max() < pairs
 
 
-def test_places_without_a_prompt_are_skipped():
+def test_positions_without_a_prompt_are_skipped():
   index = np.array([0, 1, -1, -1], np.int32)
   more = np.concatenate([PROMPTS, PROMPTS])
   samples = generate(more, np.concatenate([VALID, VALID]), index=index)
-  rows = len(PROMPTS) * SAMPLING.group_size
-  assert_same(sampler.Samples(*(a[:rows] for a in samples)), generate())
-  assert not samples.len_N[rows:].any()
+  n = len(PROMPTS) * SAMPLING.group_size
+  assert_same(sampler.Samples(*(a[:n] for a in samples)), generate())
+  assert not samples.len_N[n:].any()
 
 
-def test_a_long_cache_is_read_up_to_bounds_that_grow(monkeypatch):
+def test_a_long_cache_is_read_up_to_growing_widths(monkeypatch):
   long = dataclasses.replace(SAMPLING, max_len_tokens=40, slots=4)
-  whole = generate(MANY, MANY_VALID, config=long, stop_ids=(99,))
-  assert sampler.widths(P, long) == [45]
+  expected = generate(MANY, MANY_VALID, config=long, stop_ids=(99,))
+  assert sampler.cache_widths(P, long) == [45]
   monkeypatch.setattr(sampler, '_LEAST_WIDTH', 6)
-  assert sampler.widths(P, long) == [12, 23, 45]
+  assert sampler.cache_widths(P, long) == [12, 23, 45]
   sharded_sampler.generate.clear_cache()
-  parts = generate(MANY, MANY_VALID, config=long, stop_ids=(99,))
+  widened = generate(MANY, MANY_VALID, config=long, stop_ids=(99,))
   sharded_sampler.generate.clear_cache()
-  assert_same(parts, whole)
+  assert_same(widened, expected)
 
 
 @pytest.mark.parametrize('dtype, atol', [('bfloat16', 0.1), ('int8', 0.1)])
@@ -251,7 +251,7 @@ def test_a_small_cache_is_close(dtype, atol):
   small = dataclasses.replace(SAMPLING, cache_dtype=dtype)
   exact, close = generate(), generate(config=small)
   first = exact.logprobs_NR[:, 0]
-  # The first token's comes from the prefill, which reads no cache.
+  # The first token is drawn after the prefill, which reads no cache.
   np.testing.assert_allclose(close.logprobs_NR[:, 0], first, atol=1e-6)
   same = (close.tokens_NR == exact.tokens_NR).all(axis=1)
   assert same.any()
@@ -270,9 +270,9 @@ def test_same_samples_on_any_mesh():
     check=False,
   )
   assert run.returncode == 0, run.stderr
-  found = json.loads(run.stdout.splitlines()[-1])
-  assert {f['parts'] for f in found.values()} == {1, 2, 4, 8}
-  first, *others = found.values()
+  by_mesh = json.loads(run.stdout.splitlines()[-1])
+  assert {f['shards'] for f in by_mesh.values()} == {1, 2, 4, 8}
+  first, *others = by_mesh.values()
   assert len(set(first['len'])) > 1
   for other in others:
     assert other['tokens'] == first['tokens']
@@ -280,16 +280,16 @@ def test_same_samples_on_any_mesh():
 
 
 def test_samples_follow_the_softmax():
-  rows = 8192
-  config = sampler.SamplingConfig(rows, max_len_tokens=1, temperature=0.7)
+  n = 8192
+  config = sampler.SamplingConfig(n, max_len_tokens=1, temperature=0.7)
   samples = generate(PROMPTS[:1], VALID[:1], config=config)
   observed = np.bincount(samples.tokens_NR[:, 0], minlength=7)
   hidden = transformer.hidden_states(PARAMS, CONFIG, PROMPTS[:1], VALID[:1])
   logits = hidden[0, -1] @ transformer.unembedding(PARAMS, CONFIG)
-  # Ever so slightly hotter, the test below must tell.
+  # The test must reject a slightly higher temperature.
   chi_square = {}
   for temperature in (0.7, 0.8):
-    expected = rows * np.asarray(jax.nn.softmax(logits / temperature))
+    expected = n * np.asarray(jax.nn.softmax(logits / temperature))
     assert expected.min() > 5
     chi_square[temperature] = np.sum((observed - expected) ** 2 / expected)
   # The 1 - 1e-4 quantile of chi-square with 6 degrees of freedom is 27.9.
@@ -299,22 +299,22 @@ def test_samples_follow_the_softmax():
 GREEDY = dataclasses.replace(SAMPLING, group_size=1, temperature=0.0)
 
 
-def test_greedy_takes_the_most_likely_token_each_time():
+def test_temperature_zero_takes_the_most_likely_token():
   samples = generate(config=GREEDY, stop_ids=(99,))
   forward = jax.jit(transformer.hidden_states, static_argnums=1)
-  whole = forward(
+  hidden = forward(
     PARAMS,
     CONFIG,
     np.concatenate([PROMPTS, samples.tokens_NR], axis=1),
     np.concatenate([VALID, mask(samples)], axis=1),
   )[:, P - 1 : -1]
-  logits = np.asarray(whole @ transformer.unembedding(PARAMS, CONFIG))
+  logits = np.asarray(hidden @ transformer.unembedding(PARAMS, CONFIG))
   np.testing.assert_array_equal(samples.tokens_NR, logits.argmax(-1))
   assert mask(samples).all() and not samples.finished_N.any()
 
 
 def assert_cut(stopped, free, ends):
-  """`stopped` is `free` up to the ends, None where a row goes to the limit."""
+  """Asserts that `stopped` is `free` cut at `ends` (None: the length limit)."""
   limit = free.tokens_NR.shape[1]
   lens = np.array([end or limit for end in ends])
   np.testing.assert_array_equal(stopped.len_N, lens)
@@ -327,10 +327,10 @@ def assert_cut(stopped, free, ends):
   np.testing.assert_array_equal(
     stopped.logprobs_NR, np.where(kept, free.logprobs_NR, 0)
   )
-  assert len(set(ends)) > 1  # Rows did end at different times.
+  assert len(set(ends)) > 1  # Sequences end at different times.
 
 
-def test_a_stop_token_ends_its_row_and_padding_follows():
+def test_a_stop_token_ends_its_sequence_and_padding_follows():
   free = generate(stop_ids=(99,))
   ends = [
     next((i + 1 for i, t in enumerate(row) if t in (4, 6)), None)
@@ -339,8 +339,7 @@ def test_a_stop_token_ends_its_row_and_padding_follows():
   assert_cut(generate(stop_ids=(4, 6)), free, ends)
 
 
-def test_a_stop_string_ends_the_row_it_occurs_in():
-  """Whichever tokens it is made of."""
+def test_a_stop_string_ends_its_sequence_wherever_token_borders_lie():
   token_bytes = (b'a', b'b', b'ab', b'ba', b'', b'bb', b'aab')
   stops = ('abb', 'bab')
   free = generate(MANY, MANY_VALID, stop_ids=(99,))
@@ -363,7 +362,7 @@ def test_a_stop_string_ends_the_row_it_occurs_in():
   assert_cut(stopped, free, ends)
 
 
-def test_a_row_does_not_depend_on_its_neighbours():
+def test_a_sequence_does_not_depend_on_its_neighbours():
   g = SAMPLING.group_size
   other = PROMPTS.copy()
   other[0] = (other[0] + 1) % 7
@@ -383,6 +382,6 @@ def test_samples_of_a_group_differ():
   assert all(len({tuple(row) for row in group}) > 1 for group in tokens)
 
 
-def test_samples_with_the_weights_it_is_given():
+def test_samples_depend_on_the_weights():
   before, after = generate(), generate(params=random_params(1))
   assert np.any(before.logprobs_NR[:, 0] != after.logprobs_NR[:, 0])

@@ -9,7 +9,7 @@ from coderl.sampling import token_sampling
 
 
 def test_tokens_are_drawn_in_proportion():
-  """Over blocks of the vocabulary as within them; none without a weight."""
+  """Across blocks of the vocabulary and within them; never of weight zero."""
   size, rows = 2 * token_sampling._BLOCK + 3, 40000
   rng = np.random.default_rng(0)
   weights = np.where(rng.random(size) < 0.1, rng.exponential(size=size), 0)
@@ -24,15 +24,15 @@ def test_tokens_are_drawn_in_proportion():
   big = expected > 5
   chi_square = np.sum((observed - expected)[big] ** 2 / expected[big])
   freedom = big.sum() - 1
-  # Six standard deviations of chi-square, and its mean.
+  # The mean of chi-square plus six standard deviations.
   assert chi_square < freedom + 6 * np.sqrt(2 * freedom)
-  # As strict as that is, a shift by one token must not pass it.
+  # The test must reject a shift by one token.
   shifted = np.sum((np.roll(observed, 1) - expected)[big] ** 2 / expected[big])
   assert shifted > freedom + 6 * np.sqrt(2 * freedom)
 
 
 def slow_support(logits, top_k, top_p, min_p=0.0):
-  """The kept ids of one row: the k likeliest, and so on."""
+  """Returns the ids that the filters keep, by sorting."""
   ids = sorted(range(len(logits)), key=lambda i: -logits[i])
   ids = ids[: top_k or None]
   weights = np.exp(np.array([logits[i] for i in ids], np.float64))
@@ -80,7 +80,7 @@ def test_ties_stay_together():
 def test_samples_stay_in_the_support():
   logits = np.array([2.0, 1.0, 0.5, 0.0, -1.0], np.float32)
   keys = jax.random.split(jax.random.key(0), 500)
-  tokens, logprobs, drawn = token_sampling.token(
+  tokens, logprobs, drawn = token_sampling.sample(
     keys,
     jnp.tile(logits, (500, 1)),
     temperature=0.5,
@@ -89,10 +89,10 @@ def test_samples_stay_in_the_support():
     min_p=0.0,
   )
   assert set(np.asarray(tokens)) == slow_support(logits / 0.5, 4, 0.95)
-  # Of the whole distribution: what the training forward computes.
-  whole = np.asarray(jax.nn.log_softmax(logits / 0.5))
-  np.testing.assert_allclose(logprobs, whole[tokens], rtol=1e-5)
-  # What was drawn from: the support's share of it, made whole.
-  left = slow_support(logits / 0.5, 4, 0.95)
-  mass = np.log(np.exp(whole[sorted(left)]).sum())
-  np.testing.assert_allclose(drawn, whole[tokens] - mass, rtol=1e-5)
+  # Before the filters, as the training forward pass computes it.
+  full = np.asarray(jax.nn.log_softmax(logits / 0.5))
+  np.testing.assert_allclose(logprobs, full[tokens], rtol=1e-5)
+  # After the filters: renormalised over the support.
+  kept = slow_support(logits / 0.5, 4, 0.95)
+  mass = np.log(np.exp(full[sorted(kept)]).sum())
+  np.testing.assert_allclose(drawn, full[tokens] - mass, rtol=1e-5)

@@ -1,4 +1,4 @@
-"""Saving and restoring: bit-identical, on any mesh, past damage and kills."""
+"""Laws of checkpoints: bit-identical, on any mesh, despite damage and kills."""
 
 import json
 import os
@@ -75,7 +75,7 @@ def test_target_may_be_abstract(tmp_path):
   _assert_identical(_restore(tmp_path, abstract).state, _state(5))
 
 
-def test_nothing_saved_is_none(tmp_path):
+def test_without_a_checkpoint_there_is_nothing_to_restore(tmp_path):
   assert _restore(tmp_path) is None
 
 
@@ -96,12 +96,12 @@ def test_save_is_a_snapshot(tmp_path):
   assert not np.any(restored.state['w'])
 
 
-def test_keeps_the_latest_and_leaves_a_saved_step_alone(tmp_path):
+def test_keeps_the_latest_and_writes_no_step_twice(tmp_path):
   _save(tmp_path, [1, 2, 3], max_to_keep=2)
   _save(tmp_path, [3], max_to_keep=2)
   steps = {p.name for p in (tmp_path / 'checkpoints').iterdir()}
   assert steps == {'2', '3'}
-  with pytest.raises(errors.UserError, match='at least 2'):
+  with pytest.raises(errors.UserError, match=r'checkpoint\.keep=1: must be 2'):
     checkpoint.manager(str(tmp_path), 1)
 
 
@@ -152,7 +152,9 @@ def test_damaged_step_falls_back_with_a_warning(tmp_path, caplog, damage):
     warnings = [r.getMessage() for r in caplog.records]
     assert len(warnings) == 1
     assert f'{tmp_path}/checkpoints/2 is damaged' in warnings[0]
-    checkpoint.save(manager, 2, state, {'position': 2})  # It comes by again.
+    checkpoint.save(
+      manager, 2, state, {'position': 2}
+    )  # The run reaches it again.
   assert (tmp_path / 'checkpoints' / 'damaged-2').is_dir()
   with checkpoint.manager(str(tmp_path), 3) as manager:
     assert checkpoint.restore(manager, state).host == {'position': 2}
@@ -195,7 +197,7 @@ def test_another_structure_is_an_error_not_damage(tmp_path):
     _restore(tmp_path, other)
 
 
-def test_killed_run_keeps_the_last_whole_step(tmp_path):
+def test_a_killed_run_keeps_the_last_complete_step(tmp_path):
   program = textwrap.dedent("""
     import sys
     import jax.numpy as jnp
@@ -206,7 +208,7 @@ def test_killed_run_keeps_the_last_whole_step(tmp_path):
           manager, step, {'w': jnp.full(2_000_000, float(step))}, {'at': step}
         )
         if step > 1:
-          print(step - 1, flush=True)  # Waited for by this save.
+          print(step - 1, flush=True)  # This save waited for that step.
   """)
   child = subprocess.Popen(
     [sys.executable, '-c', program, str(tmp_path)],

@@ -91,8 +91,8 @@ def test_importance_metrics_are_worked_out_by_hand():
     mask_BR=np.array([[True, True, False]]),
   )
   algorithm = algorithms.make('grpo', importance_cap=2.0)
-  found = metrics.importance_metrics(batch, algorithm)
-  assert found == pytest.approx(
+  figures = metrics.importance_metrics(batch, algorithm)
+  assert figures == pytest.approx(
     {'importance': 2.25, 'importance_truncated': 0.5}
   )
   masked = batch._replace(mask_BR=np.zeros((1, 3), bool))

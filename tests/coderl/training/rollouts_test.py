@@ -67,13 +67,13 @@ def test_every_epoch_has_every_prompt_once_in_a_new_order():
 
 
 def test_the_order_depends_on_the_seed_and_not_on_the_counts():
-  whole = rollouts_lib.code_prompts(PROMPTS, 1, 0, 30)
+  expected = rollouts_lib.code_prompts(PROMPTS, 1, 0, 30)
   chunks = [
     rollouts_lib.code_prompts(PROMPTS, 1, position, 5)
     for position in range(0, 30, 5)
   ]
-  assert flatten(chunks) == whole
-  assert rollouts_lib.code_prompts(PROMPTS, 2, 0, 30) != whole
+  assert flatten(chunks) == expected
+  assert rollouts_lib.code_prompts(PROMPTS, 2, 0, 30) != expected
 
 
 @pytest.mark.parametrize(('step', 'drawn'), [(0, 0), (2, 0), (3, 4), (9, 4)])

@@ -42,7 +42,7 @@ def make_rollout(reward, length=2):
 
 # One prompt with two responses; the first is right.
 ROLLOUTS = [make_rollout(1.0), make_rollout(0.0)]
-# What the fake score function returns, by the parameters that it is asked for.
+# What the fake score function returns, by its parameters.
 SCORES = {
   'policy': (np.full((2, 2), -0.25, 'f4'), np.full((2, 2), 0.5, 'f4')),
   'reference': (np.full((2, 2), -0.75, 'f4'), np.zeros((2, 2), 'f4')),
@@ -105,7 +105,7 @@ def test_ppo_computes_advantages_from_the_critics_values():
   a = np.sqrt(3) / 2
   np.testing.assert_allclose(batch.advantages_BR, [[a, a], [-a, -a]], rtol=1e-5)
   np.testing.assert_allclose(batch.returns_BR, [[1, 1], [0, 0]], atol=1e-6)
-  # With lam = 0 the value of the next token takes the place of the reward.
+  # With lam = 0 the value of the next token replaces the reward.
   batch, _ = make_batch(algorithms.make('ppo', lam=0.0, gamma=1.0))
   np.testing.assert_allclose(batch.returns_BR, [[0.5, 1], [0.5, 0]], atol=1e-6)
   assert abs(batch.advantages_BR[0, 0]) < 1e-6 < batch.advantages_BR[0, 1]
