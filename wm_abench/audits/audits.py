@@ -1,15 +1,14 @@
-"""Audits of generated items: can a cell be answered by what it does not ask?
+"""Audits of generated items: can a cell be answered without its question?
 
-Of a cell's items, as they are encoded and worded,
+An audit reads the items of one cell, as they are encoded and worded, and checks
 
-  laws          no item is there twice, and every group is one of minimal pairs
-  independence  positions and words of answers from each other factor
-  shortcuts     rules and learners of wm_abench/audits/shortcuts.py, beside chance
+  laws          no item occurs twice, and every group consists of minimal pairs
+  independence  positions and words of keys are independent of each other factor
+  shortcuts     no rule or learner of shortcuts.py beats chance
 
-The p-values of a cell are held against one level by Holm's procedure (Scand. J.
-Statist. 6, 1979), and of 0.05 each of the cells that are tested together gets
-an equal part (Bonferroni): over all of them, the chance of any false finding is
-at most 0.05.
+The p-values of a cell are corrected by Holm's procedure, at a level of 0.05
+divided by the number of cells that are tested together (Bonferroni). Over all
+of them, the probability of any false finding is at most 0.05.
 """
 
 import collections
@@ -25,10 +24,13 @@ from commons import estimates
 from wm_abench.audits import shortcuts
 from wm_abench.core import dimensions, factor_levels, records
 
-MAX_ITEMS = 384  # Of a cell; whole groups, whether of two, three or four.
+# Items of a cell that an audit reads: whole groups of two, three or four.
+MAX_ITEMS = 384
 LEVEL = 0.05
-_LEAST_EXPECTED = 5  # In a cell of a table; rarer levels are put together.
-_MOST_WORDS = 12  # Of answers; more are no vocabulary that a factor could tell.
+# Expected count in each cell of a contingency table; rarer levels are merged.
+_MIN_EXPECTED = 5
+# Keys with more distinct words are not tested for independence by word.
+_MAX_WORDS = 12
 
 _COVERS = 'what is larger, or nearer the camera, covers more of the picture'
 _OPTIONS_SHARE = (
@@ -40,7 +42,7 @@ _NAMED_ACTION = (
   ' by side show what each of the four does; groups that vary the state instead'
   ' leave this at chance'
 )
-# (cell or dimension, shortcut) -> why it cannot but be above or below chance.
+# (Cell or dimension, shortcut) -> why it is bound to differ from chance.
 KNOWN: dict[tuple[str, str], str] = {
   **dict.fromkeys(
     [
@@ -87,17 +89,20 @@ KNOWN: dict[tuple[str, str], str] = {
 
 
 def audit(sample: Sequence[records.Item], cells: int = 1) -> dict[str, Any]:
-  """Audits items of one cell.
+  """Audits the items of one cell; the result consists of JSON types.
 
   Args:
-    sample: its first items, in order; whole groups but for the last.
-    cells: how many cells are audited together.
+    sample: the cell's first items, in order; only the last group may be cut.
+    cells: the number of cells that are audited together.
 
   Returns:
-    As JSON's types: 'verdict' in a line; 'items', 'groups', 'chance' and the
-    'level' that each of 'cells' is held against; 'laws', of each the items or
-    groups that break it; of 'independence' and 'shortcuts' each test's numbers,
-    its p-value, whether it is 'found' and, where that is 'known', why.
+    'verdict', one line; 'items', 'groups', 'chance', 'cells' and the 'level' of
+    each cell; 'laws': law -> the items or groups that break it;
+    'independence' and 'shortcuts': test -> its figures, its 'p', whether it is
+    'found' significant and, if that is expected, the reason in 'known'.
+
+  Raises:
+    ValueError: `sample` is empty.
   """
   if not sample:
     raise ValueError('No items to audit.')
@@ -105,8 +110,8 @@ def audit(sample: Sequence[records.Item], cells: int = 1) -> dict[str, Any]:
   level = LEVEL / cells
   sample = _whole_groups(sample, cell.of.options)
   laws = {
-    'no item twice': _twice(sample),
-    'groups of minimal pairs': _broken(sample, cell.of.options),
+    'no item twice': _repeated_items(sample),
+    'groups of minimal pairs': _broken_groups(sample, cell.of.options),
   }
   tests: dict[str, dict[str, dict[str, Any]]] = {
     'independence': dict(_independence(sample, cell.of.options)),
@@ -115,13 +120,16 @@ def audit(sample: Sequence[records.Item], cells: int = 1) -> dict[str, Any]:
       for name, outcome in shortcuts.run(sample).items()
     },
   }
-  every = [(name, t) for kind in tests.values() for name, t in kind.items()]
-  _mark(every, cell, level)
+  named_tests = [
+    (name, test) for kind in tests.values() for name, test in kind.items()
+  ]
+  _mark_found(named_tests, cell, level)
   groups = len({item.group for item in sample})
-  power = math.factorial(cell.of.options) ** -groups * 2
-  too_few = power > level / len(every)
+  # The smallest two-sided p-value that so many groups can give.
+  least_p = math.factorial(cell.of.options) ** -groups * 2
+  too_few = least_p > level / len(named_tests)
   return {
-    'verdict': _verdict(laws, every, groups if too_few else 0),
+    'verdict': _verdict(laws, named_tests, groups if too_few else 0),
     'items': len(sample),
     'groups': groups,
     'chance': cell.of.chance,
@@ -133,70 +141,78 @@ def audit(sample: Sequence[records.Item], cells: int = 1) -> dict[str, Any]:
 
 
 def why_known(cell: dimensions.Cell, shortcut: str) -> str:
-  """The reason in KNOWN; '' where there is none."""
-  own = KNOWN.get((cell.dimension, shortcut), '')
-  return KNOWN.get((cell.name, shortcut), own)
+  """Returns the reason in KNOWN; '' without one."""
+  of_dimension = KNOWN.get((cell.dimension, shortcut), '')
+  return KNOWN.get((cell.name, shortcut), of_dimension)
 
 
 def _whole_groups(
   sample: Sequence[records.Item], options: int
 ) -> Sequence[records.Item]:
-  """Without the last group, where the sample's end cuts it and others are."""
+  """Returns the sample without its last group if that group is incomplete.
+
+  A sample of a single group is returned as it is.
+  """
   last = [item for item in sample if item.group == sample[-1].group]
   if len(last) < options and len(last) < len(sample):
     return [item for item in sample if item.group != last[0].group]
   return sample
 
 
-def _mark(every, cell: dimensions.Cell, level: float) -> None:
-  """Adds to each test whether it is found (Holm), and why that is known."""
-  found = estimates.holm([test['p'] for _, test in every], level)
-  for (name, test), is_found in zip(every, found, strict=True):
-    test['found'] = is_found
-    test['known'] = why_known(cell, name) if is_found else ''
+def _mark_found(named_tests, cell: dimensions.Cell, level: float) -> None:
+  """Adds 'found' (by Holm's procedure) and 'known' to each test."""
+  rejected = estimates.holm([test['p'] for _, test in named_tests], level)
+  for (name, test), is_rejected in zip(named_tests, rejected, strict=True):
+    test['found'] = is_rejected
+    test['known'] = why_known(cell, name) if is_rejected else ''
 
 
-def _verdict(laws, every, few: int) -> str:
-  broken = [f'{law}: {len(found)} not' for law, found in laws.items() if found]
-  found = [(name, t) for name, t in every if t['found']]
-  new = broken + [_said(name, t) for name, t in found if not t['known']]
-  known = [_said(name, t) for name, t in found if t['known']]
-  parts = [f'found: {"; ".join(new)}'] if new else []
-  parts += [f'known: {"; ".join(known)}'] if known else []
-  if not parts:
-    return f'too few groups to tell: {few}' if few else 'ok'
-  return '; '.join(parts)
+def _verdict(laws, named_tests, too_few_groups: int) -> str:
+  """Returns the audit's line; `too_few_groups` is 0 if there are enough."""
+  broken = [
+    f'{law}: {len(violations)} not'
+    for law, violations in laws.items()
+    if violations
+  ]
+  found = [(name, test) for name, test in named_tests if test['found']]
+  new = broken + [_summary(name, t) for name, t in found if not t['known']]
+  known = [_summary(name, t) for name, t in found if t['known']]
+  clauses = [f'found: {"; ".join(new)}'] if new else []
+  clauses += [f'known: {"; ".join(known)}'] if known else []
+  if clauses:
+    return '; '.join(clauses)
+  return f'too few groups to tell: {too_few_groups}' if too_few_groups else 'ok'
 
 
-def _said(name: str, test: Mapping[str, Any]) -> str:
+def _summary(name: str, test: Mapping[str, Any]) -> str:
   return f'{name} {test["accuracy"]:.2f}' if 'accuracy' in test else name
 
 
 # Laws.
 
 
-def _twice(sample: Sequence[records.Item]) -> list[str]:
-  """Items that ask what another one asked before them."""
-  seen, again = set(), []
+def _repeated_items(sample: Sequence[records.Item]) -> list[str]:
+  """Returns the names of items with the content of an earlier item."""
+  seen, repeated = set(), []
   for item in sample:
     key = (item.prompt, item.images, frozenset(item.options))
     if key in seen:
-      again.append(item.name)
+      repeated.append(item.name)
     seen.add(key)
-  return again
+  return repeated
 
 
-def _broken(sample: Sequence[records.Item], options: int) -> list[str]:
-  """Groups that are not complete, or not minimal pairs, with the reason."""
+def _broken_groups(sample: Sequence[records.Item], options: int) -> list[str]:
+  """Returns groups that are incomplete or no minimal pairs, with the reason."""
   groups = collections.defaultdict(list)
   for item in sample:
     groups[item.group].append(item)
-  found = []
+  broken = []
   for name, members in groups.items():
     reason = _why_broken(members, options)
     if reason:
-      found.append(f'{name}: {reason}')
-  return found
+      broken.append(f'{name}: {reason}')
+  return broken
 
 
 def _why_broken(members: Sequence[records.Item], options: int) -> str:
@@ -206,20 +222,20 @@ def _why_broken(members: Sequence[records.Item], options: int) -> str:
     return 'members have other options'
   if len({item.varies for item in members}) > 1:
     return 'members vary different factors'
-  answers = collections.defaultdict(set)
+  keys_of_level = collections.defaultdict(set)
   for item in members:
     level = (
       factor_levels.text(item.factors[item.varies])
       if item.varies
       else item.name
     )
-    answers[level].add(item.options[item.answer])
-  if len(answers) < options:
-    return f'{members[0].varies} has but {len(answers)} levels'
-  if len({a for own in answers.values() for a in own}) < options:
-    return 'an option is never the answer'
-  if any(len(own) > 1 for own in answers.values()):
-    return f'one level of {members[0].varies} has two answers'
+    keys_of_level[level].add(item.options[item.answer])
+  if len(keys_of_level) < options:
+    return f'{members[0].varies} has only {len(keys_of_level)} levels'
+  if len(set.union(*keys_of_level.values())) < options:
+    return 'an option is never the key'
+  if any(len(keys) > 1 for keys in keys_of_level.values()):
+    return f'one level of {members[0].varies} has two keys'
   return ''
 
 
@@ -229,60 +245,70 @@ def _why_broken(members: Sequence[records.Item], options: int) -> str:
 def _independence(
   sample: Sequence[records.Item], options: int
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-  """Chi-square tests of where answers are and what they say."""
+  """Yields chi-square tests of the position and the word of the keys."""
   position = np.array([item.answer for item in sample])
-  counts = np.bincount(position, minlength=options)
-  yield 'position', _chi_square(counts[None], np.full((1, options), 1.0))
+  position_counts = np.bincount(position, minlength=options)
+  yield (
+    'position',
+    _chi_square(position_counts[None], np.full((1, options), 1.0)),
+  )
   words = _vocabulary(sample)
-  said = offered = np.empty((len(sample), 0))
+  is_key = offered = np.empty((len(sample), 0))
   if words:
-    said = np.array([[i.options[i.answer] == w for w in words] for i in sample])
+    is_key = np.array(
+      [[i.options[i.answer] == w for w in words] for i in sample]
+    )
     offered = np.array([[w in i.options for w in words] for i in sample])
-    yield 'word', _chi_square(said.sum(0)[None], offered.sum(0)[None])
-  at = np.eye(options)[position]
+    yield 'word', _chi_square(is_key.sum(0)[None], offered.sum(0)[None])
+  is_at = np.eye(options)[position]
   varied = {item.varies for item in sample}
   for name, levels in factor_levels.levels([i.factors for i in sample], varied):
-    groups = _merged(levels, _LEAST_EXPECTED * options)
+    groups = _merged(levels, _MIN_EXPECTED * options)
     if len(groups) < 2:
       continue
-    seen = np.array([at[g].sum(0) for g in groups])
-    # Beside how often each position holds the answer over all levels.
-    share = np.array([len(g) * at.mean(0) for g in groups])
-    yield f'{name} by position', _chi_square(seen, share)
+    counts = np.array([is_at[g].sum(0) for g in groups])
+    # Expected from the position's frequency over all levels.
+    expected = np.array([len(g) * is_at.mean(0) for g in groups])
+    yield f'{name} by position', _chi_square(counts, expected)
     if words:
-      seen = np.array([said[g].sum(0) for g in groups])
-      share = np.array([offered[g].sum(0) for g in groups]) * (
-        said.sum(0) / np.maximum(1, offered.sum(0))
+      counts = np.array([is_key[g].sum(0) for g in groups])
+      expected = np.array([offered[g].sum(0) for g in groups]) * (
+        is_key.sum(0) / np.maximum(1, offered.sum(0))
       )
-      yield f'{name} by word', _chi_square(seen, share)
+      yield f'{name} by word', _chi_square(counts, expected)
 
 
-def _chi_square(seen: np.ndarray, share: np.ndarray) -> dict[str, Any]:
-  """Of counts [levels, kinds] beside what is expected, up to a factor a row."""
-  kinds = seen.sum(0) + share.sum(0) > 0
-  seen, share = seen[:, kinds].astype(float), share[:, kinds].astype(float)
-  wanted = share * (seen.sum(1, keepdims=True) / share.sum(1, keepdims=True))
-  there = wanted > 0
-  value = np.square(seen - wanted)[there] / wanted[there]
-  freedom = max(1, len(seen) - 1) * (seen.shape[1] - 1)
-  chance = stats.chi2.sf(value.sum(), freedom) if freedom else 1.0
+def _chi_square(counts: np.ndarray, expected: np.ndarray) -> dict[str, Any]:
+  """Returns a chi-square test of counts [levels, kinds].
+
+  Each level's expected counts are scaled to the level's total.
+  """
+  kinds = counts.sum(0) + expected.sum(0) > 0
+  counts = counts[:, kinds].astype(float)
+  expected = expected[:, kinds].astype(float)
+  scale = counts.sum(1, keepdims=True) / expected.sum(1, keepdims=True)
+  expected = expected * scale
+  possible = expected > 0
+  value = np.square(counts - expected)[possible] / expected[possible]
+  freedom = max(1, len(counts) - 1) * (counts.shape[1] - 1)
+  p = stats.chi2.sf(value.sum(), freedom) if freedom else 1.0
   return {
     'chi_square': float(value.sum()),
     'freedom': freedom,
-    'p': float(chance),
+    'p': float(p),
   }
 
 
 def _vocabulary(sample: Sequence[records.Item]) -> list[str]:
-  """Words that answers are of, where they are few; else none."""
+  """Returns the words that are options, if they are few; else an empty list."""
   if not isinstance(sample[0].options[0], str):
     return []
   words = sorted({o for item in sample for o in item.options})
-  return words if len(words) <= _MOST_WORDS else []
+  return words if len(words) <= _MAX_WORDS else []
 
 
 def _merged(levels: Sequence[str], least: int) -> list[np.ndarray]:
-  """Of each level its items; levels of fewer than so many are one together."""
+  """Returns the items of each level; levels below `least` items are merged."""
   items = collections.defaultdict(list)
   for i, level in enumerate(levels):
     items[level].append(i)

@@ -1,12 +1,12 @@
-"""What the replies say beyond their scores; numbers only.
+"""Analyses of replies beyond their scores; numbers only.
 
 stages        perception against prediction
-given         prediction of things whose looks are perceived
+given         prediction of objects whose colour and shape are perceived
 entanglement  see entanglement.py
 curves        see psychometrics.py
-errors        which counterfactual was chosen in place of the right outcome, and
+errors        which distractors are chosen, and
 colours       whether options are chosen for the colour they name: confusions.py
-comparisons   of every two models, paired
+comparisons   models two by two, paired by item
 """
 
 import collections
@@ -20,171 +20,178 @@ from scipy import stats
 from wm_abench.core import dimensions, records
 from wm_abench.statistics import confusions, entanglement, psychometrics, scores
 
-_TAILS = (0.025, 0.975)
-_POWER = 2.8  # Standard errors that a test at 5% finds 80% of the time.
+# A two-sided test at 5% has 80% power for an effect of 2.8 standard errors.
+_DETECTABLE_SE = 2.8
 
 Replies = Sequence[records.Reply]
 
 
 def analyse(replies_of: Mapping[str, Replies], seed: int) -> dict[str, Any]:
-  """All analyses, as JSON's types.
+  """Makes all analyses; the result consists of JSON types.
 
   Args:
-    replies_of: by model.
-    seed: of bootstraps and permutations.
+    replies_of: model -> replies.
+    seed: seed of bootstraps and permutations.
 
   Returns:
-    Under 'models', by model, 'stages', 'entanglement' ('cells' and their
-    'matrix') and, by cell, 'given', 'curves', 'errors' and 'colours'; and a
-    list of 'comparisons' of every two, 'models' with what `compare` gives.
+    'models': model -> 'stages', 'entanglement' ('cells' and their 'matrix')
+    and, each by cell, 'given', 'curves', 'errors' and 'colours'.
+    'comparisons': one entry per pair of models, 'models' with what `compare`
+    returns.
   """
-  models = {}
-  for name, replies in replies_of.items():
-    by_cell = _by_cell(replies)
-    tangled = {
-      cell: entanglement.of_cell(own, seed) for cell, own in by_cell.items()
-    }
-    models[name] = {
-      'stages': stages(replies, seed),
-      'given': given(by_cell, seed),
-      'entanglement': {
-        'cells': tangled,
-        'matrix': entanglement.matrix(tangled),
-      },
-      'curves': _curves(by_cell, seed),
-      'errors': {
-        cell: confusions.errors(own)
-        for cell, own in by_cell.items()
-        if dimensions.CELLS[cell].of.stage == dimensions.PREDICTION
-      },
-      'colours': {
-        cell: found
-        for cell, own in by_cell.items()
-        if (found := confusions.colours(own))
-      },
-    }
-  pairs = itertools.combinations(replies_of, 2)
   return {
-    'models': models,
+    'models': {
+      name: _analyse_model(replies, seed)
+      for name, replies in replies_of.items()
+    },
     'comparisons': [
       {'models': [a, b], **compare(replies_of[a], replies_of[b], seed)}
-      for a, b in pairs
+      for a, b in itertools.combinations(replies_of, 2)
     ],
   }
 
 
-def _by_cell(replies: Replies) -> dict[str, list[records.Reply]]:
-  found: dict[str, list[records.Reply]] = {}
-  for reply in replies:
-    found.setdefault(reply.cell, []).append(reply)
-  return {name: found[name] for name in dimensions.CELLS if name in found}
+def _analyse_model(replies: Replies, seed: int) -> dict[str, Any]:
+  by_cell = scores.by_cell(replies)
+  effects = {
+    cell: entanglement.of_cell(cell_replies, seed)
+    for cell, cell_replies in by_cell.items()
+  }
+  return {
+    'stages': stages(replies, seed),
+    'given': given(by_cell, seed),
+    'entanglement': {
+      'cells': effects,
+      'matrix': entanglement.matrix(effects),
+    },
+    'curves': _curves(by_cell, seed),
+    'errors': {
+      cell: confusions.errors(cell_replies)
+      for cell, cell_replies in by_cell.items()
+      if dimensions.CELLS[cell].of.stage == dimensions.PREDICTION
+    },
+    'colours': {
+      cell: tests
+      for cell, cell_replies in by_cell.items()
+      if (tests := confusions.colours(cell_replies))
+    },
+  }
 
 
 def _curves(by_cell: Mapping[str, Replies], seed: int) -> dict[str, Any]:
-  found = {}
+  curves = {}
   for cell, replies in by_cell.items():
-    own = psychometrics.DIFFERENCES.get(dimensions.CELLS[cell].dimension)
-    drawn = psychometrics.curve(replies, own, seed) if own else None
-    if drawn:
-      found[cell] = drawn
-  return found
+    dimension = dimensions.CELLS[cell].dimension
+    difference = psychometrics.DIFFERENCES.get(dimension)
+    if difference:
+      curve = psychometrics.curve(replies, difference, seed)
+      if curve:
+        curves[cell] = curve
+  return curves
 
 
 def stages(replies: Replies, seed: int) -> dict[str, Any]:
-  """Chance-corrected perception, prediction and their gap, by environment.
+  """Compares chance-corrected perception and prediction, by environment.
 
-  Means over cells; intervals by a bootstrap of whole groups in each cell.
+  Scores are means over cells; intervals are a bootstrap of whole groups in each
+  cell.
 
   Returns:
-    By environment, and under 'all', of each stage that there are replies of
-    'score', 'low', 'high'; and of both 'gap', perception minus prediction.
+    Environment or 'all' -> stage -> 'score', 'low', 'high'; and, if there are
+    replies of both stages, 'gap', perception minus prediction.
   """
-  drawn: dict[tuple[str, str], list[np.ndarray]] = collections.defaultdict(list)
-  for index, (name, own) in enumerate(_by_cell(replies).items()):
-    table = scores.tabulate(own)
+  draws: dict[tuple[str, str], list[np.ndarray]] = collections.defaultdict(list)
+  for index, (name, cell_replies) in enumerate(scores.by_cell(replies).items()):
+    table = scores.tabulate(cell_replies)
     rng = np.random.default_rng([seed, index])
     accuracies = scores.resample(table, rng)
     corrected = (accuracies - table.chance) / (1 - table.chance)
     cell = dimensions.CELLS[name]
-    for where in ('all', cell.environment):
-      drawn[where, cell.of.stage].append(corrected)
-  found: dict[str, Any] = {}
-  for (where, stage), own in drawn.items():
-    found.setdefault(where, {})[stage] = _interval(np.mean(own, 0))
-  for where in found:
+    for environment in ('all', cell.environment):
+      draws[environment, cell.of.stage].append(corrected)
+  table: dict[str, Any] = {}
+  for (environment, stage), cells in draws.items():
+    table.setdefault(environment, {})[stage] = _interval(np.mean(cells, 0))
+  for environment, entry in table.items():
     both = [
-      drawn.get((where, stage))
+      draws.get((environment, stage))
       for stage in (dimensions.PERCEPTION, dimensions.PREDICTION)
     ]
     if all(both):
-      gap = np.mean(both[0], 0) - np.mean(both[1], 0)
-      found[where]['gap'] = _interval(gap)
-  return found
+      entry['gap'] = _interval(np.mean(both[0], 0) - np.mean(both[1], 0))
+  return table
 
 
-# Of a thing's looks: the perception that names it, the factor it is asked by,
-# and the factors of prediction items that say it of the things in question.
-_LOOKS = (
+# (Perception dimension, the factor with its key, factors of prediction items
+# that hold the same property of the objects in question).
+_PROPERTIES = (
   ('V-C', 'color', ('colors', 'object_color')),
   ('V-S', 'shape', ('shapes', 'shape')),
 )
 
 
 def given(by_cell: Mapping[str, Replies], seed: int) -> dict[str, Any]:
-  """Prediction given that the looks of its things are perceived, by cell.
+  """Estimates the accuracy of prediction where the objects are perceived.
 
-  The paper keeps the items whose things a model names right: their colour,
-  their shape (section 5). Here no two cells share a scene, so an item counts by
-  how likely its things are named right: the product over them of the model's
-  accuracy on that colour (V-C) and that shape (V-S), in any scene. The mean so
-  weighted is the accuracy where perception is right if among things of one look
-  both are independent; where one scene is hard for both, it leaves that out. It
-  says nothing of positions or speeds, nor of things that perception does not
-  ask of, such as a mug.
+  The paper keeps the items whose objects a model names correctly, by colour and
+  shape (section 5). Here no two cells share a scene, so an item is weighted by
+  how likely its objects are named correctly: the product over them of the
+  model's accuracy on that colour (V-C) and on that shape (V-S), in any scene.
+  The weighted mean equals P(prediction right | perception right) only if, for a
+  given colour and shape, the two are independent; shared scene difficulty is
+  ignored. Positions, speeds and objects that perception items do not contain,
+  such as mugs, are not considered.
 
   Returns:
-    By prediction cell 'accuracy' of the items with such things, 'given', the
-    weighted one, 'change', the latter minus the former, with 'low' and 'high'
-    (bootstrap of whole groups), 'weight', the mean one, and 'items'.
+    Prediction cell -> 'accuracy' of the items with such objects; 'given', the
+    weighted accuracy; 'change', given minus accuracy, with 'low' and 'high'
+    (bootstrap of whole groups); 'weight', the mean weight; 'items'.
   """
-  named = {code: _accuracies(by_cell, code, asks) for code, asks, _ in _LOOKS}
-  found = {}
+  named = {
+    code: _accuracies(by_cell, code, factor) for code, factor, _ in _PROPERTIES
+  }
+  results = {}
   for index, (name, replies) in enumerate(by_cell.items()):
     if dimensions.CELLS[name].of.stage == dimensions.PREDICTION:
       weights = [_weight(reply.factors, named) for reply in replies]
-      kept = [
-        (r, w) for r, w in zip(replies, weights, strict=True) if w is not None
+      weighted = [
+        (reply, weight)
+        for reply, weight in zip(replies, weights, strict=True)
+        if weight is not None
       ]
-      if any(weight for _, weight in kept):
+      if any(weight for _, weight in weighted):
         rng = np.random.default_rng([seed, index])
-        found[name] = _weighted(*zip(*kept, strict=True), rng)
-  return found
+        results[name] = _weighted(*zip(*weighted, strict=True), rng)
+  return results
 
 
 def _accuracies(
   by_cell: Mapping[str, Replies], code: str, factor: str
 ) -> dict[str, float]:
-  """Of a dimension's items, by level of a factor."""
+  """Returns a dimension's accuracy at each level of a factor."""
   rights: dict[str, list[bool]] = {}
   for name, replies in by_cell.items():
     if dimensions.CELLS[name].dimension == code:
       for reply in replies:
         rights.setdefault(reply.factors.get(factor, ''), []).append(reply.right)
-  return {level: float(np.mean(own)) for level, own in rights.items()}
+  return {level: float(np.mean(flags)) for level, flags in rights.items()}
 
 
 def _weight(
-  own: Mapping[str, Any], named: Mapping[str, Mapping[str, float]]
+  factors: Mapping[str, Any], named: Mapping[str, Mapping[str, float]]
 ) -> float | None:
-  """How likely all of an item's things are named right; None: none is asked."""
-  shares = []
-  for code, _, names in _LOOKS:
+  """Returns the probability that all of an item's objects are named correctly.
+
+  None means that the item has no property that perception items ask for.
+  """
+  accuracies = []
+  for code, _, names in _PROPERTIES:
     for name in names:
-      levels = own.get(name, ())
+      levels = factors.get(name, ())
       for level in [levels] if isinstance(levels, str) else levels:
         if level in named[code]:
-          shares.append(named[code][level])
-  return float(np.prod(shares)) if shares else None
+          accuracies.append(named[code][level])
+  return float(np.prod(accuracies)) if accuracies else None
 
 
 def _weighted(
@@ -192,81 +199,80 @@ def _weighted(
 ) -> dict[str, Any]:
   right_N, weight_N = np.array([r.right for r in replies]), np.array(weights)
   group_N = scores.group_of(replies)
-  # Of each group: right ones, all, and both by weight.
+  summands = (right_N, np.ones(len(replies)), right_N * weight_N, weight_N)
+  # Sums over each group: right, all, right by weight, weight.
   sums_GS = np.stack(
-    [
-      np.bincount(group_N, weights=values)
-      for values in (
-        right_N,
-        np.ones(len(replies)),
-        right_N * weight_N,
-        weight_N,
-      )
-    ],
-    axis=1,
+    [np.bincount(group_N, weights=values) for values in summands], axis=1
   )
   drawn = scores.draw(len(sums_GS), rng, scores.RESAMPLES)
-  right, count, heard, weight = (drawn @ sums_GS).T
-  # A draw in which nothing is perceived says nothing.
-  change = (heard / np.where(weight > 0, weight, np.nan)) - right / count
+  right, count, right_weight, weight = (drawn @ sums_GS).T
+  # A sample whose weights are all 0 has no weighted accuracy.
+  given_accuracy = right_weight / np.where(weight > 0, weight, np.nan)
+  change = given_accuracy - right / count
   change = _interval(change[~np.isnan(change)])
   return {
     'items': len(replies),
     'weight': float(weight_N.mean()),
     'accuracy': float(right[0] / count[0]),
-    'given': float(heard[0] / weight[0]),
+    'given': float(right_weight[0] / weight[0]),
     'change': change.pop('score'),
     **change,
   }
 
 
 def _interval(draws: np.ndarray) -> dict[str, float]:
-  """Of a value and then its bootstrap draws."""
-  low, high = np.quantile(draws[1:], _TAILS)
+  """Returns the value, draws[0], with the 95% interval of the other draws."""
+  low, high = np.quantile(draws[1:], scores.TAILS)
   return {'score': float(draws[0]), 'low': float(low), 'high': float(high)}
 
 
 def compare(first: Replies, second: Replies, seed: int) -> dict[str, Any]:
-  """Two models on the items and orders that both were asked.
+  """Compares two models on the items and rotations that both were asked.
 
   Returns:
     'items'; 'difference' of the mean accuracies over cells, second minus first,
     with 'low' and 'high' of a bootstrap of whole groups; 'least', the smallest
-    difference that so many items would show (5% level, 80% power); 'only_first'
-    and 'only_second', items that one alone got right, and the exact p-value of
-    McNemar's test on them.
+    difference that this many items would detect (5% level, 80% power);
+    'only_first' and 'only_second', the number of items that only one model got
+    right, with the exact 'p' of McNemar's test on them.
   """
-  own = {(r.item, r.order): r for r in first}
+  first_by_item = {(reply.item, reply.order): reply for reply in first}
   pairs = [
-    (own[r.item, r.order], r) for r in second if (r.item, r.order) in own
+    (first_by_item[reply.item, reply.order], reply)
+    for reply in second
+    if (reply.item, reply.order) in first_by_item
   ]
   if not pairs:
     return {'items': 0}
-  only = collections.Counter(
+  discordant = collections.Counter(
     (a.right, b.right) for a, b in pairs if a.right != b.right
   )
   draws = []
   by_cell: dict[str, list[tuple[records.Reply, records.Reply]]] = {}
   for a, b in pairs:
     by_cell.setdefault(a.cell, []).append((a, b))
-  for index, own_pairs in enumerate(by_cell.values()):
-    tables = [scores.tabulate(side) for side in zip(*own_pairs, strict=True)]
-    # The same seed draws the same groups of both.
+  for index, cell_pairs in enumerate(by_cell.values()):
+    tables = [scores.tabulate(side) for side in zip(*cell_pairs, strict=True)]
+    # One seed for both models, so that the same groups are drawn.
     draws.append(
       [scores.resample(t, np.random.default_rng([seed, index])) for t in tables]
     )
-  before, after = np.mean(draws, axis=0)
-  gap = after - before
-  low, high = np.quantile(gap[1:], _TAILS)
-  ones = only[True, False], only[False, True]
-  p = stats.binomtest(ones[0], sum(ones)).pvalue if sum(ones) else 1.0
+  first_draws, second_draws = np.mean(draws, axis=0)
+  gap = second_draws - first_draws
+  low, high = np.quantile(gap[1:], scores.TAILS)
+  only_first, only_second = discordant[True, False], discordant[False, True]
+  p = (
+    stats.binomtest(only_first, only_first + only_second).pvalue
+    if discordant
+    else 1.0
+  )
   return {
     'items': len(pairs),
     'difference': float(gap[0]),
     'low': float(low),
     'high': float(high),
-    'least': float(_POWER * gap[1:].std()),
-    'only_first': ones[0],
-    'only_second': ones[1],
+    'least': float(_DETECTABLE_SE * gap[1:].std()),
+    'only_first': only_first,
+    'only_second': only_second,
     'p': float(p),
   }

@@ -1,8 +1,8 @@
-"""What was chosen in place of the right answer, and why it might have been.
+"""Which distractors are chosen instead of the key, and for which reason.
 
-The options of a group are the answers of its members. So what an option stands
-for is known: the level of the varied factor whose answer it is, such as the
-action that leads to the outcome it shows.
+The options of a group are the keys of its members. Therefore the meaning of an
+option is known: it is the level of the varied factor for which the option is
+the key, such as the action that leads to the outcome that it shows.
 """
 
 import collections
@@ -15,85 +15,85 @@ from scipy import stats
 
 from wm_abench.core import factor_levels, records
 from wm_abench.statistics import entanglement
-from wm_abench.worlds.tabletop import props
 
-_MOST_LEVELS = 12  # Of a varied factor, to be told one by one.
-_LEAST_GROUPS = 5  # That offer a colour.
+_MAX_LEVELS = 12  # A varied factor with more levels gets no confusion table.
+_MIN_GROUPS = 5  # A colour that fewer groups offer is left out.
 
 Replies = Sequence[records.Reply]
 
 
 def levels_of(replies: Replies) -> dict[str, dict[int, Any]]:
-  """What each option of a group stands for: the varied level it answers.
+  """Returns the varied level that each option is the key of.
 
   Returns:
-    By group, by index of the option.
+    Group -> index of the option -> level.
   """
-  found: dict[str, dict[int, Any]] = {}
+  levels: dict[str, dict[int, Any]] = {}
   for reply in replies:
     if reply.varies:
-      own = found.setdefault(reply.group, {})
-      own[reply.answer] = reply.factors[reply.varies]
-  return found
+      of_group = levels.setdefault(reply.group, {})
+      of_group[reply.answer] = reply.factors[reply.varies]
+  return levels
 
 
 def errors(replies: Replies) -> dict[str, Any]:
-  """Which outcomes were chosen, of one prediction cell.
+  """Counts which outcomes are chosen in one prediction cell.
 
   Returns:
-    By varied factor,
+    For each varied factor,
 
-      chosen  of levels that are few: by right level, how often each was chosen
-      shift   of numbers: how often the chosen level was so many places above
-              the right one among its group's, below 0 under it
-      parts   of groups that cross two parts, such as two moves of two kinds
-              each: how often 'neither' was wrong, the 'first', the 'second' or
-              'both'; who guesses has all four alike
+      chosen  if the factor has few levels: the right level -> the chosen level
+              -> count
+      shift   if the levels are numbers: by how many ranks the chosen level is
+              above the right one among the levels of its group -> count
+      parts   if groups cross two parts, such as two moves of two kinds each:
+              counts of replies in which 'neither' part is wrong, the 'first',
+              the 'second', or 'both'; guesses make all four equal
   """
   meaning = levels_of(replies)
-  # Right level, chosen level, all levels of the group.
+  # Factor -> (right level, chosen level, all levels of the group).
   by_factor: dict[str, list[tuple[Any, Any, list[Any]]]] = {}
   for reply in replies:
-    own = meaning.get(reply.group, {})
-    if reply.chosen in own:
-      choice = own[reply.answer], own[reply.chosen], [*own.values()]
+    levels = meaning.get(reply.group, {})
+    if reply.chosen in levels:
+      choice = levels[reply.answer], levels[reply.chosen], [*levels.values()]
       by_factor.setdefault(reply.varies, []).append(choice)
-  return {factor: _tell(choices) for factor, choices in by_factor.items()}
+  return {factor: _count(choices) for factor, choices in by_factor.items()}
 
 
-def _tell(choices: Sequence[tuple[Any, Any, list[Any]]]) -> dict[str, Any]:
-  found: dict[str, Any] = {}
-  levels = {factor_levels.text(right) for right, _, _ in choices}
-  if len(levels) <= _MOST_LEVELS:
-    chosen: dict[str, collections.Counter] = {
-      level: collections.Counter() for level in sorted(levels)
+def _count(choices: Sequence[tuple[Any, Any, list[Any]]]) -> dict[str, Any]:
+  counts: dict[str, Any] = {}
+  right_levels = {factor_levels.text(right) for right, _, _ in choices}
+  if len(right_levels) <= _MAX_LEVELS:
+    confusion: dict[str, collections.Counter] = {
+      level: collections.Counter() for level in sorted(right_levels)
     }
-    for right, said, _ in choices:
-      chosen[factor_levels.text(right)][factor_levels.text(said)] += 1
-    found['chosen'] = {k: dict(v) for k, v in chosen.items()}
+    for right, chosen, _ in choices:
+      confusion[factor_levels.text(right)][factor_levels.text(chosen)] += 1
+    counts['chosen'] = {k: dict(v) for k, v in confusion.items()}
   if all(isinstance(right, int | float) for right, _, _ in choices):
     shift: collections.Counter = collections.Counter()
-    for right, said, own in choices:
-      order = sorted(own)
-      shift[order.index(said) - order.index(right)] += 1
-    found['shift'] = {str(k): shift[k] for k in sorted(shift)}
+    for right, chosen, levels in choices:
+      order = sorted(levels)
+      shift[order.index(chosen) - order.index(right)] += 1
+    counts['shift'] = {str(k): shift[k] for k in sorted(shift)}
   wrong = collections.Counter(
-    tuple(a != b for a, b in zip(_parts(right), _parts(said), strict=True))
-    for right, said, own in choices
-    if _crossed(own)
+    tuple(a != b for a, b in zip(_parts(right), _parts(chosen), strict=True))
+    for right, chosen, levels in choices
+    if _is_crossing(levels)
   )
   if wrong:
-    found['parts'] = {
+    counts['parts'] = {
       'neither': wrong[False, False],
       'first': wrong[True, False],
       'second': wrong[False, True],
       'both': wrong[True, True],
     }
-  return found
+  return counts
 
 
-def _crossed(levels: Sequence[Any]) -> bool:
-  """Whether each is two parts, such as two moves, of two kinds each."""
+def _is_crossing(levels: Sequence[Any]) -> bool:
+  """Whether the four levels cross two parts of two kinds each."""
   parts = [_parts(level) for level in levels]
   return (
     len(parts) == 4
@@ -109,57 +109,65 @@ def _parts(level: Any) -> Sequence[Any]:
 
 
 def colours(replies: Replies) -> dict[str, dict[str, Any]]:
-  """Whether options are chosen for the colour that they name.
+  """Tests whether options are chosen for the colour that they name.
 
-  As in "does it judge blue objects faster than green ones": of the groups whose
-  options name a colour, how often it is chosen beyond how often it is right.
+  An example is a model that judges blue objects to be faster than green ones.
+  For the groups whose options name a colour, the share of replies that choose
+  the colour is compared with the share in which it is right.
 
   Args:
-    replies: of one cell.
+    replies: replies of one cell.
 
   Returns:
-    By colour 'chosen' and 'right', the shares of the items of groups that offer
-    it, 'favour', their difference, its 'p' (t-test over groups), whether it is
-    'found' (Holm over the colours) and 'groups'. Empty where options name no
-    colours.
+    Colour -> 'chosen' and 'right', the two shares over the items of the groups
+    that offer the colour; 'favour', their difference; 'p' (t-test over
+    groups); 'found', whether it is significant (Holm over the colours);
+    'groups'. Empty if the options name no colours.
   """
   meaning = levels_of(replies)
-  # Of each colour and group, what was chosen and right of it, an item a row.
-  rows: dict[str, dict[str, list[tuple[bool, bool]]]] = {}
+  # Colour -> group -> one pair (chosen, right) per item.
+  pairs: dict[str, dict[str, list[tuple[bool, bool]]]] = {}
   for reply in replies:
     named = {
       index: _colour_in(level)
       for index, level in meaning.get(reply.group, {}).items()
     }
     for colour in set(filter(None, named.values())):
-      own = rows.setdefault(colour, {}).setdefault(reply.group, [])
-      said = named.get(reply.chosen) == colour
-      own.append((said, named.get(reply.answer) == colour))
-  found = {}
-  for colour in props.COLORS:
-    groups = rows.get(colour, {}).values()
-    if len(groups) >= _LEAST_GROUPS:
-      shares = np.array([np.mean(own, axis=0) for own in groups])
-      favours = shares[:, 0] - shares[:, 1]
-      # Without any spread the test has no answer, and needs none.
-      p = (
-        stats.ttest_1samp(favours, 0).pvalue
-        if np.ptp(favours)
-        else (float(not favours.any()))
+      of_group = pairs.setdefault(colour, {}).setdefault(reply.group, [])
+      is_chosen = named.get(reply.chosen) == colour
+      of_group.append((is_chosen, named.get(reply.answer) == colour))
+  tests = {}
+  for colour in factor_levels.COLOR_NAMES:
+    groups = pairs.get(colour, {}).values()
+    if len(groups) >= _MIN_GROUPS:
+      tests[colour] = _favour(
+        np.array([np.mean(group, axis=0) for group in groups])
       )
-      found[colour] = {
-        'chosen': float(shares[:, 0].mean()),
-        'right': float(shares[:, 1].mean()),
-        'favour': float(favours.mean()),
-        'p': float(p),
-        'groups': len(groups),
-      }
-  entanglement.mark(found.values())
-  return found
+  entanglement.mark_found(tests.values())
+  return tests
+
+
+def _favour(shares_G2: np.ndarray) -> dict[str, Any]:
+  """Tests chosen against right shares, one pair per group."""
+  favours_G = shares_G2[:, 0] - shares_G2[:, 1]
+  # The t-test is undefined for differences without any spread.
+  p = (
+    stats.ttest_1samp(favours_G, 0).pvalue
+    if np.ptp(favours_G)
+    else float(not favours_G.any())
+  )
+  return {
+    'chosen': float(shares_G2[:, 0].mean()),
+    'right': float(shares_G2[:, 1].mean()),
+    'favour': float(favours_G.mean()),
+    'p': float(p),
+    'groups': len(favours_G),
+  }
 
 
 def _colour_in(level: Any) -> str:
   if not isinstance(level, str):
     return ''
-  named = [c for c in re.findall(r'[a-z]+', level) if c in props.COLORS]
+  words = re.findall(r'[a-z]+', level)
+  named = [word for word in words if word in factor_levels.COLOR_NAMES]
   return named[0] if len(named) == 1 else ''

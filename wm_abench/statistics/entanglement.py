@@ -1,15 +1,15 @@
-"""Entanglement: does a factor that was not asked for change the answers?
+"""Entanglement: the effect of a nuisance factor on accuracy.
 
-The paper's relative effect of a nuisance factor (arXiv 2506.21876, section 5):
-the mean over its levels of
+The paper's relative effect of a factor that the question does not ask for
+(arXiv 2506.21876, section 5) is the mean over its levels of
 
     |accuracy of the level - mean accuracy| / mean accuracy.
 
-Sampling alone makes it positive. So beside it stands its floor, the mean over
-permutations in which levels are dealt anew, and the share of permutations that
-give as much: its p-value. Members of a group share all nuisance factors, so
-whole groups are dealt. Within a cell, p-values are held against 0.05 by Holm's
-procedure (Scand. J. Statist. 6, 1979).
+Sampling noise alone makes it positive. Therefore two figures are given with it:
+its floor, the mean effect over random permutations of the levels, and its
+p-value, the share of permutations with at least the observed effect. Items of a
+group share all nuisance factors, so whole groups are permuted. Within a cell,
+p-values are corrected by Holm's procedure at 0.05.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -21,7 +21,7 @@ from commons import estimates
 from wm_abench.core import dimensions, factor_levels, records
 from wm_abench.statistics import scores
 
-# Factors by what they are of; see wm_abench/questions for their names.
+# Family -> names of factors, which wm_abench/questions sets.
 FAMILIES: dict[str, tuple[str, ...]] = {
   'colour': ('color', 'colors', 'object_color', 'other_colors'),
   'shape': ('shape', 'shapes', 'object_type'),
@@ -33,20 +33,20 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 }
 PERMUTATIONS = 1000
 LEVEL = 0.05
-_LEAST_GROUPS = 5  # Of a level; rarer ones are left out.
-_PARTS = ('', '[0]', '[1]')  # Of lists, the first two things.
+_MIN_GROUPS = 5  # A level with fewer groups is left out.
+_ELEMENTS = ('', '[0]', '[1]')  # Only a list's first two elements are tested.
 
 
 def family_of(name: str) -> str:
-  """The family of a factor, or of a list's part; '' where it has none."""
-  own, bracket, part = name.partition('[')
-  if f'{bracket}{part}'[:3] not in _PARTS:
+  """Returns the family of a factor or of a list's element; '' without one."""
+  factor, bracket, rest = name.partition('[')
+  if f'{bracket}{rest}'[:3] not in _ELEMENTS:
     return ''
-  return next((f for f, names in FAMILIES.items() if own in names), '')
+  return next((f for f, names in FAMILIES.items() if factor in names), '')
 
 
 def relative_effect(accuracies: np.ndarray, mean: np.ndarray) -> np.ndarray:
-  """The paper's s-RE of accuracies [..., levels] about means [...]."""
+  """Returns the paper's s-RE of accuracies [..., levels] about means [...]."""
   gaps = np.abs(accuracies - mean[..., None]).mean(-1)
   return gaps / np.where(mean > 0, mean, 1)
 
@@ -54,102 +54,104 @@ def relative_effect(accuracies: np.ndarray, mean: np.ndarray) -> np.ndarray:
 def measure(
   right: np.ndarray, group: np.ndarray, levels: Sequence[str], seed: int
 ) -> dict[str, Any] | None:
-  """The effect of one factor on one cell's items.
+  """Measures the effect of one factor in one cell.
 
   Args:
-    right: of each item, [N].
-    group: index of its group, int [N], from 0.
-    levels: of the factor, one an item, the same for all of a group.
-    seed: of the permutations.
+    right: whether each item is right, [N].
+    group: index of each item's group, int [N], from 0.
+    levels: the factor's level for each item, equal within a group.
+    seed: seed of the permutations.
 
   Returns:
-    'effect', its 'floor', 'p', and by level 'accuracy' and 'groups'; None
-    where fewer than two levels have enough groups.
+    'effect', its 'floor', its 'p', and 'accuracy' and 'groups' by level; None
+    if fewer than two levels have enough groups.
   """
-  totals = np.bincount(group, weights=right)
-  counts = np.bincount(group)
-  own = np.empty(len(totals), object)
-  own[group] = levels
-  names, index, sizes = np.unique(
-    own.astype(str), return_inverse=True, return_counts=True
+  totals_G = np.bincount(group, weights=right)
+  counts_G = np.bincount(group)
+  level_G = np.empty(len(totals_G), object)
+  level_G[group] = levels
+  names_L, index_G, sizes_L = np.unique(
+    level_G.astype(str), return_inverse=True, return_counts=True
   )
-  kept = sizes >= _LEAST_GROUPS
-  if kept.sum() < 2:
+  kept_L = sizes_L >= _MIN_GROUPS
+  if kept_L.sum() < 2:
     return None
-  within = kept[index]
-  totals, counts, index = totals[within], counts[within], index[within]
-  at_GL = index[:, None] == np.flatnonzero(kept)
+  is_kept_G = kept_L[index_G]
+  totals_G, counts_G = totals_G[is_kept_G], counts_G[is_kept_G]
+  has_level_GL = index_G[is_kept_G][:, None] == np.flatnonzero(kept_L)
   rng = np.random.default_rng(seed)
-  order_RG = np.tile(np.arange(len(totals)), (1 + PERMUTATIONS, 1))
-  # The first stays as it is.
+  order_RG = np.tile(np.arange(len(totals_G)), (1 + PERMUTATIONS, 1))
+  # Line 0 is the observed order.
   order_RG[1:] = rng.permuted(order_RG[1:], axis=1)
-  accuracy_RL = (totals[order_RG] @ at_GL) / (counts[order_RG] @ at_GL)
-  mean = np.full(len(accuracy_RL), totals.sum() / counts.sum())
-  effect, *dealt = relative_effect(accuracy_RL, mean)
-  dealt = np.array(dealt)
-  # The draw itself is one of those that could have been dealt.
-  p = (1 + (dealt >= effect - 1e-12).sum()) / (1 + len(dealt))
+  accuracy_RL = totals_G[order_RG] @ has_level_GL
+  accuracy_RL = accuracy_RL / (counts_G[order_RG] @ has_level_GL)
+  mean_R = np.full(len(accuracy_RL), totals_G.sum() / counts_G.sum())
+  effect, *permuted = relative_effect(accuracy_RL, mean_R)
+  permuted = np.array(permuted)
+  # The observed order is one of the possible permutations.
+  p = (1 + (permuted >= effect - 1e-12).sum()) / (1 + len(permuted))
+  names = names_L[kept_L].tolist()
   return {
     'effect': float(effect),
-    'floor': float(dealt.mean()),
+    'floor': float(permuted.mean()),
     'p': float(p),
-    'accuracy': dict(
-      zip(names[kept].tolist(), accuracy_RL[0].tolist(), strict=True)
-    ),
-    'groups': dict(
-      zip(names[kept].tolist(), sizes[kept].tolist(), strict=True)
-    ),
+    'accuracy': dict(zip(names, accuracy_RL[0].tolist(), strict=True)),
+    'groups': dict(zip(names, sizes_L[kept_L].tolist(), strict=True)),
   }
 
 
 def of_cell(replies: Sequence[records.Reply], seed: int) -> dict[str, Any]:
-  """By factor of a family what `measure` gives, and whether it is 'found'.
+  """Measures every factor of a family in one cell.
 
   Args:
-    replies: of one cell.
-    seed: of the permutations.
+    replies: replies of one cell.
+    seed: seed of the permutations.
+
+  Returns:
+    Factor -> its 'family', what `measure` returns, and 'found', whether the
+    effect is significant after Holm's correction over the cell's factors.
   """
   right = np.array([reply.right for reply in replies], float)
   group = scores.group_of(replies)
   varied = {reply.varies for reply in replies}
-  found = {}
+  tests = {}
   for name, levels in factor_levels.levels(
-    [r.factors for r in replies], varied
+    [reply.factors for reply in replies], varied
   ):
     if family := family_of(name):
       measured = measure(right, group, levels, seed)
       if measured:
-        found[name] = {'family': family, **measured}
-  mark(found.values())
-  return found
+        tests[name] = {'family': family, **measured}
+  mark_found(tests.values())
+  return tests
 
 
-def mark(tests: Collection[dict[str, Any]]) -> None:
-  """Says in each test, by its 'p', whether it is 'found' (Holm's procedure)."""
-  found = estimates.holm([test['p'] for test in tests], LEVEL)
-  for test, is_found in zip(tests, found, strict=True):
-    test['found'] = is_found
+def mark_found(tests: Collection[dict[str, Any]]) -> None:
+  """Sets 'found' in each test by Holm's procedure on their 'p' at LEVEL."""
+  rejected = estimates.holm([test['p'] for test in tests], LEVEL)
+  for test, is_rejected in zip(tests, rejected, strict=True):
+    test['found'] = is_rejected
 
 
 def matrix(
   by_cell: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, dict[str, dict[str, Any]]]:
-  """Of each dimension and family the strongest factor over its floor.
+  """Selects the factor with the smallest p-value, by dimension and family.
 
   Args:
-    by_cell: by cell what `of_cell` gave.
+    by_cell: cell -> what `of_cell` returns.
 
   Returns:
-    By dimension, by family: 'cell', 'factor', 'effect', 'floor', 'p', 'found'.
+    Dimension -> family -> 'cell', 'factor', 'effect', 'floor', 'p', 'found'.
   """
   strongest: dict[str, dict[str, dict[str, Any]]] = {}
   for cell, tests in by_cell.items():
-    own = strongest.setdefault(dimensions.CELLS[cell].dimension, {})
+    families = strongest.setdefault(dimensions.CELLS[cell].dimension, {})
     for name, test in tests.items():
       entry = {'cell': cell, 'factor': name} | {
         key: test[key] for key in ('effect', 'floor', 'p', 'found')
       }
-      had = own.get(test['family'])
-      if had is None or entry['p'] < had['p']:
-        own[test['family']] = entry
+      best = families.get(test['family'])
+      if best is None or entry['p'] < best['p']:
+        families[test['family']] = entry
   return strongest

@@ -1,13 +1,13 @@
-"""Replies -> scores: accuracy with intervals, pairs, positions, averages.
+"""Scores of replies: accuracy with intervals, minimal pairs, positions, means.
 
-Whatever names no option is wrong; beside it stands the paper's rule, which
-leaves such replies out (arXiv 2506.21876, section 3). Averages are plain means
-over cells, of accuracy and of the chance-corrected score
+A reply that names no option is wrong. The paper's rule, which leaves such
+replies out (arXiv 2506.21876, section 3), is given beside. Averages are plain
+means over cells, of accuracy and of the chance-corrected score
 
     (accuracy - chance) / (1 - chance),
 
-0 for a guess whether a cell has two options or four. Where an item was asked in
-several rotations, its score is the mean over them.
+which is 0 for a guess, whether a cell has two options or four. If an item was
+asked in several rotations of its options, its score is the mean over them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,22 +22,21 @@ from wm_abench.core import dimensions, records
 from wm_abench.statistics import group_permutations
 
 RESAMPLES = 1000
-_TAILS = (0.025, 0.975)
-_LABELS = 'ABCDEF'
+TAILS = (0.025, 0.975)
 
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-  """Replies of one cell as arrays.
+  """Replies of one cell as arrays over its N items.
 
   Attributes:
-    right: of each item the share of its replies that are right, [N].
-    always: whether all are, bool [N].
-    group: index of its group, int [N]; groups count from 0.
-    chosen: of each item the share of its replies that chose each option, nan
-      where it has fewer, [N, MAX_OPTIONS].
-    answer: index of its right option, int [N].
-    chance: accuracy of a guess.
+    right: share of an item's replies that are right, [N].
+    always: whether all of an item's replies are right, bool [N].
+    group: index of an item's group, int [N]; groups count from 0.
+    chosen: share of an item's replies that chose each option, [N, K]; nan where
+      the item has fewer than K = len(records.LABELS) options.
+    answer: index of an item's key, int [N].
+    chance: accuracy of a random guess.
   """
 
   right: np.ndarray
@@ -49,66 +48,85 @@ class Table:
 
   @property
   def groups(self) -> int:
+    """The number of groups."""
     return int(self.group[-1]) + 1
 
 
+def by_cell(
+  replies: Sequence[records.Reply],
+) -> dict[str, list[records.Reply]]:
+  """Returns the replies of each cell, in the order of dimensions.CELLS."""
+  cells: dict[str, list[records.Reply]] = {}
+  for reply in replies:
+    cells.setdefault(reply.cell, []).append(reply)
+  return {name: cells[name] for name in dimensions.CELLS if name in cells}
+
+
 def tabulate(replies: Sequence[records.Reply]) -> Table:
-  """The table of a cell's replies, at least one; groups stand together."""
+  """Returns the table of one cell's replies; items of a group are adjacent.
+
+  Args:
+    replies: replies of one cell, at least one.
+  """
   groups: dict[str, dict[str, list[records.Reply]]] = {}
   for reply in replies:
-    own = groups.setdefault(reply.group, {}).setdefault(reply.item, [])
-    own.append(reply)
-  items = [own for group in groups.values() for own in group.values()]
-  rights = [[reply.right for reply in own] for own in items]
-  chosen = np.full((len(items), len(_LABELS)), np.nan)
-  for i, own in enumerate(items):
-    chosen[i, : len(own[0].order)] = 0
-    for reply in own:
+    items_of_group = groups.setdefault(reply.group, {})
+    items_of_group.setdefault(reply.item, []).append(reply)
+  items = [
+    rotations for group in groups.values() for rotations in group.values()
+  ]
+  rights = [[reply.right for reply in rotations] for rotations in items]
+  chosen = np.full((len(items), len(records.LABELS)), np.nan)
+  for i, rotations in enumerate(items):
+    chosen[i, : len(rotations[0].order)] = 0
+    for reply in rotations:
       if reply.chosen is not None:
-        chosen[i, reply.chosen] += 1 / len(own)
+        chosen[i, reply.chosen] += 1 / len(rotations)
   return Table(
-    right=np.array([np.mean(own) for own in rights]),
-    always=np.array([all(own) for own in rights]),
+    right=np.array([np.mean(flags) for flags in rights]),
+    always=np.array([all(flags) for flags in rights]),
     group=np.repeat(
       np.arange(len(groups)), [len(group) for group in groups.values()]
     ),
     chosen=chosen,
-    answer=np.array([own[0].answer for own in items]),
+    answer=np.array([rotations[0].answer for rotations in items]),
     chance=replies[0].chance,
   )
 
 
 def above_chance(tables: Sequence[Table]) -> float:
-  """Chance of so much or more that is right; see the module `deals`."""
+  """Returns the p-value of the score over all tables, by group permutations."""
   answer = np.concatenate([table.answer for table in tables])
   chosen = np.concatenate([table.chosen for table in tables])
-  keys = [(i, g) for i, table in enumerate(tables) for g in table.group]
-  return group_permutations.tails(
-    chosen, answer, group_permutations.lots(keys, answer)
+  groups = [(i, g) for i, table in enumerate(tables) for g in table.group]
+  return group_permutations.tail_probabilities(
+    chosen, answer, group_permutations.blocks(groups, answer)
   )[1]
 
 
 def group_of(replies: Sequence[records.Reply]) -> np.ndarray:
-  """Index of each reply's group, int [N]; groups count from 0 as they come."""
+  """Returns the index of each reply's group, int [N], by first appearance."""
   names = dict.fromkeys(reply.group for reply in replies)
   index = {name: i for i, name in enumerate(names)}
   return np.array([index[reply.group] for reply in replies])
 
 
 def draw(groups: int, rng: np.random.Generator, samples: int) -> np.ndarray:
-  """How often each group is in a bootstrap sample, int [1 + samples, groups].
+  """Draws bootstrap samples of groups.
 
-  First comes the sample as it is, each group once.
+  Returns:
+    How often each group is in each sample, int [1 + samples, groups]. Line 0 is
+    the sample itself, with each group once.
   """
-  share = np.full(groups, 1 / groups)
-  drawn = rng.multinomial(groups, share, size=samples)
+  probability = np.full(groups, 1 / groups)
+  drawn = rng.multinomial(groups, probability, size=samples)
   return np.concatenate([np.ones((1, groups), drawn.dtype), drawn])
 
 
 def resample(table: Table, rng: np.random.Generator) -> np.ndarray:
-  """Accuracy, and then those of bootstrap samples, [1 + RESAMPLES].
+  """Returns the accuracy, then that of bootstrap samples, [1 + RESAMPLES].
 
-  Groups are drawn whole.
+  Whole groups are drawn.
   """
   totals = np.bincount(table.group, weights=table.right)
   counts = np.bincount(table.group)
@@ -119,55 +137,52 @@ def resample(table: Table, rng: np.random.Generator) -> np.ndarray:
 def summarise(
   replies_of: Mapping[str, Sequence[records.Reply]], seed: int
 ) -> dict[str, Any]:
-  """Scores of each model, as JSON's types.
+  """Scores each model; the result consists of JSON types.
 
   Args:
-    replies_of: by model, of any cells.
-    seed: of the bootstrap; the same seed gives the same intervals.
+    replies_of: model -> replies, of any cells.
+    seed: seed of the bootstrap; the same seed gives the same intervals.
 
   Returns:
-    By model 'cells', 'dimensions', 'categories' and 'stages', of each of those
-    that there are replies of a score, 'all', a score too, 'statuses', 'tokens'
-    and 'positions'. A score has
+    Model -> 'cells', 'dimensions', 'categories' and 'stages' (each name ->
+    score), 'all' (a score), 'statuses', 'tokens' and 'positions'. A score has
 
-      items, accuracy  of a cell the share that is right, else a mean over cells
-      low, high        95% bootstrap interval, whole groups drawn in each cell
-      corrected, corrected_low, corrected_high   of the chance-corrected score
+      items, accuracy  the share that is right, or the mean over cells
+      low, high        95% bootstrap interval; draws whole groups in each cell
+      corrected, corrected_low, corrected_high   the chance-corrected score
       chance           mean over cells
-      p                of so much accuracy or more by chance, answers dealt
-                       anew in each group
-      answered, answered_accuracy   those that name an option, and of them the
-                       share that is right: the paper's rule
-      pairs, pairs_chance   share of the minimal pairs whose members are both
-                       right, and that of a guess; None where there are none
-      groups, groups_chance   likewise of whole groups
-      wilson           of a cell, Wilson's interval of the replies
-      always           of a cell, share of the items that are right in every
-                       rotation
+      p                probability of at least this accuracy under permutations
+                       of the keys within groups
+      answered, answered_accuracy   replies that name an option, and the share
+                       of them that is right: the paper's rule
+      pairs, pairs_chance   share of minimal pairs with both items right, and
+                       the same for a guess; None if there are no pairs
+      groups, groups_chance   the same for whole groups
+      wilson           only for a cell: Wilson's interval over replies
+      always           only for a cell: share of items right in every rotation
   """
   return {name: _model(replies, seed) for name, replies in replies_of.items()}
 
 
 def _model(replies: Sequence[records.Reply], seed: int) -> dict[str, Any]:
-  by_cell: dict[str, list[records.Reply]] = {}
-  for reply in replies:
-    by_cell.setdefault(reply.cell, []).append(reply)
+  replies_of_cell = by_cell(replies)
   cells, tables, draws = {}, {}, {}
   for index, name in enumerate(dimensions.CELLS):
-    if name in by_cell:
-      table = tables[name] = tabulate(by_cell[name])
+    if name in replies_of_cell:
+      table = tables[name] = tabulate(replies_of_cell[name])
       rng = np.random.default_rng([seed, index])
       draws[name] = resample(table, rng)[1:]
-      cells[name] = _cell(by_cell[name], table, draws[name])
+      cells[name] = _cell(replies_of_cell[name], table, draws[name])
 
   def averaged(kind: str) -> dict[str, Any]:
-    groups: dict[str, list[str]] = {}
+    members: dict[str, list[str]] = {}
     for name in cells:
       cell = dimensions.CELLS[name]
       key = cell.dimension if kind == 'dimension' else getattr(cell.of, kind)
-      groups.setdefault(key, []).append(name)
+      members.setdefault(key, []).append(name)
     return {
-      key: _average(own, cells, tables, draws) for key, own in groups.items()
+      key: _average(names, cells, tables, draws)
+      for key, names in members.items()
     }
 
   return {
@@ -177,11 +192,12 @@ def _model(replies: Sequence[records.Reply], seed: int) -> dict[str, Any]:
     'dimensions': averaged('dimension'),
     'cells': cells,
     'statuses': {
-      s: sum(r.status == s for r in replies) for s in records.STATUSES
+      status: sum(reply.status == status for reply in replies)
+      for status in records.STATUSES
     },
     'tokens': {
-      'input': sum(r.input_tokens for r in replies),
-      'output': sum(r.output_tokens for r in replies),
+      'input': sum(reply.input_tokens for reply in replies),
+      'output': sum(reply.output_tokens for reply in replies),
     },
     'positions': positions(replies),
   }
@@ -191,15 +207,15 @@ def _cell(
   replies: Sequence[records.Reply], table: Table, draws: np.ndarray
 ) -> dict[str, Any]:
   answered = [r.right for r in replies if r.status == records.ANSWERED]
-  rights = sum(r.right for r in replies)
+  right_count = sum(reply.right for reply in replies)
   accuracy, chance = float(table.right.mean()), table.chance
-  low, high = np.quantile(draws, _TAILS)
+  low, high = np.quantile(draws, TAILS)
   return {
     'items': len(table.right),
     'accuracy': accuracy,
     'low': float(low),
     'high': float(high),
-    'wilson': estimates.wilson_interval(rights, len(replies)),
+    'wilson': estimates.wilson_interval(right_count, len(replies)),
     'corrected': _corrected(accuracy, chance),
     'corrected_low': _corrected(float(low), chance),
     'corrected_high': _corrected(float(high), chance),
@@ -217,22 +233,22 @@ def _corrected(accuracy: float, chance: float) -> float:
 
 
 def _pairs(table: Table) -> dict[str, Any]:
-  """Of minimal pairs, and of groups, those that are right in all members."""
-  rights = np.bincount(table.group, weights=table.always)
-  members = np.bincount(table.group)
-  rights, members = rights[members > 1], members[members > 1]
-  if not len(members):
+  """Returns the shares of minimal pairs and of groups that are all right."""
+  rights_G = np.bincount(table.group, weights=table.always)
+  members_G = np.bincount(table.group)
+  rights_G, members_G = rights_G[members_G > 1], members_G[members_G > 1]
+  if not len(members_G):
     return dict.fromkeys(('pairs', 'pairs_chance', 'groups', 'groups_chance'))
-  pairs = (rights * (rights - 1)).sum() / (members * (members - 1)).sum()
+  pairs = (rights_G * (rights_G - 1)).sum()
   return {
-    'pairs': float(pairs),
+    'pairs': float(pairs / (members_G * (members_G - 1)).sum()),
     'pairs_chance': table.chance**2,
-    'groups': float((rights == members).mean()),
-    'groups_chance': float((table.chance**members).mean()),
+    'groups': float((rights_G == members_G).mean()),
+    'groups_chance': float((table.chance**members_G).mean()),
   }
 
 
-# Keys whose plain mean over cells an average has.
+# The entries of a score that an average takes as a plain mean over cells.
 _MEANS = (
   'accuracy',
   'corrected',
@@ -251,45 +267,46 @@ def _average(
   tables: Mapping[str, Table],
   draws: Mapping[str, np.ndarray],
 ) -> dict[str, Any]:
-  own = [cells[name] for name in names]
-  found: dict[str, Any] = {
-    'cells': len(own),
-    'items': sum(cell['items'] for cell in own),
-    'answered': sum(cell['answered'] for cell in own),
+  members = [cells[name] for name in names]
+  score: dict[str, Any] = {
+    'cells': len(members),
+    'items': sum(cell['items'] for cell in members),
+    'answered': sum(cell['answered'] for cell in members),
     'p': above_chance([tables[name] for name in names]),
   }
   for key in _MEANS:
-    values = [cell[key] for cell in own if cell[key] is not None]
-    found[key] = float(np.mean(values)) if values else None
-  # Cells are drawn independently; their average is that of the draws.
-  drawn = np.stack([draws[name] for name in names])
-  chance = np.array([cell['chance'] for cell in own])[:, None]
-  found['low'], found['high'] = np.quantile(drawn.mean(0), _TAILS).tolist()
-  corrected = ((drawn - chance) / (1 - chance)).mean(0)
-  low, high = np.quantile(corrected, _TAILS).tolist()
-  return found | {'corrected_low': low, 'corrected_high': high}
+    values = [cell[key] for cell in members if cell[key] is not None]
+    score[key] = float(np.mean(values)) if values else None
+  # Cells are resampled independently, so the draws of a mean are mean draws.
+  draws_CR = np.stack([draws[name] for name in names])
+  chance_C1 = np.array([cell['chance'] for cell in members])[:, None]
+  score['low'], score['high'] = np.quantile(draws_CR.mean(0), TAILS).tolist()
+  corrected_R = ((draws_CR - chance_C1) / (1 - chance_C1)).mean(0)
+  low, high = np.quantile(corrected_R, TAILS).tolist()
+  return score | {'corrected_low': low, 'corrected_high': high}
 
 
 def positions(replies: Sequence[records.Reply]) -> dict[str, Any]:
-  """How often each label is chosen, beside how often it is right.
+  """Compares how often each label is chosen with how often it is right.
 
   Returns:
-    'right' and 'chosen', by label, of the replies that name an option;
-    'even', how often each would be chosen if labels did not matter; the
-    chi-square statistic of chosen beside even, and its p-value.
+    'right' and 'chosen': label -> count, over replies that name an option;
+    'even': label -> expected count if labels did not matter; 'chi_square' of
+    chosen against even, and its 'p'.
   """
   answered = [r for r in replies if r.status == records.ANSWERED]
-  most = max((len(r.order) for r in answered), default=0)
-  right, chosen, even = np.zeros((3, most))
+  labels = max((len(reply.order) for reply in answered), default=0)
+  right_K, chosen_K, even_K = np.zeros((3, labels))
   for reply in answered:
-    right[reply.order.index(reply.answer)] += 1
-    chosen[reply.order.index(reply.chosen)] += 1
-    even[: len(reply.order)] += reply.chance
-  value = float((np.square(chosen - even) / even).sum()) if most else 0.0
+    right_K[reply.order.index(reply.answer)] += 1
+    chosen_K[reply.order.index(reply.chosen)] += 1
+    even_K[: len(reply.order)] += reply.chance
+  statistic = np.square(chosen_K - even_K) / even_K
+  value = float(statistic.sum()) if labels else 0.0
   return {
-    'right': dict(zip(_LABELS, right.tolist(), strict=False)),
-    'chosen': dict(zip(_LABELS, chosen.tolist(), strict=False)),
-    'even': dict(zip(_LABELS, even.tolist(), strict=False)),
+    'right': dict(zip(records.LABELS, right_K.tolist(), strict=False)),
+    'chosen': dict(zip(records.LABELS, chosen_K.tolist(), strict=False)),
+    'even': dict(zip(records.LABELS, even_K.tolist(), strict=False)),
     'chi_square': value,
-    'p': float(stats.chi2.sf(value, most - 1)) if most > 1 else 1.0,
+    'p': float(stats.chi2.sf(value, labels - 1)) if labels > 1 else 1.0,
   }

@@ -192,7 +192,7 @@ def test_a_factor_that_goes_with_a_position_is_found():
 
 
 def test_a_factor_that_goes_with_a_word_is_found():
-  """One room has but two of the answers; whole groups could not do so."""
+  """One room has only two of the keys, which whole groups cannot have."""
   items = []
   for item in _worded(0, groups=48):
     half = int(item.factors['background'] == 'room0')

@@ -58,7 +58,7 @@ def test_rare_levels_are_left_out():
 
 def test_what_is_found_is_found_by_holms_procedure():
   tests = [{'p': p} for p in (0.024, 0.012, 0.02, 0.9)]
-  entanglement.mark(tests)
+  entanglement.mark_found(tests)
   # 0.012 <= 0.05/4, 0.02 > 0.05/3, and so not 0.024 <= 0.05/2 either.
   assert [t['found'] for t in tests] == [False, True, False, False]
 
