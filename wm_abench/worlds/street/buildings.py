@@ -1,4 +1,4 @@
-"""Where a town's buildings stand and what they are made of."""
+"""The buildings of a town: their plots, walls and roofs."""
 
 import collections
 
@@ -7,45 +7,47 @@ import numpy as np
 from wm_abench.worlds import meshes
 from wm_abench.worlds.street import districts, facades, lanes
 
-BLOCKS = (-1.5, -0.5, 0.5, 1.5)
+BLOCKS = (-1.5, -0.5, 0.5, 1.5)  # Centres of blocks, in units of BLOCK_M.
 GROUND_M = 4.0  # Height of the ground floor.
-_FLOOR_M = 0.14
+_FLOOR_M = 0.14  # Height of the floor of the ground floor.
 
 Parts = dict[str, list[meshes.Mesh]]
 
 
 def plan(district: districts.District, rng: np.random.Generator) -> Parts:
-  """Every building's pieces by material; see town._materials."""
+  """Draws the meshes of all buildings, by material; see town."""
   parts: Parts = collections.defaultdict(list)
-  side_m = lanes.BLOCK_M - 2 * lanes.LOT_M
-  lot_m = side_m / district.cut
+  side_m = lanes.BLOCK_M - 2 * lanes.PLOT_M
+  plot_m = side_m / district.cut
   for bx, by in ((x, y) for x in BLOCKS for y in BLOCKS):
     if is_park(district, bx, by):
       continue
     corner_2 = np.array([bx, by]) * lanes.BLOCK_M - side_m / 2
     for i, j in _border(district.cut):
-      x, y = corner_2 + np.array([i, j]) * lot_m
-      _lot(parts, district, (x, y, x + lot_m, y + lot_m), rng)
-  _ends(parts, district, rng)
+      x, y = corner_2 + np.array([i, j]) * plot_m
+      _build_on(parts, district, (x, y, x + plot_m, y + plot_m), rng)
+  _close_roads(parts, district, rng)
   return parts
 
 
 def is_park(district: districts.District, bx: float, by: float) -> bool:
-  """Whether a block has no buildings: as a chess board, where there are any."""
+  """Returns whether a block is a park: in a checkerboard, or none at all."""
   return district.park_share > 0 and int(bx + by + 3) % 2 == 0
 
 
 def _border(cut: int) -> list[tuple[int, int]]:
-  whole = [(i, j) for i in range(cut) for j in range(cut)]
-  return [(i, j) for i, j in whole if {i, j} & {0, cut - 1}]
+  """Returns the plots at the border of a block of cut x cut plots."""
+  plots = [(i, j) for i in range(cut) for j in range(cut)]
+  return [(i, j) for i, j in plots if {i, j} & {0, cut - 1}]
 
 
-def _lot(parts: Parts, district, edges, rng: np.random.Generator) -> None:
+def _build_on(parts: Parts, district, edges, rng: np.random.Generator) -> None:
+  """Draws a building on a plot with edges x0, y0, x1, y1."""
   x0, y0, x1, y1 = edges
   which = int(rng.integers(len(district.styles)))
   floors = int(rng.integers(district.floors[0], district.floors[1] + 1))
   back = district.setback_m
-  if district.setback_m > 2:  # A house that stands by itself.
+  if district.setback_m > 2:  # A detached house.
     wide, deep = rng.uniform(2.2, 3.4, 2)
     edges = (x0 + wide, y0 + deep, x1 - wide, y1 - deep)
   else:
@@ -89,7 +91,7 @@ def _building(parts: Parts, district, which, floors, edges, rng) -> None:
 
 
 def _gable(edges, eaves_m: float, across: int):
-  """A gable roof: its two triangles and its two slopes with eaves."""
+  """Returns the two triangles and the two slopes with eaves of a gable roof."""
   x0, y0, x1, y1 = edges
   if across:
     gable, slopes = _gable((y0, -x1, y1, -x0), eaves_m, 0)
@@ -122,16 +124,17 @@ def _gable(edges, eaves_m: float, across: int):
   return meshes.quads(ends, np.zeros((2, 4, 2))), meshes.quads(slopes, uvs)
 
 
-def _ends(parts: Parts, district, rng) -> None:
-  """Buildings that close every road where the town ends."""
+def _close_roads(parts: Parts, district, rng) -> None:
+  """Adds a building behind each end of every road."""
   far, half = lanes.EDGE_M + 6, lanes.KERB_M + 3
   for road in lanes.CROSSINGS:
-    at = road * lanes.BLOCK_M
+    centre = road * lanes.BLOCK_M
+    low, high = centre - half, centre + half
     for edges in (
-      (far, at - half, far + 14, at + half),
-      (-far - 14, at - half, -far, at + half),
-      (at - half, far, at + half, far + 14),
-      (at - half, -far - 14, at + half, -far),
+      (far, low, far + 14, high),
+      (-far - 14, low, -far, high),
+      (low, far, high, far + 14),
+      (low, -far - 14, high, -far),
     ):
       which = int(rng.integers(len(district.styles)))
       floors = max(2, district.floors[0])

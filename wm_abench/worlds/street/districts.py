@@ -1,4 +1,4 @@
-"""The districts that towns are built in the manner of, as plain data."""
+"""The districts, after which towns are built, as plain data."""
 
 import dataclasses
 
@@ -9,18 +9,18 @@ _GLASS_WALL = (58, 74, 88)
 
 @dataclasses.dataclass(frozen=True)
 class District:
-  """How a town is built.
+  """The parameters of a town.
 
   Attributes:
-    styles: of its buildings.
-    floors: fewest and most floors above the ground floor.
-    cut: lots along a block's side.
-    setback_m: from the pavement to the buildings.
-    pitched: whether roofs have gables, else they are flat.
-    roof: colour of the roofs.
-    lawn: whether blocks are green, else paved.
-    park_share: share of blocks that are parks.
-    tree_gap_m: between trees along the kerb; 0 has none.
+    styles: the styles of its buildings.
+    floors: the least and largest number of floors above the ground floor.
+    cut: the number of plots along the side of a block.
+    setback_m: the distance from the pavement to the buildings.
+    pitched: whether the roofs have gables; else they are flat.
+    roof: the colour of the roofs.
+    lawn: whether the blocks have grass; else they are paved.
+    park_share: half of the blocks are parks if it is positive, else none.
+    tree_gap_m: the distance between trees along the kerb; 0 for no trees.
   """
 
   styles: tuple[facades.Style, ...]

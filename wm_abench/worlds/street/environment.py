@@ -1,9 +1,9 @@
-"""A car in a town: the embedded stand-in for Carla, seen from the windscreen.
+"""Navigation of a car in a town, in place of Carla, seen from the windscreen.
 
-A move is a step of fixed size along the lanes (forward, backward) or a turn
-through the crossing ahead into its other road. Where the lane does not go on,
-no crossing is near, or a car is in the way, the move is blocked: the pose stays
-and the fact 'collided' is true. Nothing else moves.
+A move is a step of fixed length along the lane (forward, backward) or a turn
+through the crossing ahead into its other road. If the lane ends, no crossing is
+near, or a car is in the way, the move is blocked: the pose does not change and
+the fact 'collided' is true. Nothing else moves.
 """
 
 import collections
@@ -15,7 +15,7 @@ import mujoco
 import numpy as np
 
 from commons import errors
-from wm_abench.worlds import protocol
+from wm_abench.worlds import cameras, protocol
 from wm_abench.worlds.street import cars, lanes, town, weather
 
 BACKGROUNDS: tuple[str, ...] = tuple(town.DISTRICTS)
@@ -25,31 +25,31 @@ FACTORS: dict[str, tuple[str, ...]] = {
   'traffic': ('quiet', 'busy'),
 }
 ACTIONS = ('forward', 'backward', 'turn_left', 'turn_right')
-# How far forward and backward go along the lane, and a turn along its way: up
-# to the crossing, round the corner, and out of it.
+# The lengths of the moves. That of a turn is measured along the two roads: up
+# to the middle of the crossing, and away from it.
 FORWARD_M = BACKWARD_M = 8.0
 TURN_M = lanes.TURN_M
-# From the windscreen, a little left of the car's middle.
+# The view through the windscreen, from a little left of the middle.
 EGO = protocol.Camera(
   'ego', (0.5, 0.3, 1.5), (10.5, 0.3, 2.1), fovy_deg=80.0, mount='agent'
 )
 
-# Cars that drive and that are parked, by traffic.
+# Traffic -> number of cars on the lanes and of parked cars.
 _COUNTS = {'quiet': (3, 8), 'busy': (10, 18)}
-# How far before the crossing a start is.
-_STARTS_M = (20.0, 12.0)
-_GAP_M = 1.9  # Between points of two cars; see lanes.clear.
-_MODELS = 4  # Compiled towns that are kept.
+_STARTS_M = (20.0, 12.0)  # Distances of a start from the crossing ahead.
+_GAP_M = 1.9  # The least gap between two cars; see lanes.is_clear.
+_MODELS = 4  # The number of compiled towns in the cache.
 
 
 @dataclasses.dataclass(frozen=True)
 class StreetScene(protocol.Scene):
-  """A town, its weather and its cars, and where the agent's car starts.
+  """A town with its weather and cars, and the start of the agent's car.
 
   Attributes:
-    start: the agent's pose, on a lane.
-    weather, light: of FACTORS.
-    cars: all the others, at most town.CARS_A_KIND of each kind.
+    start: the pose of the agent's car, on a lane.
+    weather: one of weather.WEATHERS.
+    light: one of weather.LIGHTS.
+    cars: the other cars, at most town.CARS_PER_KIND of each kind.
   """
 
   start: lanes.Pose
@@ -59,7 +59,7 @@ class StreetScene(protocol.Scene):
 
 
 class Street:
-  """See the module; one compiled model a town."""
+  """The environment; without a renderer it can only be stepped."""
 
   def __init__(self, renderer: protocol.Renderer | None):
     self._renderer = renderer
@@ -71,16 +71,16 @@ class Street:
     self._collided = False
 
   def reset(self, scene: StreetScene) -> protocol.State:
-    """Raises UserError for a background, weather, light or car unknown."""
+    """Raises UserError if a part of the scene is unknown or off the lanes."""
     _check(scene)
     self._scene, self._pose, self._collided = scene, scene.start, False
     return self._state()
 
   def step(self, action: protocol.Action) -> protocol.State:
-    """One of ACTIONS; raises UserError for another, naming them."""
+    """Raises UserError if the action is not one of ACTIONS."""
     after = move(self._pose, action.name)
     others_N3 = _poses(self._scene.cars)
-    self._collided = after is None or not lanes.clear(
+    self._collided = after is None or not lanes.is_clear(
       lanes.path(self._pose, after), others_N3, _GAP_M
     )
     if not self._collided:
@@ -88,19 +88,19 @@ class Street:
     return self._state()
 
   def render(self, camera: protocol.Camera) -> np.ndarray:
-    """A uint8 frame; a camera mounted on 'agent' rides with the car."""
-    built = self._town(self._scene.background)
+    """Returns a uint8 frame; the camera may be mounted on 'agent'."""
+    town_ = self._town(self._scene.background)
     if camera.mount:
-      camera = _ride(camera, self._pose)
-    eye = np.array(camera.position_m)
-    look = np.array(camera.target_m) - eye
-    seen = weather.apply(
-      built.model, built.data, self._scene.weather, self._scene.light, eye
+      camera = cameras.mounted(camera, _body(self._pose))
+    eye_3 = np.array(camera.position_m)
+    ahead_3 = np.array(camera.target_m) - eye_3
+    look = weather.apply(
+      town_.model, town_.data, self._scene.weather, self._scene.light, eye_3
     )
-    town.light_up(built, seen)
-    town.stand(built, self._scene.cars, eye, look)
-    mujoco.mj_forward(built.model, built.data)
-    return self._renderer.render(built.model, built.data, camera)
+    town.apply_look(town_, look)
+    town.place_cars(town_, self._scene.cars, eye_3, ahead_3)
+    mujoco.mj_forward(town_.model, town_.data)
+    return self._renderer.render(town_.model, town_.data, camera)
 
   def close(self) -> None:
     self._towns.clear()
@@ -120,10 +120,10 @@ class Street:
 
 
 def move(pose: lanes.Pose, action: str) -> lanes.Pose | None:
-  """Where an action leads on an empty road; None where it is blocked.
+  """Returns the pose after an action on an empty road; None if it is blocked.
 
   Raises:
-    UserError: an action that is none of ACTIONS.
+    UserError: the action is not one of ACTIONS.
   """
   match action:
     case 'forward':
@@ -140,17 +140,18 @@ def move(pose: lanes.Pose, action: str) -> lanes.Pose | None:
 def draw_scene(
   background: str, rng: np.random.Generator, **factors: str
 ) -> StreetScene:
-  """A start from which each of the four moves is free, and pairs of them.
+  """Draws a start from which each move is free, and certain pairs of moves.
 
-  The pairs are: any move after forward; forward and backward after each.
+  The pairs are: forward and then any move; any move and then forward or
+  backward.
 
   Args:
     background: one of BACKGROUNDS.
-    rng: consumed, as much whatever the factors are.
-    **factors: levels of FACTORS; those not given are drawn.
+    rng: is consumed, equally much for all factors.
+    **factors: levels of FACTORS; the other levels are drawn.
 
   Raises:
-    UserError: a background, factor or level that there is none of.
+    UserError: the background, a factor or a level is unknown.
   """
   if background not in BACKGROUNDS:
     raise errors.unknown('background', background, BACKGROUNDS)
@@ -176,87 +177,95 @@ def draw_scene(
 
 
 def shifted(scene: StreetScene, action: str, share: float) -> StreetScene:
-  """The scene whose start is farther along its lane.
+  """Returns a scene whose start is shifted along the lane.
 
   Args:
-    scene: whose start it is.
-    action: of ACTIONS; all but 'backward' lead ahead.
-    share: of FORWARD_M; below 0 it is the other way.
+    scene: the original scene.
+    action: one of ACTIONS. The shift is ahead, or back for 'backward'.
+    share: the shift as a fraction of FORWARD_M; a negative one is reversed.
 
   Raises:
-    UserError: the lane does not go on so far.
+    UserError: the lane ends before the new start.
   """
   ahead = -share if action == 'backward' else share
   start = lanes.shift(scene.start, ahead * FORWARD_M)
   if start is None:
-    raise errors.UserError(f'no lane goes on {share} moves from {scene.start}')
+    raise errors.UserError(
+      f'the lane ends within {share} moves from {scene.start}'
+    )
   return dataclasses.replace(scene, start=start)
 
 
 def _traffic(
   start: lanes.Pose, level: str, rng: np.random.Generator
 ) -> tuple[town.Standing, ...]:
-  """Cars that leave the ways of any two moves free."""
-  ways_M3 = np.concatenate(_ways(start, 2))
+  """Draws cars that keep the paths of any two moves free."""
+  paths_M3 = np.concatenate(_move_paths(start, 2))
   driving, parked = _COUNTS[level]
-  left = dict.fromkeys(cars.KINDS, town.CARS_A_KIND)
+  remaining = dict.fromkeys(cars.KINDS, town.CARS_PER_KIND)
   placed = []
   for slots, number in (
     (town.lane_slots(), driving),
     (town.kerb_slots(), parked),
   ):
-    near = sorted(slots, key=lambda s: _far(s, start) + 20 * rng.random())
-    for slot in near:
-      if number and _free(slot, ways_M3, placed):
-        kinds = [kind for kind, n in left.items() if n]
+    # Slots near the view are preferred, with some randomness.
+    order = sorted(
+      slots, key=lambda s: _distance_m(s, start) + 20 * rng.random()
+    )
+    for slot in order:
+      if number and _is_free(slot, paths_M3, placed):
+        kinds = [kind for kind, n in remaining.items() if n]
         kind = str(rng.choice(kinds))
-        left[kind] -= 1
+        remaining[kind] -= 1
         number -= 1
         color = str(rng.choice(list(town.PAINTS)))
         placed.append(town.Standing(kind, color, *slot))
   return tuple(placed)
 
 
-def _ways(pose: lanes.Pose, moves: int) -> list[np.ndarray]:
-  found = []
+def _move_paths(pose: lanes.Pose, moves: int) -> list[np.ndarray]:
+  """Returns the paths of all sequences of so many moves."""
+  paths = []
   for action in ACTIONS if moves else ():
     after = move(pose, action)
     if after is not None:
-      found += [lanes.path(pose, after), *_ways(after, moves - 1)]
-  return found
+      paths += [lanes.path(pose, after), *_move_paths(after, moves - 1)]
+  return paths
 
 
-def _far(slot: tuple[float, float, float], start: lanes.Pose) -> float:
-  """Distance from what is ahead of the start, which is best seen."""
-  ahead = lanes.place(start.heading, start.along_m + 25.0, start.right_m)
+def _distance_m(slot: tuple[float, float, float], start: lanes.Pose) -> float:
+  """Returns the distance from a point ahead of the start, in its view."""
+  ahead = lanes.pose_at(start.heading, start.along_m + 25.0, start.right_m)
   return math.dist(slot[:2], (ahead.x_m, ahead.y_m))
 
 
-def _free(slot, ways_M3: np.ndarray, placed: list[town.Standing]) -> bool:
-  one_13 = np.array([[slot[0], slot[1], math.radians(slot[2])]])
-  return lanes.clear(one_13, ways_M3, _GAP_M + 0.3) and lanes.clear(
-    one_13, _poses(placed), 2.4
+def _is_free(slot, paths_M3: np.ndarray, placed: list[town.Standing]) -> bool:
+  pose_13 = np.array([[slot[0], slot[1], math.radians(slot[2])]])
+  return lanes.is_clear(pose_13, paths_M3, _GAP_M + 0.3) and lanes.is_clear(
+    pose_13, _poses(placed), 2.4
   )
 
 
 def _poses(placed) -> np.ndarray:
-  rows = [(c.x_m, c.y_m, math.radians(c.yaw_deg)) for c in placed]
-  return np.array(rows).reshape(-1, 3)
+  """Returns x, y and yaw [N, 3] of cars, in metres and radians."""
+  poses = [(c.x_m, c.y_m, math.radians(c.yaw_deg)) for c in placed]
+  return np.array(poses).reshape(-1, 3)
 
 
 def _check(scene: StreetScene) -> None:
+  """Raises UserError if a part of the scene is unknown or off the lanes."""
   if scene.background not in BACKGROUNDS:
     raise errors.unknown('background', scene.background, BACKGROUNDS)
   weather.look(scene.weather, scene.light)
-  if not lanes.on_lane(scene.start):
+  if not lanes.is_on_lane(scene.start):
     raise errors.UserError(f'the start {scene.start} is not on a lane')
   counts = collections.Counter(car.kind for car in scene.cars)
   for kind, number in counts.items():
     if kind not in cars.KINDS:
       raise errors.unknown('car', kind, cars.KINDS)
-    if number > town.CARS_A_KIND:
+    if number > town.CARS_PER_KIND:
       raise errors.UserError(
-        f'{number} cars of the kind {kind!r}; at most {town.CARS_A_KIND}'
+        f'{number} cars of kind {kind!r}; the limit is {town.CARS_PER_KIND}'
       )
   for car in scene.cars:
     if car.color not in town.PAINTS:
@@ -267,21 +276,3 @@ def _body(pose: lanes.Pose) -> protocol.Body:
   half = math.pi / 4 * pose.heading
   quaternion = (math.cos(half), 0.0, 0.0, math.sin(half))
   return protocol.Body((pose.x_m, pose.y_m, 0.0), quaternion)
-
-
-def _ride(camera: protocol.Camera, pose: lanes.Pose) -> protocol.Camera:
-  """The camera in the world's frame."""
-  (ax, ay) = pose.ahead
-
-  def turned(vector, origin):
-    x, y, z = vector
-    return (origin[0] + ax * x - ay * y, origin[1] + ay * x + ax * y, z)
-
-  here = (pose.x_m, pose.y_m)
-  return dataclasses.replace(
-    camera,
-    position_m=turned(camera.position_m, here),
-    target_m=turned(camera.target_m, here),
-    up=turned(camera.up, (0.0, 0.0)),
-    mount='',
-  )

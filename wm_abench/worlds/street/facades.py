@@ -1,8 +1,8 @@
-"""Pictures for a town, drawn with numpy: facades, ground, leaves, skies.
+"""Procedural textures of a town: facades, ground, leaves and skies.
 
-A facade is four bays wide and four floors high and repeats; its ground floor is
-a strip of its own. Each comes twice, for the day and for the night, when some
-windows are lit.
+The texture of upper floors shows four bays of four floors and repeats; the
+ground floor has a separate texture. Each facade has one texture for the day and
+one for the night, with some lit windows.
 """
 
 import dataclasses
@@ -11,25 +11,25 @@ import numpy as np
 
 RGB = tuple[int, int, int]
 
-CELL_PX = 96  # A bay's width and a floor's height.
+CELL_PX = 96  # The width of a bay and the height of a floor.
 BAYS = FLOORS = 4
 _GLASS_LOW, _GLASS_HIGH = (38, 48, 58), (120, 146, 168)
 _LAMPS = ((255, 214, 140), (255, 232, 180), (226, 236, 255))
-_NIGHT = 0.30  # What is left of a wall's colour where a window shines.
+_NIGHT = 0.30  # Factor on the colours of walls and frames at night.
 
 
 @dataclasses.dataclass(frozen=True)
 class Style:
-  """How a facade looks.
+  """The style of a facade.
 
   Attributes:
-    wall: its colour.
+    wall: the colour of the wall.
     pattern: 'brick', 'stone', 'plaster', 'siding', 'sheet' or 'glass'.
-    frame: colour of frames, sills and bands.
-    window: width and height of a window as shares of bay and floor.
-    ground: what is at street level: 'shop', 'door', 'lobby' or 'gate'.
-    accent: colour of awnings, doors and signs.
-    bay_m, floor_m: size of a bay and a floor.
+    frame: the colour of frames, sills and bands.
+    window: the width and height of a window, as shares of bay and floor.
+    ground: the kind of the ground floor: 'shop', 'door', 'lobby' or 'gate'.
+    accent: the colour of awnings, doors and signs.
+    bay_m, floor_m: the width of a bay and the height of a floor.
   """
 
   wall: RGB
@@ -45,12 +45,13 @@ class Style:
 def noise(
   rng: np.random.Generator, height: int, width: int, fineness: float
 ) -> np.ndarray:
-  """Seamless noise [height, width] of mean 0 and deviation 1.
+  """Returns periodic noise [height, width] with mean 0 and deviation 1.
 
   Args:
-    rng: consumed.
-    height, width: in pixels.
-    fineness: 0 has power at all scales alike; the lower, the softer it is.
+    rng: is consumed.
+    height, width: the size in pixels.
+    fineness: the exponent of the amplitude spectrum; 0 is white noise, and
+      lower values are smoother.
   """
   spectrum_HW = np.fft.rfft2(rng.standard_normal((height, width)))
   row = np.fft.fftfreq(height)[:, None] * height
@@ -64,7 +65,7 @@ def noise(
 def speckled(
   rng: np.random.Generator, rgb: RGB, size_px: int, fineness=-0.6, spread=9.0
 ) -> np.ndarray:
-  """A square of one colour with seamless noise upon it, uint8."""
+  """Returns a square of one colour with periodic noise, uint8."""
   field_HW1 = noise(rng, size_px, size_px, fineness)[..., None]
   return _bytes(np.array(rgb) + spread * field_HW1)
 
@@ -72,7 +73,7 @@ def speckled(
 def facade(
   style: Style, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-  """The upper floors by day and by night, uint8."""
+  """Returns the textures of the upper floors by day and by night, uint8."""
   side = CELL_PX * BAYS
   day_HW3 = _wall(style, rng, side, side)
   night_HW3 = day_HW3 * _NIGHT
@@ -91,7 +92,7 @@ def facade(
 def street_level(
   style: Style, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-  """The ground floor, as wide as the facade, by day and by night, uint8."""
+  """Returns the textures of the ground floor by day and by night, uint8."""
   height, width = round(1.25 * CELL_PX), CELL_PX * BAYS
   day_HW3 = _wall(style, rng, height, width)
   night_HW3 = day_HW3 * _NIGHT
@@ -140,7 +141,14 @@ def _wall(
 
 
 def _window(cell_HW3, style: Style, light: RGB | None, blind: int) -> None:
-  """Draws one window into a cell that is one bay wide and one floor high."""
+  """Draws a window into a cell of one bay and one floor.
+
+  Args:
+    cell_HW3: is changed in place.
+    style: the style of the facade.
+    light: the colour of the window at night; None by day.
+    blind: how far a blind is down, from 0 to 4; only by day.
+  """
   size = CELL_PX
   w, h = (round(share * size) for share in style.window)
   x, y = (size - w) // 2, (size - h) // 2
@@ -185,7 +193,7 @@ def _shop(part_HW3, style, accent, light) -> None:
   part_HW3[: height // 9] = part_HW3[: height // 9] * 0.8
   part_HW3[height // 8 : height // 3, 6:-6] = accent
   letters = np.arange(0.24 * width, 0.76 * width, 9).astype(int)
-  for i, x in enumerate(letters):  # A sign: strokes that look like writing.
+  for i, x in enumerate(letters):  # Strokes that look like writing on a sign.
     top = height // 8 + 7 + 3 * (i * 5 % 3)
     part_HW3[top : height // 3 - 7, x : x + 5] = 240 if light is None else 250
   _panes(part_HW3, height // 3, height - 12, 10, width - 58, light, frame, 3)
@@ -238,13 +246,13 @@ def sky(
   cover: float,
   hills: RGB,
 ) -> np.ndarray:
-  """A picture of the sky all round, the zenith at the top, uint8 [160, 640, 3].
+  """Returns a panorama of the sky, uint8 [160, 640, 3], with the zenith on top.
 
   Args:
-    rng: consumed.
-    zenith, horizon, cloud: colours.
-    cover: share of the sky under clouds.
-    hills: colour of what stands at the horizon.
+    rng: is consumed.
+    zenith, horizon, cloud: the colours of the sky.
+    cover: the share of the sky with clouds.
+    hills: the colour of the hills at the horizon.
   """
   height, width = 160, 640
   down_H11 = (np.arange(height) / (height - 1))[:, None, None]
@@ -262,12 +270,12 @@ def sky(
 
 
 def blot(rgb: RGB, opaque: int, edge: float) -> np.ndarray:
-  """One colour that fades out towards the border, uint8 [32, 32, 4].
+  """Returns a colour that fades out towards the border, uint8 [32, 32, 4].
 
   Args:
     rgb: the colour.
-    opaque: at the middle, of 255.
-    edge: share of the way from the middle that is as opaque as the middle.
+    opaque: the alpha in the middle, up to 255.
+    edge: the share of the radius that has the alpha of the middle.
   """
   y_P1, x_1P = np.mgrid[-1:1:32j, -1:1:32j]
   far = np.clip((np.hypot(x_1P**2, y_P1**2) ** 0.5 - edge) / (1 - edge), 0, 1)
@@ -277,7 +285,7 @@ def blot(rgb: RGB, opaque: int, edge: float) -> np.ndarray:
 
 
 def paving(rng: np.random.Generator, rgb: RGB) -> np.ndarray:
-  """Slabs of a pavement, four by four, uint8."""
+  """Returns a pavement of four by four slabs, uint8."""
   slab_HW3 = speckled(rng, rgb, 128, -0.5, 5.0).astype(float)
   tone_44 = rng.uniform(0.92, 1.05, (4, 4))
   slab_HW3 *= np.kron(tone_44, np.ones((32, 32)))[..., None]
@@ -286,7 +294,7 @@ def paving(rng: np.random.Generator, rgb: RGB) -> np.ndarray:
 
 
 def tiles(rng: np.random.Generator, rgb: RGB) -> np.ndarray:
-  """Rows of a roof's tiles, uint8."""
+  """Returns rows of roof tiles, uint8."""
   roof_HW3 = speckled(rng, rgb, 128, -0.3, 9.0).astype(float)
   row_H = np.arange(128) % 16
   roof_HW3 *= (1 - 0.35 * (row_H < 3))[:, None, None]

@@ -1,4 +1,4 @@
-"""What stands and lies along a town's roads: lines, lamps, lights, trees."""
+"""Lines on the roads of a town, and lamps, signals, signs, trees and bins."""
 
 import collections
 
@@ -8,9 +8,9 @@ from wm_abench.worlds import meshes
 from wm_abench.worlds.street import buildings, districts, lanes
 
 LEAVES = ((70, 104, 44), (98, 118, 48), (54, 88, 50))
-_TOP_M = 0.14  # The pavement's.
-_LINE_M = 0.012  # The paint's height, so that it is not lost in the road.
-_STOP_M = 10.6  # Stop lines, from the middle of the crossing.
+_TOP_M = 0.14  # Height of the pavement.
+_LINE_M = 0.012  # Height of painted lines, which avoids z-fighting.
+_STOP_M = 10.6  # Distance of stop lines from the middle of the crossing.
 _ARMS = range(4)
 
 Parts = dict[str, list[meshes.Mesh]]
@@ -21,13 +21,13 @@ def _crossings():
 
 
 def _on_arm(mesh: meshes.Mesh, crossing, arm: int) -> meshes.Mesh:
-  """Drawn for the road that leads away along x, put on one of four roads."""
+  """Moves a mesh from the road along x to one of a crossing's four roads."""
   x, y = (c * lanes.BLOCK_M for c in crossing)
   return mesh.moved((x, y, 0), arm * np.pi / 2)
 
 
 def white_lines() -> list[meshes.Mesh]:
-  """Stop lines, zebra crossings, and lines along the parking lanes."""
+  """Returns stop lines, zebra crossings, and lines along parking lanes."""
   edge = 2 * lanes.LANE_M
   one_arm = [meshes.patch(_STOP_M, 0.15, _STOP_M + 0.45, edge - 0.1, _LINE_M)]
   for y in np.arange(-5.4, 5.3, 1.1):
@@ -38,22 +38,22 @@ def white_lines() -> list[meshes.Mesh]:
     for x in (13.0, 18.5, 24.0):
       low, high = sorted((y, side * (lanes.KERB_M - 0.1)))
       one_arm.append(meshes.patch(x - 0.06, low, x + 0.06, high, _LINE_M))
-  whole = meshes.join(one_arm)
-  return [_on_arm(whole, c, arm) for c in _crossings() for arm in _ARMS]
+  lines = meshes.join(one_arm)
+  return [_on_arm(lines, c, arm) for c in _crossings() for arm in _ARMS]
 
 
 def yellow_lines() -> list[meshes.Mesh]:
-  """The dashed line in the middle of every road."""
+  """Returns the dashed centre line of every road."""
   dashes = [
     meshes.patch(x, -0.07, x + 1.8, 0.07, _LINE_M)
     for x in np.arange(_STOP_M, 24.0, 3.4)
   ]
-  solid = meshes.join(dashes)
-  return [_on_arm(solid, c, arm) for c in _crossings() for arm in _ARMS]
+  line = meshes.join(dashes)
+  return [_on_arm(line, c, arm) for c in _crossings() for arm in _ARMS]
 
 
 def plan(district: districts.District, rng: np.random.Generator) -> Parts:
-  """Lamps, traffic lights, signs, trees and bins, by material."""
+  """Draws lamps, traffic lights, signs, trees and bins, by material."""
   parts: Parts = collections.defaultdict(list)
   for crossing in _crossings():
     for arm in _ARMS:
@@ -68,7 +68,7 @@ def plan(district: districts.District, rng: np.random.Generator) -> Parts:
 
 
 def _arm(district: districts.District, rng: np.random.Generator):
-  """What stands along the first half block of one road, as if along x."""
+  """Yields materials and meshes along half a block of the road along x."""
   kerb = lanes.KERB_M
   side = int(rng.choice((-1, 1)))
   yield from _lamp(float(rng.uniform(15, 17)), side * (kerb + 0.5), side)
@@ -80,8 +80,8 @@ def _arm(district: districts.District, rng: np.random.Generator):
   yield 'post', bin_
   if district.tree_gap_m:
     for x in np.arange(13.0, 23.9, district.tree_gap_m):
-      place = (x + rng.uniform(-1, 1), -side * (kerb + 1.0))
-      yield from _tree(place, float(rng.uniform(0.8, 1.1)), rng)
+      xy = (x + rng.uniform(-1, 1), -side * (kerb + 1.0))
+      yield from _tree(xy, float(rng.uniform(0.8, 1.1)), rng)
 
 
 def _lamp(x: float, y: float, side: int):
@@ -90,7 +90,7 @@ def _lamp(x: float, y: float, side: int):
   low, high = sorted((y, reach))
   arm = meshes.box(x - 0.05, low, x + 0.05, high, 6.2, 6.32)
   yield 'post', meshes.join([post, arm])
-  # Its light on the ground, above the pavement too.
+  # Its light on the ground is drawn above road and pavement.
   glow = meshes.decal(x - 5, reach - 5, x + 5, reach + 5, _TOP_M + 0.01)
   yield 'glow', glow
   yield (
@@ -105,12 +105,13 @@ def _lamp(x: float, y: float, side: int):
 
 
 def _below(x0, y0, x1, y1, z) -> meshes.Mesh:
+  """Returns a horizontal rectangle that faces down."""
   corners = [(x0, y0, z), (x0, y1, z), (x1, y1, z), (x1, y0, z)]
   return meshes.quads([corners], np.full((1, 4, 2), 0.5))
 
 
 def _signal(x: float, y: float):
-  """A traffic light that faces those who come to the crossing."""
+  """Yields a traffic light that faces the traffic towards the crossing."""
   post = meshes.column(0.07, 3.4, sides=6).moved((x, y, _TOP_M))
   case = meshes.walls(x - 0.15, y - 0.17, x + 0.15, y + 0.17, 2.6, 3.6)
   yield 'post', meshes.join([post, case])
@@ -125,7 +126,7 @@ def _sign(name: str, x: float, y: float):
 
 
 def _face(x, y, z, wide_m, high_m, toward: int = 1) -> meshes.Mesh:
-  """An upright picture that faces x, or away from it."""
+  """Returns an upright rectangle that faces +x, or -x if toward is -1."""
   a, b = y - toward * wide_m / 2, y + toward * wide_m / 2
   corners = [(x, a, z), (x, b, z), (x, b, z + high_m), (x, a, z + high_m)]
   return meshes.quads([corners], [[(0, 0), (1, 0), (1, 1), (0, 1)]])
@@ -133,14 +134,14 @@ def _face(x, y, z, wide_m, high_m, toward: int = 1) -> meshes.Mesh:
 
 def _trees(parts: Parts, bx, by, number, half_m, rng) -> None:
   for _ in range(number):
-    place = np.array([bx, by]) * lanes.BLOCK_M + rng.uniform(-half_m, half_m, 2)
-    for material, mesh in _tree(place, float(rng.uniform(1.0, 1.5)), rng):
+    xy = np.array([bx, by]) * lanes.BLOCK_M + rng.uniform(-half_m, half_m, 2)
+    for material, mesh in _tree(xy, float(rng.uniform(1.0, 1.5)), rng):
       parts[material].append(mesh)
 
 
-def _tree(place, size: float, rng: np.random.Generator):
-  """A trunk and a crown of a few lumpy balls; `size` 1 is 6 m high."""
-  x, y = place
+def _tree(xy, size: float, rng: np.random.Generator):
+  """Yields a trunk and a crown of two lumpy balls; `size` 1 is 6 m high."""
+  x, y = xy
   trunk = meshes.column(0.15 * size, 2.6 * size, sides=6)
   yield 'trunk', trunk.moved((x, y, _TOP_M))
   crown = []
@@ -161,7 +162,7 @@ def _tree(place, size: float, rng: np.random.Generator):
 
 
 def signs() -> dict[str, np.ndarray]:
-  """Pictures of the traffic light and of three road signs, uint8."""
+  """Returns the pictures of the traffic light and three signs, uint8."""
   y_P1, x_1P = np.mgrid[-1:1:64j, -1:1:64j]
   disc = np.hypot(x_1P, y_P1)
   stop = np.full((64, 64, 3), (176, 24, 28), np.uint8)

@@ -1,8 +1,8 @@
-"""A town of a district's kind as one MuJoCo model, and the cars in it.
+"""The MuJoCo model of a town, built after a district, and the cars in it.
 
-What stands still is one mesh a material. Cars are mocap bodies out of a pool,
-as many of each kind; a scene puts some of them on the ground and the rest are
-not shown.
+Static parts of one material are one mesh. Cars are mocap bodies from a pool
+with equally many of each kind; a scene places some of them, and the others are
+hidden.
 """
 
 import collections
@@ -23,8 +23,8 @@ from wm_abench.worlds.street import (
 )
 
 DISTRICTS = districts.DISTRICTS
-CARS_A_KIND = 7
-# Name -> RGB in [0, 1] of a car's paint.
+CARS_PER_KIND = 7
+# Name of a car's paint -> RGB in [0, 1].
 PAINTS: dict[str, tuple[float, float, float]] = {
   'white': (0.86, 0.86, 0.85),
   'silver': (0.58, 0.60, 0.62),
@@ -35,22 +35,23 @@ PAINTS: dict[str, tuple[float, float, float]] = {
   'yellow': (0.85, 0.66, 0.06),
 }
 
-_SEEN_M = 75.0  # Cars farther off are not drawn.
-# Nor are those outside this cone about the look, farther than so near.
+# Cars are hidden if they are farther away than _VISIBLE_M, or if they are
+# farther away than _NEAR_M and outside a cone around the view.
+_VISIBLE_M = 75.0
 _CONE, _NEAR_M = np.cos(np.radians(58.0)), 12.0
-_SHADE_M = 0.02  # The dark below a car, above the lines on the road.
+_SHADE_M = 0.02  # Height of the shade below a car, above the lines on the road.
 _PAVEMENT_M = 0.14
 
 
 @dataclasses.dataclass(frozen=True)
 class Standing:
-  """A car that stands somewhere.
+  """A car at rest.
 
   Attributes:
     kind: one of cars.KINDS.
     color: one of PAINTS.
-    x_m, y_m: of the point between its axles.
-    yaw_deg: where it heads, anticlockwise from x.
+    x_m, y_m: the point midway between its axles.
+    yaw_deg: its heading, anticlockwise from x.
   """
 
   kind: str
@@ -62,40 +63,40 @@ class Standing:
 
 @dataclasses.dataclass(frozen=True)
 class Town:
-  """A compiled town; what changes at run time is set in the model itself.
+  """A compiled town. Weather, light and cars are set in the model.
 
   Attributes:
-    model, data: of MuJoCo.
-    nightly: geom -> its materials by day and by night.
+    model, data: the model and its data in MuJoCo.
+    day_night: the materials by day and by night of the geoms that have both.
   """
 
   model: mujoco.MjModel
   data: mujoco.MjData
-  nightly: dict[int, tuple[int, int]]
+  day_night: dict[int, tuple[int, int]]
 
 
 def build(name: str) -> Town:
-  """The town of a district; the same one every time."""
+  """Builds the town of a district, the same town every time."""
   district = DISTRICTS[name]
   rng = np.random.default_rng([17, list(DISTRICTS).index(name)])
   spec = mujoco.MjSpec()
-  _open(spec)
-  weather.furnish(spec)
+  _set_scales(spec)
+  weather.add_to(spec)
   parts = _ground(district)
   for part in (buildings.plan(district, rng), roadside.plan(district, rng)):
     for material, pieces in part.items():
       parts[material] += pieces
-  _materials(spec, district, rng)
+  _add_materials(spec, district, rng)
   for material, pieces in sorted(parts.items()):
     meshes.add_mesh(spec, f'town/{material}', meshes.join(pieces))
     meshes.add_geom(spec.worldbody, f'town/{material}', material)
-  _pool(spec)
+  _add_car_pool(spec)
   model = spec.compile()
-  # Pictures with clear parts: MuJoCo blends only what is a little clear itself.
+  # MuJoCo blends a texture with alpha only if the geom is not quite opaque.
   for geom in range(model.ngeom):
     if model.geom(geom).name.endswith(('/shade', '/glow')):
       model.geom_rgba[geom] = (1, 1, 1, 0.99)
-  nightly = {
+  day_night = {
     model.geom(f'town/{m}').id: (
       model.material(m).id,
       model.material(f'{m}/night').id,
@@ -103,17 +104,18 @@ def build(name: str) -> Town:
     for m in parts
     if m.startswith(('upper', 'ground', 'lamp'))
   }
-  return Town(model, mujoco.MjData(model), nightly)
+  return Town(model, mujoco.MjData(model), day_night)
 
 
-def _open(spec: mujoco.MjSpec) -> None:
-  """Scales of the picture; the extent is what the others are shares of."""
+def _set_scales(spec: mujoco.MjSpec) -> None:
+  """Sets the extent, and the clipping distances as shares of it."""
   spec.stat.extent, spec.stat.center = 50.0, (0.0, 0.0, 0.0)
   spec.visual.map.znear, spec.visual.map.zfar = 0.005, 10.0
   spec.visual.map.shadowclip = 0.9
 
 
 def _ground(district: districts.District) -> dict[str, list[meshes.Mesh]]:
+  """Returns pavements, kerbs, lawns and lines, by material."""
   parts = collections.defaultdict(list)
   half = lanes.BLOCK_M / 2 - lanes.KERB_M
   for x, y in ((x, y) for x in buildings.BLOCKS for y in buildings.BLOCKS):
@@ -122,7 +124,7 @@ def _ground(district: districts.District) -> dict[str, list[meshes.Mesh]]:
     parts['pavement'].append(meshes.patch(*edges, _PAVEMENT_M, 2.4))
     parts['kerb'].append(meshes.walls(*edges, 0.0, _PAVEMENT_M))
     if district.lawn:
-      inner = half - (lanes.LOT_M - lanes.KERB_M)
+      inner = half - (lanes.PLOT_M - lanes.KERB_M)
       edges = (x - inner, y - inner, x + inner, y + inner)
       parts['lawn'].append(meshes.patch(*edges, _PAVEMENT_M + 0.02, 4.0))
   parts['white'] += roadside.white_lines()
@@ -130,7 +132,26 @@ def _ground(district: districts.District) -> dict[str, list[meshes.Mesh]]:
   return parts
 
 
-def _materials(spec, district: districts.District, rng) -> None:
+def _add_materials(
+  spec: mujoco.MjSpec, district: districts.District, rng: np.random.Generator
+) -> None:
+  """Adds the road and all materials; the order fixes the random textures."""
+  _add_road(spec, rng)
+  _add_ground_materials(spec, rng)
+  meshes.add_material(
+    spec, 'roof', facades.tiles(rng, district.roof), specular=0.05
+  )
+  _add_facades(spec, district, rng)
+  for name, picture_HW3 in roadside.signs().items():
+    meshes.add_material(spec, name, picture_HW3, specular=0.05, emission=0.1)
+  glow_HW4 = facades.blot((255, 214, 150), 110, 0.0)
+  meshes.add_material(spec, 'glow', glow_HW4, emission=1.0, specular=0.0)
+  lamp_HW3 = np.full((4, 4, 3), (255, 232, 180), np.uint8)
+  meshes.add_material(spec, 'lamp', lamp_HW3 // 2 + 90)
+  meshes.add_material(spec, 'lamp/night', lamp_HW3, emission=1.0)
+
+
+def _add_road(spec: mujoco.MjSpec, rng: np.random.Generator) -> None:
   dry_HW3 = facades.speckled(rng, (100, 100, 102), 256, -0.5, 6.0)
   wet_HW3 = facades.speckled(rng, (40, 42, 46), 256, -1.4, 7.0)
   tiling = {'texrepeat': (30, 30), 'specular': 0.1}
@@ -144,6 +165,11 @@ def _materials(spec, district: districts.District, rng) -> None:
     contype=0,
     conaffinity=0,
   )
+
+
+def _add_ground_materials(
+  spec: mujoco.MjSpec, rng: np.random.Generator
+) -> None:
   paving_HW3 = facades.paving(rng, (166, 163, 156))
   meshes.add_material(spec, 'pavement', paving_HW3, specular=0.05)
   plain = {
@@ -161,35 +187,25 @@ def _materials(spec, district: districts.District, rng) -> None:
   for i, rgb in enumerate(roadside.LEAVES):
     leaves_HW3 = facades.speckled(rng, rgb, 128, -0.3, 24.0)
     meshes.add_material(spec, f'leaves_{i}', leaves_HW3, specular=0.0)
-  meshes.add_material(
-    spec, 'roof', facades.tiles(rng, district.roof), specular=0.05
-  )
+
+
+def _add_facades(
+  spec: mujoco.MjSpec, district: districts.District, rng: np.random.Generator
+) -> None:
   for i, style in enumerate(district.styles):
-    for where, draw in (
+    for level, draw in (
       ('upper', facades.facade),
       ('ground', facades.street_level),
     ):
       day_HW3, night_HW3 = draw(style, rng)
       shine = 0.35 if style.pattern == 'glass' else 0.05
-      meshes.add_material(spec, f'{where}_{i}', day_HW3, specular=shine)
-      night = f'{where}_{i}/night'
+      meshes.add_material(spec, f'{level}_{i}', day_HW3, specular=shine)
+      night = f'{level}_{i}/night'
       meshes.add_material(spec, night, night_HW3, emission=0.75, specular=0.0)
-  for name, picture_HW3 in roadside.signs().items():
-    meshes.add_material(spec, name, picture_HW3, specular=0.05, emission=0.1)
-  glow_HW3 = np.full((4, 4, 3), (255, 232, 180), np.uint8)
-  meshes.add_material(
-    spec,
-    'glow',
-    facades.blot((255, 214, 150), 110, 0.0),
-    emission=1.0,
-    specular=0.0,
-  )
-  meshes.add_material(spec, 'lamp', glow_HW3 // 2 + 90)
-  meshes.add_material(spec, 'lamp/night', glow_HW3, emission=1.0)
 
 
 def lane_slots() -> list[tuple[float, float, float]]:
-  """Where cars may drive: x, y (m) and yaw (degrees), away from crossings."""
+  """Returns x, y (m) and yaw (degrees) of possible cars on lanes."""
   slots = []
   for crossing in ((x, y) for x in lanes.CROSSINGS for y in lanes.CROSSINGS):
     for heading in range(4):
@@ -200,19 +216,19 @@ def lane_slots() -> list[tuple[float, float, float]]:
 
 
 def kerb_slots() -> list[tuple[float, float, float]]:
-  """Where cars may park: x, y (m) and yaw (degrees)."""
+  """Returns x, y (m) and yaw (degrees) of possible parked cars."""
   slots = []
   for crossing in ((x, y) for x in lanes.CROSSINGS for y in lanes.CROSSINGS):
     for heading in range(4):
       for before_m in (-21.3, -15.8, 15.8, 21.3):
         pose = lanes.approach(crossing, heading, before_m)
         right_m = pose.right_m + lanes.PARKED_M - lanes.LANE_M
-        pose = lanes.place(heading, pose.along_m, right_m)
+        pose = lanes.pose_at(heading, pose.along_m, right_m)
         slots.append((pose.x_m, pose.y_m, 90.0 * heading))
   return slots
 
 
-def _pool(spec: mujoco.MjSpec) -> None:
+def _add_car_pool(spec: mujoco.MjSpec) -> None:
   meshes.add_material(
     spec, 'shade', facades.blot((8, 8, 10), 200, 0.6), specular=0.0
   )
@@ -226,7 +242,7 @@ def _pool(spec: mujoco.MjSpec) -> None:
     meshes.add_mesh(spec, f'trim/{kind}', car.trim)
     if len(car.paint.triangles_T3):
       meshes.add_mesh(spec, f'paint/{kind}', car.paint)
-    for i in range(CARS_A_KIND):
+    for i in range(CARS_PER_KIND):
       body = spec.worldbody.add_body(name=f'{kind}/{i}', mocap=True)
       meshes.add_geom(body, f'trim/{kind}', f'trim/{kind}', f'{kind}/{i}/trim')
       meshes.add_geom(body, f'shade/{kind}', 'shade', f'{kind}/{i}/shade')
@@ -236,27 +252,30 @@ def _pool(spec: mujoco.MjSpec) -> None:
         )
 
 
-def stand(town: Town, placed: tuple[Standing, ...], eye_3, look_3) -> None:
-  """Puts the cars where they stand; hides the rest, and what no one sees.
+def place_cars(
+  town: Town, placed: tuple[Standing, ...], eye_3, ahead_3
+) -> None:
+  """Places the cars of a scene, and hides all others and those out of view.
 
   Args:
-    town: changed in place; mj_forward is still to come.
-    placed: at most CARS_A_KIND of a kind.
-    eye_3, look_3: where the camera is, and the direction of its look.
+    town: is changed in place; the caller runs mj_forward afterwards.
+    placed: at most CARS_PER_KIND cars of each kind.
+    eye_3: the position of the camera.
+    ahead_3: the direction of its view.
   """
   model, data = town.model, town.data
-  free = {kind: iter(range(CARS_A_KIND)) for kind in cars.KINDS}
-  level_2 = np.array(look_3[:2]) / max(np.linalg.norm(look_3[:2]), 1e-9)
+  free = {kind: iter(range(CARS_PER_KIND)) for kind in cars.KINDS}
+  level_2 = np.array(ahead_3[:2]) / max(np.linalg.norm(ahead_3[:2]), 1e-9)
   for car in placed:
     body = f'{car.kind}/{next(free[car.kind])}'
     mocap = model.body(body).mocapid[0]
-    away_2 = np.array([car.x_m, car.y_m]) - eye_3[:2]
-    away_m, ahead_m = np.linalg.norm(away_2), away_2 @ level_2
-    seen = away_m < _NEAR_M or (ahead_m > _CONE * away_m and away_m < _SEEN_M)
+    offset_2 = np.array([car.x_m, car.y_m]) - eye_3[:2]
+    distance_m, ahead_m = np.linalg.norm(offset_2), offset_2 @ level_2
+    in_view = ahead_m > _CONE * distance_m and distance_m < _VISIBLE_M
     yaw = np.radians(car.yaw_deg)
     data.mocap_pos[mocap] = car.x_m, car.y_m, 0.0
     data.mocap_quat[mocap] = np.cos(yaw / 2), 0, 0, np.sin(yaw / 2)
-    _show_car(model, body, seen)
+    _show_car(model, body, distance_m < _NEAR_M or in_view)
     if len(cars.load(car.kind).paint.triangles_T3):
       rgb = PAINTS[car.color]
       model.geom_rgba[model.geom(f'{body}/paint').id] = (*rgb, 1)
@@ -265,17 +284,17 @@ def stand(town: Town, placed: tuple[Standing, ...], eye_3, look_3) -> None:
       _show_car(model, f'{kind}/{i}', False)
 
 
-def _show_car(model: mujoco.MjModel, body: str, seen: bool) -> None:
+def _show_car(model: mujoco.MjModel, body: str, visible: bool) -> None:
   first = model.body(body).geomadr[0]
   number = model.body(body).geomnum[0]
-  model.geom_group[first : first + number] = 0 if seen else 3
+  model.geom_group[first : first + number] = 0 if visible else 3
 
 
-def light_up(town: Town, seen: weather.Look) -> None:
-  """Lights windows and lamps, and wets the road, as the weather has it."""
+def apply_look(town: Town, look: weather.Look) -> None:
+  """Sets windows, lamps and the road to those of a weather and light."""
   model = town.model
-  for geom, (day, night) in town.nightly.items():
-    model.geom_matid[geom] = night if seen.lit else day
-  model.geom_group[model.geom('town/glow').id] = 0 if seen.lit else 3
-  road = model.material('asphalt/wet' if seen.wet else 'asphalt').id
+  for geom, (day, night) in town.day_night.items():
+    model.geom_matid[geom] = night if look.lit else day
+  model.geom_group[model.geom('town/glow').id] = 0 if look.lit else 3
+  road = model.material('asphalt/wet' if look.wet else 'asphalt').id
   model.geom_matid[model.geom('road').id] = road

@@ -1,9 +1,9 @@
-"""Weather and the time of day: the sky, the sun, wet ground, fog and rain.
+"""Weather and the time of day: sky, sun, wet ground, fog and rain.
 
-A model is furnished once with every sky; `apply` then changes it at run time.
-Fog is made of clear shells about the eye, each of which hides a little of what
-is beyond it, and so grows with distance. Towards the ground a shell fades out,
-lest its rim be seen on the road.
+`add_to` adds every sky to a model once; `apply` then changes the model at run
+time. Fog consists of translucent shells around the eye. Each shell hides a
+little of what is behind it, so that fog grows with distance. A shell fades out
+near the ground, because otherwise its rim would be visible on the road.
 """
 
 import dataclasses
@@ -20,24 +20,24 @@ WEATHERS = ('clear', 'cloudy', 'rain', 'fog')
 LIGHTS = ('noon', 'sunset', 'dusk')
 
 SHELLS_M = (4.0, 6.2, 8.8, 11.8, 15.2, 19.2, 24.0, 30.0, 38.0, 48.0, 60.0)
-_EYE_M = 1.5  # How high the eye is above the road.
-_SKY_M = 240.0
-# How far the shadows reach, and how high above the eye the sun's map begins.
-_SUN_M = 60.0
+_EYE_M = 1.5  # Height of the eye above the road.
+_SKY_M = 240.0  # Radius of the sky.
+_SUN_M = 60.0  # Distance of the sun from the ground below the eye.
 
 
 @dataclasses.dataclass(frozen=True)
 class Look:
-  """What one weather does at one time of day; colours in [0, 1].
+  """The look of a weather at a time of day; colours are in [0, 1].
 
   Attributes:
-    toward_sun: direction; the sun casts shadows where `shadows`.
-    sun, ambient: light.
-    zenith, horizon, cloud: the sky's colours.
-    cover: share of the sky under clouds.
-    sight_m: what is this far away is two thirds hidden; 0 has no fog.
-    wet: whether the ground is.
-    lit: whether lamps and windows are.
+    toward_sun: the direction of the sun.
+    sun, ambient: the colours of sunlight and ambient light.
+    zenith, horizon, cloud: the colours of the sky.
+    cover: the share of the sky with clouds.
+    sight_m: the distance at which fog hides 1 - 1/e of the view; 0 for no fog.
+    shadows: whether the sun casts shadows.
+    wet: whether the ground is wet, and rain is visible.
+    lit: whether lamps and windows are lit.
   """
 
   toward_sun: tuple[float, float, float]
@@ -82,8 +82,8 @@ _TIMES = {
     'lit': True,
   },
 }
-# Of each: the share of the sun that is left, a factor on the ambient light, how
-# grey the sky is, and how bright that grey is against the horizon.
+# Weather -> factor on the sunlight, factor on the ambient light, share of grey
+# in the sky, brightness of the grey relative to the horizon, and other fields.
 _AIRS = {
   'clear': (1.0, 1.0, 0.0, 1.0, {'cover': 0.28, 'sight_m': 0.0}),
   'cloudy': (0.22, 1.2, 0.88, 0.88, {'cover': 0.6, 'sight_m': 0.0}),
@@ -93,46 +93,50 @@ _AIRS = {
 
 
 def look(weather: str, light: str) -> Look:
-  """Raises UserError for a weather or a light that there is none of."""
+  """Returns the look of a weather and light.
+
+  Raises:
+    UserError: the weather or light is unknown.
+  """
   if weather not in WEATHERS:
     raise errors.unknown('weather', weather, WEATHERS)
   if light not in LIGHTS:
     raise errors.unknown('light', light, LIGHTS)
   time = _TIMES[light]
-  left, brighter, grey, tone, rest = _AIRS[weather]
+  sun, brighter, grey, tone, others = _AIRS[weather]
   grey_3 = np.mean(time['horizon']) * np.array([0.96, 1.0, 1.06])
   grey_3 = tone * (0.88 * grey_3 + 0.12 * np.array(time['horizon']))
   skies = {
     name: tuple((1 - grey) * np.array(time[name]) + grey * share * grey_3)
     for name, share in (('zenith', 0.56), ('horizon', 1.0), ('cloud', 1.0))
   }
-  # Under clouds the light of the sky loses the hour's colour as well.
+  # Under clouds the ambient light loses the colour of the time of day as well.
   ambient_3 = np.array(time['ambient'])
   ambient_3 = (1 - 0.7 * grey) * ambient_3 + 0.7 * grey * ambient_3.mean()
   return Look(
     toward_sun=time['toward_sun'],
-    sun=tuple(left * np.array(time['sun'])),
+    sun=tuple(sun * np.array(time['sun'])),
     ambient=tuple(brighter * ambient_3),
     shadows=weather == 'clear' and light != 'dusk',
     wet=weather == 'rain',
     lit=time['lit'],
     **skies,
-    **rest,
+    **others,
   )
 
 
-def furnish(spec: mujoco.MjSpec) -> None:
-  """Puts every sky, the sun, the fog's shells and the rain into a model."""
+def add_to(spec: mujoco.MjSpec) -> None:
+  """Adds all skies, the sun, the shells of the fog, and the rain to a model."""
   spec.worldbody.add_light(
     name='sun', type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, castshadow=True
   )
   dome = meshes.inside_out(meshes.ball(rows=12, columns=24))
   for weather, light in itertools.product(WEATHERS, LIGHTS):
-    seen, name = look(weather, light), f'{weather}/{light}'
+    look_, name = look(weather, light), f'{weather}/{light}'
     meshes.add_material(
-      spec, f'sky/{name}', _sky(seen), emission=1.0, specular=0.0
+      spec, f'sky/{name}', _sky(look_), emission=1.0, specular=0.0
     )
-    haze_HW4 = np.full((64, 4, 4), (*_rgb(seen.horizon), 255), np.uint8)
+    haze_HW4 = np.full((64, 4, 4), (*_rgb(look_.horizon), 255), np.uint8)
     haze_HW4[..., 3] = np.linspace(255, 0, 64)[:, None]
     meshes.add_material(
       spec, f'haze/{name}', haze_HW4, emission=1.0, specular=0.0
@@ -154,12 +158,13 @@ def _rgb(color) -> tuple[int, ...]:
   return tuple(round(255 * min(c, 1.0)) for c in color)
 
 
-def _sky(seen: Look) -> np.ndarray:
-  hills = 0.72 * np.array(seen.horizon) + 0.28 * np.array(seen.zenith) * 0.6
+def _sky(look_: Look) -> np.ndarray:
+  """Returns the texture of the sky; its lower half repeats the horizon."""
+  hills = 0.72 * np.array(look_.horizon) + 0.28 * np.array(look_.zenith) * 0.6
   above_HW3 = facades.sky(
     np.random.default_rng(7),
-    *map(_rgb, (seen.zenith, seen.horizon, seen.cloud)),
-    seen.cover,
+    *map(_rgb, (look_.zenith, look_.horizon, look_.cloud)),
+    look_.cover,
     _rgb(hills),
   )
   below_HW3 = np.broadcast_to(above_HW3[-1:], above_HW3.shape)
@@ -167,13 +172,14 @@ def _sky(seen: Look) -> np.ndarray:
 
 
 def _shell(radius_m: float) -> meshes.Mesh:
-  """From the ring where it would meet the road, upwards; v is 0 to 1 there.
+  """Returns a shell of fog, from the ring where it meets the road upwards.
 
-  It is whole where the road behind it is half as far away again.
+  v is its opacity. It grows from 0 at the road to 1 at the elevation at which
+  the road is seen at 1.5 times the radius.
   """
   columns = 48
-  rim, whole = (-np.arcsin(_EYE_M / (s * radius_m)) for s in (0.97, 1.5))
-  elevation_R = np.array([rim, whole, 0.2, 0.5, 0.9, np.pi / 2])
+  rim, opaque = (-np.arcsin(_EYE_M / (s * radius_m)) for s in (0.97, 1.5))
+  elevation_R = np.array([rim, opaque, 0.2, 0.5, 0.9, np.pi / 2])
   ball = meshes.ball(len(elevation_R) - 1, columns)
   azimuth_N = np.linspace(0, 2 * np.pi, columns + 1)
   elevation_RN, azimuth_RN = np.meshgrid(elevation_R, azimuth_N, indexing='ij')
@@ -194,24 +200,25 @@ def _shell(radius_m: float) -> meshes.Mesh:
 
 
 def _streaks() -> meshes.Mesh:
-  """Rain: thin upright slivers about the eye, each turned towards it."""
+  """Returns rain: thin vertical rectangles that face the eye."""
   rng = np.random.default_rng(3)
   n = 420
   azimuth_N = rng.uniform(0, 2 * np.pi, n)
-  away_N = rng.uniform(1.5, 9.0, n)
-  place_N3 = np.stack(
+  distance_N = rng.uniform(1.5, 9.0, n)
+  centre_N3 = np.stack(
     [
-      away_N * np.cos(azimuth_N),
-      away_N * np.sin(azimuth_N),
-      away_N * rng.uniform(-0.35, 0.75, n),
+      distance_N * np.cos(azimuth_N),
+      distance_N * np.sin(azimuth_N),
+      distance_N * rng.uniform(-0.35, 0.75, n),
     ],
     -1,
   )
-  side_N3 = np.stack([-np.sin(azimuth_N), np.cos(azimuth_N), 0 * away_N], -1)
-  side_N3 = side_N3 * 0.0022 * (1 + 0.25 * away_N)[:, None]
-  up_N3 = np.stack([0 * away_N, 0 * away_N, 0.16 + 0.05 * away_N], -1)
-  corners = [place_N3 - side_N3 - up_N3, place_N3 + side_N3 - up_N3]
-  corners += [place_N3 + side_N3 + up_N3, place_N3 - side_N3 + up_N3]
+  zero_N = 0 * distance_N
+  side_N3 = np.stack([-np.sin(azimuth_N), np.cos(azimuth_N), zero_N], -1)
+  side_N3 = side_N3 * 0.0022 * (1 + 0.25 * distance_N)[:, None]
+  up_N3 = np.stack([zero_N, zero_N, 0.16 + 0.05 * distance_N], -1)
+  corners = [centre_N3 - side_N3 - up_N3, centre_N3 + side_N3 - up_N3]
+  corners += [centre_N3 + side_N3 + up_N3, centre_N3 - side_N3 + up_N3]
   corners_N43 = np.stack(corners[::-1], axis=1)
   return meshes.quads(corners_N43, np.full((n, 4, 2), 0.5))
 
@@ -219,28 +226,30 @@ def _streaks() -> meshes.Mesh:
 def apply(
   model: mujoco.MjModel, data: mujoco.MjData, weather: str, light: str, eye_3
 ) -> Look:
-  """Changes sky, light, fog and rain of a furnished model.
+  """Sets the sky, light, fog and rain of a model.
 
   Args:
-    model, data: of one furnished specification; mj_forward is still to come.
-    weather, light: of WEATHERS and LIGHTS.
-    eye_3: where the camera is, in metres; the sky goes with it.
+    model, data: a model to which `add_to` has been applied, and its data; the
+      caller runs mj_forward afterwards.
+    weather: one of WEATHERS.
+    light: one of LIGHTS.
+    eye_3: the position of the camera in metres; the sky moves with it.
 
   Returns:
-    What was applied; wet ground and lit windows are the model's own to show.
+    The look. The caller sets the ground and the windows accordingly.
   """
-  seen = look(weather, light)
+  look_ = look(weather, light)
   data.mocap_pos[model.body('air').mocapid[0]] = eye_3
-  toward_3 = np.array(seen.toward_sun) / np.linalg.norm(seen.toward_sun)
+  toward_3 = np.array(look_.toward_sun) / np.linalg.norm(look_.toward_sun)
   sun = model.light('sun').id
   model.light_dir[sun] = -toward_3
   model.light_pos[sun] = np.array([eye_3[0], eye_3[1], 0.0]) + _SUN_M * toward_3
-  model.light_diffuse[sun] = seen.sun
+  model.light_diffuse[sun] = look_.sun
   model.light_ambient[sun] = 0.0
-  model.light_specular[sun] = 0.2 * np.array(seen.sun)
-  model.light_castshadow[sun] = seen.shadows
-  model.vis.headlight.ambient[:] = seen.ambient
-  model.vis.headlight.diffuse[:] = 0.25 * np.array(seen.ambient)
+  model.light_specular[sun] = 0.2 * np.array(look_.sun)
+  model.light_castshadow[sun] = look_.shadows
+  model.vis.headlight.ambient[:] = look_.ambient
+  model.vis.headlight.diffuse[:] = 0.25 * np.array(look_.ambient)
   model.vis.headlight.specular[:] = 0.0
   name = f'{weather}/{light}'
   model.geom_matid[model.geom('sky').id] = model.material(f'sky/{name}').id
@@ -248,11 +257,11 @@ def apply(
   for i, step_m in enumerate(steps_m, start=1):
     shell = model.geom(f'shell_{i}').id
     model.geom_matid[shell] = model.material(f'haze/{name}').id
-    model.geom_group[shell] = 0 if seen.sight_m else 3
-    if seen.sight_m:
-      hidden = 1 - np.exp(-step_m / seen.sight_m)
+    model.geom_group[shell] = 0 if look_.sight_m else 3
+    if look_.sight_m:
+      hidden = 1 - np.exp(-step_m / look_.sight_m)
       model.geom_rgba[shell] = (1, 1, 1, hidden)
   streaks = model.geom('streaks').id
   model.geom_rgba[streaks] = (1, 1, 1, 0.28)
-  model.geom_group[streaks] = 0 if seen.wet else 3
-  return seen
+  model.geom_group[streaks] = 0 if look_.wet else 3
+  return look_

@@ -7,32 +7,29 @@ import pytest
 from commons import errors
 from wm_abench.rendering import mujoco as rendering
 from wm_abench.worlds import protocol
-from wm_abench.worlds.street import environment as environment_lib
-from wm_abench.worlds.street import lanes, town
+from wm_abench.worlds.street import environment, lanes, town
 
 SCENES = [
-  environment_lib.draw_scene(
+  environment.draw_scene(
     background, np.random.default_rng(seed), traffic='busy'
   )
-  for background, seed in itertools.product(
-    environment_lib.BACKGROUNDS, range(6)
-  )
+  for background, seed in itertools.product(environment.BACKGROUNDS, range(6))
 ]
 
 
 @pytest.fixture(scope='module')
 def world():
   renderer = rendering.MujocoRenderer(128)
-  environment = environment_lib.Street(renderer)
-  yield environment
-  environment.close()
+  street = environment.Street(renderer)
+  yield street
+  street.close()
   renderer.close()
 
 
-def _run(environment, scene, *names):
-  state = environment.reset(scene)
+def _run(world, scene, *names):
+  state = world.reset(scene)
   for name in names:
-    state = environment.step(protocol.Action(name))
+    state = world.step(protocol.Action(name))
   return state
 
 
@@ -46,39 +43,39 @@ def _yaw_deg(body):
 
 
 @pytest.mark.parametrize('scene', SCENES)
-def test_every_move_and_the_promised_pairs_are_free_from_a_start(scene):
-  environment = environment_lib.Street(None)
+def test_every_move_and_the_documented_pairs_are_free_from_a_start(scene):
+  world = environment.Street(None)
   pairs = [
-    *itertools.product(['forward'], environment_lib.ACTIONS),
-    *itertools.product(environment_lib.ACTIONS, ['forward', 'backward']),
+    *itertools.product(['forward'], environment.ACTIONS),
+    *itertools.product(environment.ACTIONS, ['forward', 'backward']),
   ]
-  assert not environment.reset(scene).facts['collided']
-  for moves in [*((a,) for a in environment_lib.ACTIONS), *pairs]:
-    environment.reset(scene)
+  assert not world.reset(scene).facts['collided']
+  for moves in [*((a,) for a in environment.ACTIONS), *pairs]:
+    world.reset(scene)
     for name in moves:
-      state = environment.step(protocol.Action(name))
+      state = world.step(protocol.Action(name))
       assert not state.facts['collided'], moves
-  ends = [_agent(_run(environment, scene, a)) for a in environment_lib.ACTIONS]
+  ends = [_agent(_run(world, scene, a)) for a in environment.ACTIONS]
   assert len({e.position_m for e in ends}) == 4
 
 
 @pytest.mark.parametrize('scene', SCENES[::5])
-def test_there_and_back_is_the_same_pose_to_the_bit(scene):
-  environment = environment_lib.Street(None)
-  start = _agent(environment.reset(scene))
-  assert _agent(_run(environment, scene, 'forward', 'backward')) == start
-  assert _agent(_run(environment, scene, 'backward', 'forward')) == start
+def test_a_step_and_its_inverse_give_the_same_pose_to_the_bit(scene):
+  world = environment.Street(None)
+  start = _agent(world.reset(scene))
+  assert _agent(_run(world, scene, 'forward', 'backward')) == start
+  assert _agent(_run(world, scene, 'backward', 'forward')) == start
 
 
-def _at(x_m, y_m, heading, cars=()):
+def _scene(x_m, y_m, heading, cars=()):
   start = lanes.Pose(x_m, y_m, heading)
-  return environment_lib.StreetScene('downtown', 0, start, cars=cars)
+  return environment.StreetScene('downtown', 0, start, cars=cars)
 
 
-def test_moves_from_a_pose_worked_out_by_hand():
-  environment = environment_lib.Street(None)
+def test_moves_lead_to_poses_computed_by_hand():
+  world = environment.Street(None)
   # Eastward, 20 m before the middle crossing, right of the centre line.
-  scene = _at(-20.0, -1.75, 0)
+  scene = _scene(-20.0, -1.75, 0)
   ends = {
     'forward': ((-12.0, -1.75, 0.0), 0),
     'backward': ((-28.0, -1.75, 0.0), 0),
@@ -86,65 +83,65 @@ def test_moves_from_a_pose_worked_out_by_hand():
     'turn_right': ((-1.75, -4.0, 0.0), -90),
   }
   for name, (position_m, yaw_deg) in ends.items():
-    agent = _agent(_run(environment, scene, name))
+    agent = _agent(_run(world, scene, name))
     np.testing.assert_allclose(agent.position_m, position_m, atol=1e-12)
     turned = (_yaw_deg(agent) - yaw_deg + 180) % 360 - 180
     assert turned == pytest.approx(0, abs=1e-9), name
 
 
-def test_a_blocked_move_leaves_the_pose_and_says_so():
-  environment = environment_lib.Street(None)
-  # 28 m before the crossing, which is too far off to turn at it.
-  scene = _at(-28.0, -1.75, 0)
-  start = _agent(environment.reset(scene))
-  state = environment.step(protocol.Action('turn_left'))
+def test_a_blocked_move_keeps_the_pose_and_is_reported():
+  world = environment.Street(None)
+  # 28 m before the crossing, too far for a turn.
+  scene = _scene(-28.0, -1.75, 0)
+  start = _agent(world.reset(scene))
+  state = world.step(protocol.Action('turn_left'))
   assert state.facts['collided'] and _agent(state) == start
-  assert not environment.step(protocol.Action('forward')).facts['collided']
+  assert not world.step(protocol.Action('forward')).facts['collided']
 
 
-def test_a_car_in_the_way_blocks_and_one_beside_it_does_not():
-  environment = environment_lib.Street(None)
+def test_a_car_on_the_path_blocks_and_one_beside_it_does_not():
+  world = environment.Street(None)
   ahead = town.Standing('coupe', 'red', -10.0, -1.75, 0.0)
   oncoming = dataclasses.replace(ahead, y_m=1.75, yaw_deg=180.0)
-  blocked = _run(environment, _at(-20.0, -1.75, 0, (ahead,)), 'forward')
+  blocked = _run(world, _scene(-20.0, -1.75, 0, (ahead,)), 'forward')
   assert blocked.facts['collided']
   assert _agent(blocked).position_m == (-20.0, -1.75, 0.0)
-  free = _run(environment, _at(-20.0, -1.75, 0, (oncoming,)), 'forward')
+  free = _run(world, _scene(-20.0, -1.75, 0, (oncoming,)), 'forward')
   assert not free.facts['collided']
 
 
 def test_the_same_generator_draws_the_same_scene_and_another_differs():
   def draw(seed):
-    return environment_lib.draw_scene('suburb', np.random.default_rng(seed))
+    return environment.draw_scene('suburb', np.random.default_rng(seed))
 
   assert draw(3) == draw(3)
   assert protocol.digest(draw(3)) == protocol.digest(draw(3))
   assert draw(3) != draw(4)
 
 
-def test_factors_change_nothing_else_that_is_drawn():
+def test_a_factor_changes_nothing_else_of_a_scene():
   scenes = [
-    environment_lib.draw_scene(
+    environment.draw_scene(
       'old_town', np.random.default_rng(8), traffic='quiet', weather=weather
     )
-    for weather in environment_lib.FACTORS['weather']
+    for weather in environment.FACTORS['weather']
   ]
-  assert {s.weather for s in scenes} == set(environment_lib.FACTORS['weather'])
+  assert {s.weather for s in scenes} == set(environment.FACTORS['weather'])
   assert len({dataclasses.replace(s, weather='clear') for s in scenes}) == 1
 
 
-def test_frames_are_the_same_twice_and_moves_and_backgrounds_show(world):
+def test_frames_are_reproducible_and_differ_by_move_and_background(world):
   scene = dataclasses.replace(SCENES[0], weather='clear', light='noon')
   _run(world, scene)
-  first_HWC = world.render(environment_lib.EGO)
+  first_HWC = world.render(environment.EGO)
   frames = [first_HWC]
-  for name in environment_lib.ACTIONS:
+  for name in environment.ACTIONS:
     _run(world, scene, name)
-    frames.append(world.render(environment_lib.EGO))
+    frames.append(world.render(environment.EGO))
   _run(world, scene)
-  np.testing.assert_array_equal(world.render(environment_lib.EGO), first_HWC)
+  np.testing.assert_array_equal(world.render(environment.EGO), first_HWC)
   _run(world, dataclasses.replace(scene, background='suburb'))
-  frames.append(world.render(environment_lib.EGO))
+  frames.append(world.render(environment.EGO))
   for a_HWC, b_HWC in itertools.combinations(frames, 2):
     assert _gap(a_HWC, b_HWC) > 5
 
@@ -152,17 +149,17 @@ def test_frames_are_the_same_twice_and_moves_and_backgrounds_show(world):
 def test_weather_and_light_change_the_frame_but_not_the_state(world):
   frames, states = [], []
   for weather, light in itertools.product(
-    environment_lib.FACTORS['weather'], environment_lib.FACTORS['light']
+    environment.FACTORS['weather'], environment.FACTORS['light']
   ):
     scene = dataclasses.replace(SCENES[0], weather=weather, light=light)
     states.append(_run(world, scene, 'forward'))
-    frames.append(world.render(environment_lib.EGO))
+    frames.append(world.render(environment.EGO))
   assert all(s == states[0] for s in states)
   for a_HWC, b_HWC in itertools.combinations(frames, 2):
     assert _gap(a_HWC, b_HWC) > 2
 
 
-def test_the_sky_is_the_weather_s_and_the_hour_s(world):
+def test_the_sky_depends_on_weather_and_light(world):
   up = protocol.Camera('up', (0.0, 0.0, 1.5), (1.0, 0.0, 5.5), mount='agent')
   means = {}
   for weather, light in itertools.product(('clear', 'fog'), ('noon', 'dusk')):
@@ -180,22 +177,20 @@ def _gap(a_HWC, b_HWC):
   return np.abs(a_HWC.astype(float) - b_HWC).mean()
 
 
-def test_a_car_ahead_shows_in_its_colour(world):
-  scene = _at(-20.0, -1.75, 0)
+def test_a_car_ahead_is_visible_in_its_colour(world):
+  scene = _scene(-20.0, -1.75, 0)
   frames = {}
   for color in ('red', 'blue'):
     car = town.Standing('saloon', color, -12.0, -1.75, 0.0)
     _run(world, dataclasses.replace(scene, cars=(car,)))
-    frames[color] = world.render(environment_lib.EGO)[60:90, 50:90].astype(
-      float
-    )
+    frames[color] = world.render(environment.EGO)[60:90, 50:90].astype(float)
   red_C, blue_C = (f.mean(axis=(0, 1)) for f in frames.values())
   assert red_C[0] > blue_C[0] + 8
   assert blue_C[2] > red_C[2] + 8
 
 
 @pytest.mark.parametrize(
-  ('change', 'said'),
+  ('change', 'message'),
   [
     ({'background': 'moon'}, r"'moon'.*downtown.*suburb"),
     ({'weather': 'hail'}, r"'hail'.*clear.*rain"),
@@ -203,21 +198,21 @@ def test_a_car_ahead_shows_in_its_colour(world):
     ({'start': lanes.Pose(0.0, 9.0, 0)}, 'not on a lane'),
   ],
 )
-def test_a_scene_that_cannot_be_is_refused(change, said):
-  environment = environment_lib.Street(None)
-  with pytest.raises(errors.UserError, match=said):
-    environment.reset(dataclasses.replace(SCENES[0], **change))
+def test_an_invalid_scene_is_rejected(change, message):
+  world = environment.Street(None)
+  with pytest.raises(errors.UserError, match=message):
+    world.reset(dataclasses.replace(SCENES[0], **change))
 
 
-def test_unknown_actions_and_factors_name_the_choices():
-  environment = environment_lib.Street(None)
-  environment.reset(SCENES[0])
+def test_unknown_actions_and_factors_are_reported_with_the_choices():
+  world = environment.Street(None)
+  world.reset(SCENES[0])
   with pytest.raises(errors.UserError, match=r"'fly'.*backward.*turn_right"):
-    environment.step(protocol.Action('fly'))
+    world.step(protocol.Action('fly'))
   rng = np.random.default_rng(0)
   with pytest.raises(errors.UserError, match=r"'moon'.*industrial"):
-    environment_lib.draw_scene('moon', rng)
+    environment.draw_scene('moon', rng)
   with pytest.raises(errors.UserError, match=r"'heavy'.*busy.*quiet"):
-    environment_lib.draw_scene('suburb', rng, traffic='heavy')
+    environment.draw_scene('suburb', rng, traffic='heavy')
   with pytest.raises(errors.UserError, match=r"'season'.*light.*weather"):
-    environment_lib.draw_scene('suburb', rng, season='winter')
+    environment.draw_scene('suburb', rng, season='winter')
