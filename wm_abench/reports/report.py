@@ -1,8 +1,7 @@
-"""The page and the figures of an evaluation; computes nothing.
+"""The page and the figures of an evaluation; no statistics are computed here.
 
-report.html holds its pictures itself, runs no script and asks for nothing from
-any network; figures/ has the figures as PNG. The same results give the same
-bytes.
+report.html embeds its pictures, runs no script and makes no request. figures/
+holds the figures as PNG. The same results give the same bytes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,12 +21,12 @@ from wm_abench.statistics import entanglement
 
 _TEMPLATE = pathlib.Path(__file__).with_name('template.html')
 _SIZE_PX = 224
-_MOST_CHARS = 600  # Of a reply.
+_MAX_REPLY_CHARS = 600
 _DPI = 110
 _STAGES = (dimensions.PERCEPTION, dimensions.PREDICTION)
-_SURE = 0.01  # A dimension is known where chance would do as well so seldom.
-_VIEW = 'http://127.0.0.1:7575/'  # Where `inspect view` is, if nothing is said.
-_MOST_CURVES = 6  # Models whose curves fit into one figure.
+_KNOWN_P = 0.01  # A dimension is known if its p-value is below this.
+_VIEW = 'http://127.0.0.1:7575/'  # The default address of `inspect view`.
+_MAX_CURVES = 6  # The curves of more models do not fit into one figure.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +45,7 @@ class Shown:
 
 
 def table(results: Mapping[str, Any]) -> str:
-  """The leaderboard of results.json as plain text."""
+  """Returns the leaderboard of results.json as plain text."""
   width = max(len('model'), *map(len, results['models']))
   lines = [
     f'{"model":<{width}}  {"score":>6} {"95% interval":>16}  {"accuracy":>8}'
@@ -54,31 +53,32 @@ def table(results: Mapping[str, Any]) -> str:
     '  no option'
   ]
   for name, model in results['models'].items():
-    own = model['all']
-    ends = f'[{own["corrected_low"]:.3f}, {own["corrected_high"]:.3f}]'
+    score = model['all']
+    interval = f'[{score["corrected_low"]:.3f}, {score["corrected_high"]:.3f}]'
     stages = [_rounded(model['stages'].get(s, {}), 'accuracy') for s in _STAGES]
     lines.append(
-      f'{name:<{width}}  {own["corrected"]:>6.3f} {ends:>16}'
-      f'  {own["accuracy"]:>8.3f}  {stages[0]:>10}  {stages[1]:>10}'
-      f'  {_rounded(own, "pairs"):>5}  {_known(model):>9}  {_unanswered(model)}'
+      f'{name:<{width}}  {score["corrected"]:>6.3f} {interval:>16}'
+      f'  {score["accuracy"]:>8.3f}  {stages[0]:>10}  {stages[1]:>10}'
+      f'  {_rounded(score, "pairs"):>5}  {_known(model):>9}'
+      f'  {_unanswered(model)}'
     )
   lines.append(
     'known: dimensions of perception, and of prediction, above chance with'
-    f' p < {_SURE}'
+    f' p < {_KNOWN_P}'
   )
   return '\n'.join(lines)
 
 
 def _known(model: Mapping[str, Any]) -> str:
-  """How many dimensions are surely above chance, of how many, by stage."""
+  """Returns 'known/asked' dimensions of perception, then of prediction."""
   counts = []
   for stage in _STAGES:
-    own = [
-      score['p'] < _SURE
+    is_known = [
+      score['p'] < _KNOWN_P
       for code, score in model['dimensions'].items()
       if dimensions.DIMENSIONS[code].stage == stage
     ]
-    counts.append(f'{sum(own)}/{len(own)}')
+    counts.append(f'{sum(is_known)}/{len(is_known)}')
   return ' '.join(counts)
 
 
@@ -100,37 +100,40 @@ def write(
   """Writes report.html and figures/ into a folder.
 
   Args:
-    folder: that is there.
-    results: of results.json.
-    shown: by model some items and replies.
+    folder: an existing folder.
+    results: the content of results.json.
+    shown: model -> some items with the model's replies.
 
   Returns:
-    The page's path.
+    The path of the page.
   """
   figures = {
-    name: _png(drawn)
-    for name, drawn in (
+    name: _png(plot)
+    for name, plot in (
       ('dimensions', _dimensions(results)),
       ('curves', _curves(results)),
       ('entanglement', _entanglement(results)),
     )
-    if drawn is not None
+    if plot is not None
   }
-  place = folder / 'figures'
-  place.mkdir(exist_ok=True)
+  figures_folder = folder / 'figures'
+  figures_folder.mkdir(exist_ok=True)
   for name, encoded in figures.items():
-    (place / f'{name}.png').write_bytes(encoded)
+    (figures_folder / f'{name}.png').write_bytes(encoded)
   values = {
     'results': results,
     'figures': {k: pages.data_uri(v, 'image/png') for k, v in figures.items()},
     'stages': _STAGES,
-    'sure': _SURE,
+    'known_p': _KNOWN_P,
     'codes': _codes(results),
     'dimensions': dimensions.DIMENSIONS,
     'statuses': records.STATUSES,
     'published': _published(),
     'note': published.NOTE,
-    'shown': {name: [_item(s) for s in own] for name, own in shown.items()},
+    'shown': {
+      name: [_item(example) for example in examples]
+      for name, examples in shown.items()
+    },
   }
   filters = {
     'score': _score,
@@ -143,7 +146,7 @@ def write(
 
 
 def _score(score: Mapping[str, Any], kind: str = 'accuracy') -> str:
-  """'0.512 [0.470, 0.553]'."""
+  """Returns a score with its interval, such as '0.512 [0.470, 0.553]'."""
   low, high = ('low', 'high')
   if kind == 'corrected':
     low, high = 'corrected_low', 'corrected_high'
@@ -151,7 +154,7 @@ def _score(score: Mapping[str, Any], kind: str = 'accuracy') -> str:
 
 
 def _codes(results: Mapping[str, Any]) -> list[str]:
-  """Dimensions that some model was asked, in the table's order."""
+  """Returns the dimensions that some model was asked, in table order."""
   models = results['models'].values()
   return [
     code
@@ -170,7 +173,7 @@ def _item(shown: Shown) -> dict[str, Any]:
   options = [
     pages.thumbnail(o, _SIZE_PX) if item.pictured else o for o in item.options
   ]
-  # As Inspect's view names a sample, the only one of its epochs.
+  # The path of a sample's first epoch in Inspect's view.
   sample = urllib.parse.quote(reply.sample, safe='')
   link = f'{_VIEW}#/logs/{shown.log}/samples/sample/{sample}/1/'
   return {
@@ -179,7 +182,7 @@ def _item(shown: Shown) -> dict[str, Any]:
     'prompt': item.prompt,
     'images': [pages.thumbnail(p, _SIZE_PX) for p in item.images],
     'pictured': item.pictured,
-    # In the order that the model was shown them in.
+    # In the order in which the model saw them.
     'options': [
       {
         'label': records.LABELS[i],
@@ -190,7 +193,7 @@ def _item(shown: Shown) -> dict[str, Any]:
       for i, index in enumerate(reply.order)
     ],
     'status': reply.status,
-    'text': reply.text[:_MOST_CHARS],
+    'text': reply.text[:_MAX_REPLY_CHARS],
     'varies': item.varies,
     'level': json.dumps(item.factors.get(item.varies, '')),
   }
@@ -199,35 +202,37 @@ def _item(shown: Shown) -> dict[str, Any]:
 # Figures.
 
 
-def _png(drawn: figure.Figure) -> bytes:
+def _png(plot: figure.Figure) -> bytes:
   stream = io.BytesIO()
-  drawn.savefig(
+  plot.savefig(
     stream,
     format='png',
     dpi=_DPI,
     bbox_inches='tight',
-    metadata={'Software': None},  # Else another version's bytes differ.
+    metadata={'Software': None},  # The version would change the bytes.
   )
   return stream.getvalue()
 
 
 def _dimensions(results: Mapping[str, Any]) -> figure.Figure:
-  """A heat map of chance-corrected scores, dimensions by models."""
+  """Draws a heat map of chance-corrected scores, dimensions by models."""
   codes, models = _codes(results), results['models']
   values = np.full((len(models), len(codes)), np.nan)
   for i, model in enumerate(models.values()):
     for j, code in enumerate(codes):
       if code in model['dimensions']:
         values[i, j] = model['dimensions'][code]['corrected']
-  drawn = figure.Figure((3 + 0.46 * len(codes), 1.2 + 0.42 * len(models)))
-  axes = drawn.add_subplot()
-  # White is a guess; told apart by those too who confuse red and green.
+  plot = figure.Figure((3 + 0.46 * len(codes), 1.2 + 0.42 * len(models)))
+  axes = plot.add_subplot()
+  # White is a guess; red-green colour blindness does not hide the sign.
   image = axes.imshow(values, cmap='RdBu', vmin=-1, vmax=1, aspect='auto')
   for (i, j), value in np.ndenumerate(values):
     if not np.isnan(value):
-      said = f'{100 * value:.0f}'
+      percent = f'{100 * value:.0f}'
       color = 'white' if abs(value) > 0.6 else 'black'
-      axes.text(j, i, said, ha='center', va='center', fontsize=7, color=color)
+      axes.text(
+        j, i, percent, ha='center', va='center', fontsize=7, color=color
+      )
   axes.set_xticks(range(len(codes)), codes, rotation=60, ha='right', fontsize=8)
   axes.set_yticks(range(len(models)), list(models), fontsize=8)
   first = sum(
@@ -238,13 +243,13 @@ def _dimensions(results: Mapping[str, Any]) -> figure.Figure:
   axes.set_title(
     'score above chance, in percent: 0 a guess, 100 all right', fontsize=9
   )
-  drawn.colorbar(image, ax=axes, fraction=0.02, pad=0.01)
-  return drawn
+  plot.colorbar(image, ax=axes, fraction=0.02, pad=0.01)
+  return plot
 
 
 def _curves(results: Mapping[str, Any]) -> figure.Figure | None:
-  """Psychometric curves, a panel a cell."""
-  models = dict(list(results['analyses']['models'].items())[:_MOST_CURVES])
+  """Draws psychometric curves, one panel per cell."""
+  models = dict(list(results['analyses']['models'].items())[:_MAX_CURVES])
   cells = [
     name
     for name in dimensions.CELLS
@@ -253,8 +258,8 @@ def _curves(results: Mapping[str, Any]) -> figure.Figure | None:
   if not cells:
     return None
   rows = -(-len(cells) // 4)
-  drawn = figure.Figure((12, 2.6 * rows), layout='constrained')
-  panels = drawn.subplots(rows, 4, squeeze=False).ravel()
+  plot = figure.Figure((12, 2.6 * rows), layout='constrained')
+  panels = plot.subplots(rows, 4, squeeze=False).ravel()
   for axes, cell in zip(panels, cells, strict=False):
     for i, (name, model) in enumerate(models.items()):
       curve = model['curves'].get(cell)
@@ -266,8 +271,8 @@ def _curves(results: Mapping[str, Any]) -> figure.Figure | None:
   for axes in panels[len(cells) :]:
     axes.set_axis_off()
   panels[0].legend(fontsize=7)
-  drawn.supylabel('accuracy', fontsize=8)
-  return drawn
+  plot.supylabel('accuracy', fontsize=8)
+  return plot
 
 
 def _curve(axes, curve: Mapping[str, Any], color: str, name: str) -> None:
@@ -286,7 +291,10 @@ def _curve(axes, curve: Mapping[str, Any], color: str, name: str) -> None:
 
 
 def _entanglement(results: Mapping[str, Any]) -> figure.Figure | None:
-  """Effects above their floors, dimensions by families, a panel a model."""
+  """Draws effects above their floors by dimension and family of factors.
+
+  Each model has one panel; a star is a significant effect.
+  """
   models = results['analyses']['models']
   codes, families = _codes(results), list(entanglement.FAMILIES)
   panels = {}
@@ -296,24 +304,26 @@ def _entanglement(results: Mapping[str, Any]) -> figure.Figure | None:
     found = np.zeros(values.shape, bool)
     for j, code in enumerate(codes):
       for i, family in enumerate(families):
-        own = effects.get(code, {}).get(family)
-        if own:
-          values[i, j] = own['effect'] - own['floor']
-          found[i, j] = own['found']
+        effect = effects.get(code, {}).get(family)
+        if effect:
+          values[i, j] = effect['effect'] - effect['floor']
+          found[i, j] = effect['found']
     if not np.isnan(values).all():
       panels[name] = values, found
   if not panels:
     return None
-  drawn = figure.Figure(
+  plot = figure.Figure(
     (3 + 0.42 * len(codes), 1.9 * len(panels) + 0.6), layout='constrained'
   )
-  every = drawn.subplots(len(panels), 1, squeeze=False).ravel()
-  for axes, (name, (values, found)) in zip(every, panels.items(), strict=True):
+  all_axes = plot.subplots(len(panels), 1, squeeze=False).ravel()
+  for axes, (name, (values, found)) in zip(
+    all_axes, panels.items(), strict=True
+  ):
     image = axes.imshow(values, cmap='Purples', vmin=0, vmax=0.3, aspect='auto')
     for i, j in np.argwhere(found):
       axes.text(j, i, '*', ha='center', va='center', color='white')
     axes.set_yticks(range(len(families)), families, fontsize=7)
     axes.set_xticks(range(len(codes)), codes, rotation=60, fontsize=7)
     axes.set_title(name, fontsize=8)
-  drawn.colorbar(image, ax=list(every), fraction=0.02)
-  return drawn
+  plot.colorbar(image, ax=list(all_axes), fraction=0.02)
+  return plot
