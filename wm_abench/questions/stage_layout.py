@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from wm_abench.questions import group_law
-from wm_abench.worlds import protocol
+from wm_abench.worlds import cameras, protocol
 from wm_abench.worlds.tabletop import props as props_lib
 from wm_abench.worlds.tabletop import surfaces
 
@@ -220,8 +220,9 @@ def scatter_visible(
         zip(looks, centres_N2, strict=True)
       )
     ]
-    cameras = [surface.cameras[view] for view in views]
-    if all(least_visible_share(props, camera) > 0.5 for camera in cameras):
+    if all(
+      least_visible_share(props, surface.cameras[view]) > 0.5 for view in views
+    ):
       return centres_N2
   raise group_law.Rejected('props hide one another')
 
@@ -263,13 +264,9 @@ def project(camera: protocol.Camera, point_m: Sequence[float]) -> np.ndarray:
 
   The centre of the picture is (0, 0), and its edges are at -1 and 1.
   """
-  position = np.array(camera.position_m)
-  forward = np.array(camera.target_m) - position
-  forward /= np.linalg.norm(forward)
-  right = np.cross(forward, camera.up)
-  right /= np.linalg.norm(right)
-  offset = np.array(point_m) - position
-  flat = np.array([offset @ right, offset @ np.cross(right, forward)])
+  right, up, forward = cameras.axes(camera)
+  offset = np.array(point_m) - np.array(camera.position_m)
+  flat = np.array([offset @ right, offset @ up])
   half = np.tan(np.radians(camera.fovy_deg) / 2)
   return flat / (offset @ forward) / half
 

@@ -1,9 +1,9 @@
-"""MuJoCo's materials and textures as Mitsuba's.
+"""Conversion of MuJoCo's materials and textures to those of Mitsuba.
 
-A material's name says what it is made of (glass, metal, wood, ...), its gloss
-and the rest say how it looks; where MuJoCo has one colour for everything, the
-words below choose the law of reflection. Mitsuba's variant has to be set before
-this is used.
+MuJoCo has one reflection model for every material. Here words in the name of a
+material (glass, metal, wood, ...) choose among Mitsuba's BSDFs, and the
+material's attributes set the parameters. The variant of Mitsuba has to be set
+before this module is used.
 """
 
 import re
@@ -12,7 +12,7 @@ import mitsuba as mi
 import mujoco
 import numpy as np
 
-# What a word of a material's name begins with.
+# Prefixes of words in the name of a material.
 _GLASS = ('glass', 'crystal')
 _METAL = ('metal', 'steel', 'chrome', 'alumin', 'brass', 'copper', 'iron')
 _MATT = (
@@ -20,21 +20,22 @@ _MATT = (
   'wall', 'ceiling', 'plaster', 'stone', 'brick', 'concrete', 'asphalt',
   'road', 'pavement', 'grass', 'leaf', 'leaves', 'rubber', 'soil',
 )  # fmt: skip
-# No surface gives back all the light, and light between walls would add up.
-_WHITEST = 0.86
+# The largest albedo. No real surface reflects all light, and interreflection
+# between white walls would add up.
+_MAX_ALBEDO = 0.86
 _RGB = mujoco.mjtTextureRole.mjTEXROLE_RGB
 _CUBE = mujoco.mjtTexture.mjTEXTURE_CUBE
 
 
 def linear(value: np.ndarray) -> np.ndarray:
-  """sRGB in [0, 1] as intensity in [0, 1] (IEC 61966-2-1)."""
+  """Returns linear intensities in [0, 1] of sRGB values (IEC 61966-2-1)."""
   value = np.clip(value, 0.0, 1.0)
   bright = ((value + 0.055) / 1.055) ** 2.4
   return np.where(value <= 0.04045, value / 12.92, bright)
 
 
 def texture_of(model: mujoco.MjModel, material: int) -> int:
-  """The texture that colours a material; -1 if none does."""
+  """Returns the index of a material's RGB texture, or -1 if it has none."""
   return int(model.mat_texid[material, _RGB]) if material >= 0 else -1
 
 
@@ -42,8 +43,11 @@ def is_cube(model: mujoco.MjModel, texture: int) -> bool:
   return bool(model.tex_type[texture] == _CUBE)
 
 
-def picture(model: mujoco.MjModel, texture: int) -> np.ndarray:
-  """A texture's uint8 pixels [height, width, 3]; a cube's faces in a column."""
+def pixels_of(model: mujoco.MjModel, texture: int) -> np.ndarray:
+  """Returns the uint8 pixels [H, W, 3] of a texture.
+
+  The faces of a cube map are one below another.
+  """
   shape = [int(a[texture]) for a in (model.tex_height, model.tex_width)]
   channels = int(model.tex_nchannel[texture])
   start = int(model.tex_adr[texture])
@@ -52,35 +56,37 @@ def picture(model: mujoco.MjModel, texture: int) -> np.ndarray:
   return pixels[..., :3] if channels >= 3 else pixels[..., :1].repeat(3, -1)
 
 
-class Finishes:
-  """One model's, each made once."""
+class Materials:
+  """The BSDFs of one model's geoms, each of which is created once."""
 
   def __init__(self, model: mujoco.MjModel):
     self._model = model
-    self._made: dict[tuple, mi.BSDF] = {}
+    self._bsdfs: dict[tuple, mi.BSDF] = {}
 
-  def of(self, geom: mujoco.MjvGeom, thin: bool) -> 'mi.BSDF':
-    """How a geom's surface scatters light.
+  def bsdf(self, geom: mujoco.MjvGeom, thin: bool) -> 'mi.BSDF':
+    """Returns the BSDF of a geom's surface.
 
     Args:
-      geom: as mjv_updateScene lists it, with its colour settled.
-      thin: whether light that enters leaves at once, as in a window's pane.
+      geom: from the scene that mjv_updateScene fills, with its final colour.
+      thin: whether glass is a pane without thickness, which does not refract.
     """
     rgba = np.round(np.array(geom.rgba, np.float64), 4)
     looks = (geom.specular, geom.shininess, geom.reflectance)
     key = (geom.matid, *rgba, *np.round(looks, 4), thin)
-    if key not in self._made:
-      self._made[key] = mi.load_dict(self._bsdf(geom, rgba, thin))
-    return self._made[key]
+    if key not in self._bsdfs:
+      self._bsdfs[key] = mi.load_dict(self._describe(geom, rgba, thin))
+    return self._bsdfs[key]
 
-  def _bsdf(self, geom: mujoco.MjvGeom, rgba: np.ndarray, thin: bool) -> dict:
+  def _describe(
+    self, geom: mujoco.MjvGeom, rgba: np.ndarray, thin: bool
+  ) -> dict:
     name = self._model.mat(geom.matid).name.lower() if geom.matid >= 0 else ''
-    if rgba[3] < 1 or _says(name, _GLASS):
+    if rgba[3] < 1 or _has_word(name, _GLASS):
       return _glass(linear(rgba[:3]), min(rgba[3], 0.8), thin)
     color = self.color(geom.matid, rgba[:3])
-    if _says(name, _METAL):
+    if _has_word(name, _METAL):
       bsdf = _mirror(color, roughness=0.16)
-    elif geom.specular < 0.02 or _says(name, _MATT):
+    elif geom.specular < 0.02 or _has_word(name, _MATT):
       bsdf = {'type': 'diffuse', 'reflectance': color}
     else:
       bsdf = _coated(color, geom.specular, geom.shininess)
@@ -94,29 +100,32 @@ class Finishes:
     return {'type': 'twosided', 'bsdf': bsdf}
 
   def color(
-    self, material: int, tint: np.ndarray, share: float = _WHITEST
+    self, material: int, tint: np.ndarray, factor: float = _MAX_ALBEDO
   ) -> dict:
-    """A share of a material's colour or picture, tinted by sRGB [3]."""
+    """Returns a material's texture, if any, times an sRGB tint [3].
+
+    The result is in linear intensities, scaled by `factor`.
+    """
     texture = texture_of(self._model, material)
     if texture < 0:
-      return rgb(linear(tint) * share)
-    tinted = np.clip(picture(self._model, texture) / 255 * tint, 0, 1)
-    pixels = np.ascontiguousarray(linear(tinted) * share, np.float32)
+      return rgb(linear(tint) * factor)
+    tinted = np.clip(pixels_of(self._model, texture) / 255 * tint, 0, 1)
+    pixels = np.ascontiguousarray(linear(tinted) * factor, np.float32)
     return {'type': 'bitmap', 'bitmap': mi.Bitmap(pixels), 'raw': True}
 
 
-def _says(name: str, words: tuple[str, ...]) -> bool:
-  return any(w.startswith(words) for w in re.findall('[a-z]+', name))
+def _has_word(name: str, prefixes: tuple[str, ...]) -> bool:
+  return any(w.startswith(prefixes) for w in re.findall('[a-z]+', name))
 
 
 def rgb(value: np.ndarray) -> dict:
-  """Intensities [3] as Mitsuba writes them."""
+  """Returns intensities [3] in Mitsuba's form."""
   return {'type': 'rgb', 'value': [float(v) for v in value]}
 
 
-def _glass(color: np.ndarray, share: float, thin: bool) -> dict:
-  """Clear but for a share of the colour, at each of a thing's two surfaces."""
-  tint = rgb(1 - share * (1 - np.sqrt(color)))
+def _glass(color: np.ndarray, opacity: float, thin: bool) -> dict:
+  """Returns glass; light is coloured at each of the two surfaces it passes."""
+  tint = rgb(1 - opacity * (1 - np.sqrt(color)))
   return {
     'type': 'thindielectric' if thin else 'dielectric',
     'int_ior': 1.5,
@@ -135,7 +144,10 @@ def _mirror(color: dict, roughness: float) -> dict:
 
 
 def _coated(color: dict, specular: float, shininess: float) -> dict:
-  """A clear coat on a colour, as rough as Blinn's exponent 128 shininess."""
+  """Returns a colour under a clear coat.
+
+  Its roughness is that of Blinn's exponent 128 shininess.
+  """
   alpha = np.sqrt(2 / (128 * shininess + 2))
   return {
     'type': 'roughplastic',

@@ -1,8 +1,8 @@
-"""The fast renderer: MuJoCo's own, through EGL or in software through OSMesa.
+"""The fast renderer: that of MuJoCo, through EGL or in software through OSMesa.
 
-One OpenGL context serves all models; what a model uploads to it (meshes,
-textures) is kept for the few models used last. A camera's vectors are set
-straight into the scene, so that any roll is possible, right below a thing too.
+One OpenGL context serves all models. It keeps the uploaded meshes and textures
+of the models that were used last. The vectors of a camera are written into the
+scene directly, so that any roll is possible, also for a camera straight above.
 """
 
 import collections
@@ -16,7 +16,7 @@ import mujoco
 import numpy as np
 
 from commons import errors
-from wm_abench.worlds import protocol
+from wm_abench.worlds import cameras, protocol
 
 BACKENDS = ('egl', 'osmesa')
 
@@ -27,42 +27,43 @@ _GEOMS = 20_000
 
 @functools.cache
 def backend() -> str:
-  """The way to OpenGL that this host has, one of BACKENDS.
+  """Returns the first of BACKENDS that works on this host.
 
-  MUJOCO_GL, where the user has set it, is the only one that is tried. Each is
-  tried in a process of its own: a library that fails can take it along.
+  If the user has set MUJOCO_GL, only that one is tried. Each is tried in a
+  separate process, because a library that fails can crash it.
 
   Raises:
-    UserError: none works; it says what to install.
+    UserError: MUJOCO_GL is unknown, or no backend works.
   """
-  asked = os.environ.get('MUJOCO_GL')
-  if asked and asked not in BACKENDS:
-    raise errors.unknown('MUJOCO_GL', asked, BACKENDS)
-  said = ''
-  for name in (asked,) if asked else BACKENDS:
-    ran = subprocess.run(
+  requested = os.environ.get('MUJOCO_GL')
+  if requested and requested not in BACKENDS:
+    raise errors.unknown('MUJOCO_GL', requested, BACKENDS)
+  message = ''
+  for name in (requested,) if requested else BACKENDS:
+    probe = subprocess.run(
       [sys.executable, '-c', _PROBE.format(name)],
       env={**os.environ, 'PYOPENGL_PLATFORM': name},
       capture_output=True,
       text=True,
     )
-    if ran.returncode == 0:
+    if probe.returncode == 0:
       return name
-    said = ran.stderr.strip().rpartition('\n')[2] or f'exit {ran.returncode}'
+    message = probe.stderr.strip().rpartition('\n')[2]
+    message = message or f'exit {probe.returncode}'
   raise errors.UserError(
-    f'this host has no way to render ({asked or ", ".join(BACKENDS)}: {said});'
-    ' install libegl1 and libgl1-mesa-dri, or libosmesa6 (Debian: apt-get'
-    ' install libegl1 libgl1-mesa-dri)'
+    f'this host cannot render with {requested or " or ".join(BACKENDS)}'
+    f' ({message}); install libegl1 and libgl1-mesa-dri, or libosmesa6 (Debian:'
+    ' apt-get install libegl1 libgl1-mesa-dri)'
   )
 
 
 class MujocoRenderer:
-  """Frames of compiled models.
+  """Draws frames of compiled models.
 
   Args:
-    size_px: of the square frames.
-    shadow_px: of the shadow map.
-    samples: of each pixel, against jagged edges.
+    size_px: width and height of a frame.
+    shadow_px: width and height of the shadow map.
+    samples: per pixel, for anti-aliasing.
   """
 
   def __init__(self, size_px: int, shadow_px: int = 2048, samples: int = 4):
@@ -72,7 +73,7 @@ class MujocoRenderer:
     library = importlib.import_module(f'mujoco.{name}')
     self._gl = library.GLContext(size_px, size_px)
     self._gl.make_current()
-    # By the model's identity; it is kept alive beside what is made of it.
+    # By the id of the model, which stays alive as part of the entry.
     self._uploaded: collections.OrderedDict[int, _Uploaded] = (
       collections.OrderedDict()
     )
@@ -87,9 +88,12 @@ class MujocoRenderer:
   def render(
     self, model: mujoco.MjModel, data: mujoco.MjData, camera: protocol.Camera
   ) -> np.ndarray:
-    """A uint8 frame [size_px, size_px, 3] of data as mj_forward left it.
+    """Returns a uint8 frame [size_px, size_px, 3].
 
-    Geoms of the groups 0 to 2 are seen, those of 3 and above are not.
+    Args:
+      model: its geoms of the groups 0 to 2 are visible, the others are not.
+      data: after mj_forward.
+      camera: without a mount.
     """
     self._gl.make_current()
     uploaded = self._upload(model)
@@ -105,7 +109,7 @@ class MujocoRenderer:
     )
     aim(scene, camera, near_m=model.vis.map.znear * model.stat.extent)
     area = mujoco.MjrRect(0, 0, self.size_px, self.size_px)
-    # Each context has a buffer of its own; the last one made is the one in use.
+    # Each MjrContext has its own buffer; the last one created is active.
     mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, context)
     mujoco.mjr_render(area, scene, context)
     frame_HWC = np.empty((self.size_px, self.size_px, 3), np.uint8)
@@ -113,7 +117,7 @@ class MujocoRenderer:
     return frame_HWC[::-1].copy()
 
   def refresh(self, model: mujoco.MjModel, mesh: int) -> None:
-    """Takes up a mesh whose vertices were changed in the model."""
+    """Uploads a mesh again, after its vertices have changed in the model."""
     self._gl.make_current()
     mujoco.mjr_uploadMesh(model, self._upload(model).context, mesh)
 
@@ -144,15 +148,11 @@ _Uploaded = collections.namedtuple('_Uploaded', ['model', 'scene', 'context'])
 
 
 def aim(scene: mujoco.MjvScene, camera: protocol.Camera, near_m: float) -> None:
-  """Sets both of a scene's eyes; near_m is where the view's frustum begins."""
-  position = np.array(camera.position_m)
-  forward = np.array(camera.target_m) - position
-  forward = forward / np.linalg.norm(forward)
-  right = np.cross(forward, camera.up)
-  up = np.cross(right / np.linalg.norm(right), forward)
+  """Sets both eyes of a scene to a camera whose near plane is at near_m."""
+  _, up, forward = cameras.axes(camera)
   half = near_m * np.tan(np.radians(camera.fovy_deg) / 2)
   for eye in scene.camera:
-    eye.pos[:], eye.forward[:], eye.up[:] = position, forward, up
+    eye.pos[:], eye.forward[:], eye.up[:] = camera.position_m, forward, up
     eye.frustum_near = near_m
     eye.frustum_bottom, eye.frustum_top = -half, half
     eye.frustum_center, eye.frustum_width = 0.0, half

@@ -1,9 +1,10 @@
-"""Triangles of MuJoCo's geoms with texture coordinates, as plain arrays.
+"""Triangles of MuJoCo's geoms with texture coordinates, as arrays.
 
-What MuJoCo's classic renderer draws, drawn with triangles: each shape at its
-own size about its own origin, and with the texture coordinates that the classic
-renderer would make up (a plane's projection for pictures, a direction for
-cubes). A cube's six faces are laid out as one picture, one below another.
+Each shape is centred at its origin and gets the texture coordinates that
+MuJoCo's OpenGL renderer computes: those of a planar projection for images, and
+directions for cube maps. The six faces of a cube map form one image, one below
+another. trimesh's primitives have other triangles and averaged normals, which
+would change the frames, and no texture coordinates.
 """
 
 import dataclasses
@@ -11,8 +12,8 @@ import dataclasses
 import mujoco
 import numpy as np
 
-_TURNS, _RINGS = 96, 24  # Of a full circle, and of a half one.
-_PATCHES = 8  # A side of a box, each way.
+_SIDES, _RINGS = 96, 24  # Around a round shape, and in half its profile.
+_PATCHES = 8  # Along each edge of a box.
 
 _GEOM = mujoco.mjtGeom
 
@@ -22,9 +23,10 @@ class Solid:
   """A surface of triangles.
 
   Attributes:
-    vertices_V3, normals_V3: in metres about the shape's origin; unit normals.
-    faces_F3: indices of vertices, anticlockwise from outside.
-    texcoords_V2: (s, t) with t = 0 at a picture's first row; None without.
+    vertices_V3: in metres, in the frame of the shape.
+    normals_V3: unit vectors.
+    faces_F3: indices of vertices, anticlockwise seen from outside.
+    texcoords_V2: (s, t), where t = 0 is the first row of an image; or None.
   """
 
   vertices_V3: np.ndarray
@@ -33,52 +35,52 @@ class Solid:
   texcoords_V2: np.ndarray | None = None
 
 
-def shape(kind: int, size_m: np.ndarray, endless_m: float) -> Solid:
-  """A shape that is not a mesh.
+def shape(kind: int, size_m: np.ndarray, infinite_m: float) -> Solid:
+  """Returns the triangles of a primitive.
 
   Args:
-    kind: of mujoco.mjtGeom.
-    size_m: MjvGeom's three half sizes [3]; a plane's is 0 where it has no end.
-    endless_m: half the width of a plane that has none.
+    kind: a value of mujoco.mjtGeom.
+    size_m: half sizes [3] as in MjvGeom; 0 along an infinite side of a plane.
+    infinite_m: the half size to use for 0.
 
   Raises:
-    ValueError: kinds that this does not draw (height fields, skins, flexes).
+    ValueError: the kind is not a primitive (height fields, skins, flexes).
   """
   size_m = np.asarray(size_m, np.float64)
   if kind == _GEOM.mjGEOM_PLANE:
-    x, y = np.where(size_m[:2] > 0, size_m[:2], endless_m)
+    x, y = np.where(size_m[:2] > 0, size_m[:2], infinite_m)
     grid = _grid(np.array([-1.0, 1.0]), np.array([-1.0, 1.0]))
     return _patch(grid * [x, y], np.eye(3))
   if kind == _GEOM.mjGEOM_BOX:
     return _join(
-      [_side(axis, sign, size_m) for axis in range(3) for sign in _UP]
+      [_side(axis, sign, size_m) for axis in range(3) for sign in (-1, 1)]
     )
   if kind in (_GEOM.mjGEOM_SPHERE, _GEOM.mjGEOM_ELLIPSOID):
-    return _turned(_arc(0, np.pi), size_m)
+    return _revolved(_arc(0, np.pi), size_m)
   if kind == _GEOM.mjGEOM_CAPSULE:
     radius, half = size_m[0], size_m[2]
     bottom, top = np.split(_arc(0, np.pi), [_RINGS])
     ends = [_lift(bottom, -half / radius), _lift(top, half / radius)]
-    return _turned(np.concatenate(ends), np.full(3, radius))
+    return _revolved(np.concatenate(ends), np.full(3, radius))
   if kind == _GEOM.mjGEOM_CYLINDER:
     wall = np.array([[1, -1, 1, 0], [1, 1, 1, 0]], float)
     caps = [
       np.array([[r, z, 0, z] for r in order], float) for z, order in _CAPS
     ]
-    return _join([_turned(p, size_m) for p in (caps[0], wall, caps[1])])
-  name = mujoco.mjtGeom(kind).name
-  raise ValueError(f'no triangles for geoms of the kind {name}')
+    return _join([_revolved(p, size_m) for p in (caps[0], wall, caps[1])])
+  raise ValueError(f'cannot draw a geom of kind {mujoco.mjtGeom(kind).name}')
 
 
-_UP = (-1, 1)
-_CAPS = (
-  (-1, (0, 1)),
-  (1, (1, 0)),
-)  # The rim's height, and radii on the way up.
+# Of a cylinder's caps: the height, and the radii from bottom to top.
+_CAPS = ((-1, (0, 1)), (1, (1, 0)))
 
 
 def mesh(model: mujoco.MjModel, index: int) -> Solid:
-  """A mesh of the model's; vertices are split where normals or texture are."""
+  """Returns a mesh of a model.
+
+  MuJoCo indexes vertices, normals and texture coordinates separately; here a
+  vertex appears once for each combination in use.
+  """
   faces = slice(model.mesh_faceadr[index], None)
   faces = slice(faces.start, faces.start + model.mesh_facenum[index])
   corners = [model.mesh_face[faces], model.mesh_facenormal[faces]]
@@ -101,14 +103,14 @@ def mesh(model: mujoco.MjModel, index: int) -> Solid:
 def project(
   solid: Solid, size_m: np.ndarray, repeat: np.ndarray, uniform: bool
 ) -> Solid:
-  """With a picture's texture coordinates: the solid seen from above it.
+  """Returns a solid with texture coordinates projected along z.
 
   Args:
-    solid: any.
-    size_m: its half sizes [>= 2]; 0 counts as 1 m.
-    repeat: how often the picture is in the solid's width and depth, or in 1 m
-      of each, [2].
-    uniform: whether it is 1 m.
+    solid: any surface.
+    size_m: half sizes [>= 2] of the solid; 0 counts as 1 m.
+    repeat: repeats of the image along x and y [2], in the width and depth of
+      the solid, or per 2 m if uniform.
+    uniform: see repeat.
   """
   scale = np.ones(2) if uniform else np.where(size_m[:2] > 0, size_m[:2], 1.0)
   s, t = (0.5 * np.asarray(repeat) * solid.vertices_V3[:, :2] / scale).T
@@ -117,21 +119,21 @@ def project(
 
 
 def wrap(solid: Solid, scale_m: np.ndarray, side_px: int) -> Solid:
-  """With the texture coordinates of a cube whose faces are one column.
+  """Returns a solid with the texture coordinates of a cube map.
 
-  Each triangle is on the one face of the cube that its middle points to.
+  Each triangle shows the face of the cube that its centroid points to.
 
   Args:
-    solid: any.
-    scale_m: what vertices are divided by before they are taken as directions,
-      [3].
-    side_px: of a face's picture, so that one face never bleeds into another.
+    solid: any surface.
+    scale_m: divisor [3] of the vertices, which then are directions.
+    side_px: height of a face in pixels, which keeps faces from bleeding into
+      each other.
   """
   corners_F33 = (solid.vertices_V3 / scale_m)[solid.faces_F3]
-  middle_F3 = corners_F33.mean(axis=1)
-  axis_F = np.abs(middle_F3).argmax(axis=1)
+  centroid_F3 = corners_F33.mean(axis=1)
+  axis_F = np.abs(centroid_F3).argmax(axis=1)
   rows = np.arange(len(axis_F))
-  face_F = 2 * axis_F + (middle_F3[rows, axis_F] < 0)
+  face_F = 2 * axis_F + (centroid_F3[rows, axis_F] < 0)
   right_F3, down_F3 = _CUBE[face_F, 0], _CUBE[face_F, 1]
   depth_F3 = np.abs(corners_F33[rows, :, axis_F]).clip(1e-9)
   s_F3 = (np.einsum('fcx,fx->fc', corners_F33, right_F3) / depth_F3 + 1) / 2
@@ -148,8 +150,8 @@ def wrap(solid: Solid, scale_m: np.ndarray, side_px: int) -> Solid:
   )
 
 
-# Which way is right and which is down on a cube's faces +x, -x, +y, -y, +z, -z,
-# as OpenGL has it.
+# The directions right and down on the faces +x, -x, +y, -y, +z, -z of a cube
+# map, according to OpenGL.
 _CUBE = np.array(
   [
     [[0, 0, -1], [0, -1, 0]],
@@ -164,10 +166,10 @@ _CUBE = np.array(
 
 
 def panorama(cube_6SSC: np.ndarray, height_px: int) -> np.ndarray:
-  """A sky's six faces as a latitude-longitude picture [height, 2 height, C].
+  """Returns a cube map as a latitude-longitude image [height, 2 height, C].
 
-  Columns go once around from the direction -z through +x, rows go from +y to
-  -y, in the sky's own frame (x right, y up, -z ahead).
+  In the frame of the sky (x right, y up, -z ahead), columns run once around
+  from -z through +x, and rows run from +y to -y.
   """
   side = cube_6SSC.shape[1]
   theta = np.pi * (np.arange(height_px) + 0.5)[:, None] / height_px
@@ -177,12 +179,13 @@ def panorama(cube_6SSC: np.ndarray, height_px: int) -> np.ndarray:
     np.cos(theta) + 0 * phi,
     -np.sin(theta) * np.cos(phi),
   )
-  way_HW3 = np.stack([x, y, z], -1)
-  axis = np.abs(way_HW3).argmax(-1)
-  along = np.take_along_axis(way_HW3, axis[..., None], -1)[..., 0]
+  direction_HW3 = np.stack([x, y, z], -1)
+  axis = np.abs(direction_HW3).argmax(-1)
+  along = np.take_along_axis(direction_HW3, axis[..., None], -1)[..., 0]
   face = 2 * axis + (along < 0)
   s, t = (
-    (np.einsum('hwx,hwx->hw', way_HW3, _CUBE[face, i]) / abs(along) + 1) / 2
+    (np.einsum('hwx,hwx->hw', direction_HW3, _CUBE[face, i]) / abs(along) + 1)
+    / 2
     for i in (0, 1)
   )
   column, row = ((c * side).astype(int).clip(0, side - 1) for c in (s, t))
@@ -190,18 +193,19 @@ def panorama(cube_6SSC: np.ndarray, height_px: int) -> np.ndarray:
 
 
 def _grid(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-  """Points [len(y), len(x), 2]."""
+  """Returns the points of a grid, [len(y), len(x), 2]."""
   return np.stack(np.meshgrid(x, y), -1)
 
 
 def _patch(grid_YX2: np.ndarray, axes_33: np.ndarray) -> Solid:
-  """A flat grid of squares in the first two axes; the third is its normal."""
+  """Returns a flat grid in the plane of two axes, with the third as normal."""
   vertices = grid_YX2.reshape(-1, 2) @ axes_33[:2]
   normals = np.broadcast_to(axes_33[2], vertices.shape)
   return Solid(vertices, normals, _quads(*grid_YX2.shape[:2]))
 
 
 def _quads(rows: int, columns: int) -> np.ndarray:
+  """Returns the triangles between the neighbours of a grid of vertices."""
   index = np.arange(rows * columns).reshape(rows, columns)
   a, b = index[:-1, :-1].ravel(), index[:-1, 1:].ravel()
   c, d = index[1:, 1:].ravel(), index[1:, :-1].ravel()
@@ -209,6 +213,7 @@ def _quads(rows: int, columns: int) -> np.ndarray:
 
 
 def _side(axis: int, sign: int, size_m: np.ndarray) -> Solid:
+  """Returns the side of a box that faces along an axis."""
   first, second = (axis + 1) % 3, (axis + 2) % 3
   if sign < 0:
     first, second = second, first
@@ -222,19 +227,25 @@ def _side(axis: int, sign: int, size_m: np.ndarray) -> Solid:
 
 
 def _arc(start: float, end: float) -> np.ndarray:
-  """A profile [2 _RINGS, 4] of a ball, bottom to top; see _turned."""
+  """Returns the profile [2 _RINGS, 4] of a unit sphere; see _revolved."""
   angle = np.linspace(start, end, 2 * _RINGS)
   r, z = np.sin(angle), -np.cos(angle)
   return np.stack([r, z, r, z], -1)
 
 
-def _lift(profile: np.ndarray, by: float) -> np.ndarray:
-  return np.add(profile, [0, by, 0, 0])
+def _lift(profile: np.ndarray, height: float) -> np.ndarray:
+  return np.add(profile, [0, height, 0, 0])
 
 
-def _turned(profile_P4: np.ndarray, size_m: np.ndarray) -> Solid:
-  """A profile (radius, height, normal's two) turned about z, then stretched."""
-  angle = np.linspace(0, 2 * np.pi, _TURNS + 1)
+def _revolved(profile_P4: np.ndarray, size_m: np.ndarray) -> Solid:
+  """Returns a surface of revolution about z, scaled along the axes.
+
+  Args:
+    profile_P4: radius and height of a point, then those of the normal, from
+      bottom to top.
+    size_m: factors [3].
+  """
+  angle = np.linspace(0, 2 * np.pi, _SIDES + 1)
   around = np.stack([np.cos(angle), np.sin(angle)], -1)
   r, z, nr, nz = (profile_P4[:, None, [i]] for i in range(4))
   flat = np.ones((1, len(angle), 1))

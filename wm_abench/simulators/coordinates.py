@@ -11,18 +11,9 @@ Quaternions are (w, x, y, z) unless stated otherwise.
 import numpy as np
 from scipy.spatial import transform
 
-from wm_abench.worlds import protocol
+from wm_abench.worlds import cameras, protocol
 
 Quaternion = tuple[float, float, float, float]
-
-
-def axes(camera: protocol.Camera) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """Returns the right, up and forward unit vectors [3] of a camera."""
-  ahead = np.subtract(camera.target_m, camera.position_m)
-  ahead = ahead / np.linalg.norm(ahead)
-  right = np.cross(ahead, camera.up)
-  right /= np.linalg.norm(right)
-  return right, np.cross(right, ahead), ahead
 
 
 def rotation(quaternion: Quaternion) -> transform.Rotation:
@@ -81,7 +72,7 @@ def camera_to_unity(camera: protocol.Camera) -> dict[str, float]:
 
   An unrotated camera in Unity looks along z, with y up.
   """
-  columns = [list(to_unity(v).values()) for v in axes(camera)]
+  columns = [list(to_unity(v).values()) for v in cameras.axes(camera)]
   turn = transform.Rotation.from_matrix(np.transpose(columns))
   return dict(zip('xyzw', turn.as_quat().tolist(), strict=True))
 
@@ -101,7 +92,7 @@ def camera_to_carla(camera: protocol.Camera) -> dict[str, float]:
   An unrotated camera in Carla looks along x, with z up. For a camera that looks
   straight up or down, only yaw +- roll is defined; roll is then 0.
   """
-  right, up, ahead = (to_carla(v) for v in axes(camera))
+  right, up, ahead = (to_carla(v) for v in cameras.axes(camera))
   turn = transform.Rotation.from_matrix(np.transpose([ahead, right, up]))
   # Unreal's rotation is Rz(yaw) Ry(-pitch) Rx(-roll).
   heading, pitch, roll = turn.as_euler(
@@ -128,6 +119,6 @@ def camera_to_habitat(camera: protocol.Camera) -> Quaternion:
 
   An unrotated camera in Habitat looks along -z, with y up.
   """
-  right, up, ahead = (np.array(to_habitat(v)) for v in axes(camera))
+  right, up, ahead = (np.array(to_habitat(v)) for v in cameras.axes(camera))
   columns = np.stack([right, up, -ahead], -1)
   return quaternion(transform.Rotation.from_matrix(columns))

@@ -28,7 +28,7 @@ import numpy as np
 
 from commons import errors
 from wm_abench.simulators import coordinates, requirements
-from wm_abench.worlds import protocol
+from wm_abench.worlds import cameras, protocol
 
 LEFT, RIGHT = 'left', 'right'
 HALF_M = 0.02  # Half the side of a cube.
@@ -307,7 +307,7 @@ def steps(start_m: np.ndarray, end_m: np.ndarray) -> Iterator[np.ndarray]:
 
 def pose(camera: protocol.Camera) -> np.ndarray:
   """Returns SAPIEN's pose matrix [4, 4] of a camera: x ahead, y left, z up."""
-  right, up, ahead = coordinates.axes(camera)
+  right, up, ahead = cameras.axes(camera)
   matrix_44 = np.eye(4)
   matrix_44[:3, :3] = np.stack([ahead, -right, up], -1)
   matrix_44[:3, 3] = camera.position_m

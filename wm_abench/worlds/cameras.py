@@ -1,10 +1,20 @@
-"""Cameras that are mounted on bodies."""
+"""Geometry of cameras."""
 
 import dataclasses
 
+import numpy as np
 from scipy.spatial import transform
 
 from wm_abench.worlds import protocol
+
+
+def axes(camera: protocol.Camera) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """Returns the right, up and forward unit vectors [3] of a camera."""
+  forward = np.subtract(camera.target_m, camera.position_m)
+  forward = forward / np.linalg.norm(forward)
+  right = np.cross(forward, camera.up)
+  right /= np.linalg.norm(right)
+  return right, np.cross(right, forward), forward
 
 
 def mounted(camera: protocol.Camera, body: protocol.Body) -> protocol.Camera:

@@ -11,19 +11,19 @@ from wm_abench.worlds import protocol
 
 pytest.importorskip('mitsuba')
 renderers = pytest.importorskip('wm_abench.rendering.mitsuba')
-finishes = pytest.importorskip('wm_abench.rendering.mitsuba_materials')
+materials = pytest.importorskip('wm_abench.rendering.mitsuba_materials')
 fast_renderers = pytest.importorskip('wm_abench.rendering.mujoco')
 
 SIZE_PX = 96
 FRONT = protocol.Camera('front', (0.0, -3.0, 1.2), (0.0, 0.0, 0.4), fovy_deg=40)
 FLOOR = '<geom type="plane" size="3 3 .1" rgba=".8 .8 .8 1" material="wall"/>'
-# A red thing left, a green one right, a blue one above.
-THINGS = (
+# Red on the left, green on the right, blue above.
+SOLIDS = (
   '<geom type="box" size=".2 .2 .25" pos="-.5 0 .25" rgba=".9 .05 .05 1"/>'
   '<geom type="cylinder" size=".2 .25" pos=".5 0 .25" rgba=".05 .7 .05 1"/>'
   '<geom type="sphere" size=".2" pos="0 0 .9" rgba=".05 .1 .9 1"/>'
 )
-# Shines by itself, so that its outline is as clear as can be.
+# An emitting material, whose outlines are sharp.
 LIT = '<material name="lit" emission="1"/>'
 SUN = '<light directional="true" dir="0 0 -1" diffuse=".5 .5 .5"/>'
 
@@ -47,60 +47,60 @@ def _centre(mask_HW):
 
 
 def _dominated(frame_HWC, channel):
-  """Where a channel is clearly above each other one."""
+  """Returns the mask of pixels where one channel clearly exceeds the others."""
   others = np.delete(frame_HWC.astype(float), channel, axis=-1)
   return frame_HWC[..., channel] > 1.3 * others.max(-1) + 20
 
 
 def _level(frame_HWC):
-  """Mean intensity of a frame's middle, with sRGB undone."""
-  return float(finishes.linear(frame_HWC[40:56, 40:56] / 255).mean())
+  """Returns the mean linear intensity of the centre of a frame."""
+  return float(materials.linear(frame_HWC[40:56, 40:56] / 255).mean())
 
 
 @pytest.fixture(scope='module')
 def renderer():
-  made = renderers.MitsubaRenderer(SIZE_PX, samples=16)
-  yield made
-  made.close()
+  renderer = renderers.MitsubaRenderer(SIZE_PX, samples=16)
+  yield renderer
+  renderer.close()
 
 
 @pytest.fixture(scope='module')
 def fast():
-  made = fast_renderers.MujocoRenderer(SIZE_PX)
-  yield made
-  made.close()
+  renderer = fast_renderers.MujocoRenderer(SIZE_PX)
+  yield renderer
+  renderer.close()
 
 
-_AGAIN = """
+_RENDER = """
 import os, sys, mujoco
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-from wm_abench.environments import base
-from wm_abench.render import mitsuba as renderers
+from wm_abench.rendering import mitsuba as renderers
+from wm_abench.worlds import protocol
 model = mujoco.MjModel.from_binary_path(sys.argv[1])
 data = mujoco.MjData(model)
 mujoco.mj_forward(model, data)
 renderer = renderers.MitsubaRenderer(int(sys.argv[2]), 16)
-frame = renderer.render(model, data, eval('base.' + sys.argv[3]))
+frame = renderer.render(model, data, eval('protocol.' + sys.argv[3]))
 sys.stdout.buffer.write(frame.tobytes())
 """
 
 
-def test_the_same_pixels_again_and_on_one_core_of_another_process(
+def test_pixels_are_the_same_again_and_on_one_core_of_another_process(
   renderer, tmp_path
 ):
-  model, data = _scene(SUN + FLOOR + THINGS)
+  model, data = _scene(SUN + FLOOR + SOLIDS)
   frame = renderer.render(model, data, FRONT)
   assert frame.shape == (SIZE_PX, SIZE_PX, 3) and frame.dtype == np.uint8
-  renderer.render(*_scene(THINGS), FRONT)
+  renderer.render(*_scene(SOLIDS), FRONT)
   np.testing.assert_array_equal(frame, renderer.render(model, data, FRONT))
   path = tmp_path / 'room.mjb'
   mujoco.mj_saveModel(model, str(path))
-  ran = subprocess.run(
-    [sys.executable, '-c', _AGAIN, str(path), str(SIZE_PX), repr(FRONT)],
+  process = subprocess.run(
+    [sys.executable, '-c', _RENDER, str(path), str(SIZE_PX), repr(FRONT)],
     capture_output=True,
     check=True,
   )
-  assert ran.stdout == frame.tobytes()
+  assert process.stdout == frame.tobytes()
 
 
 @pytest.mark.parametrize(
@@ -116,11 +116,9 @@ def test_the_same_pixels_again_and_on_one_core_of_another_process(
     ),
   ],
 )
-def test_both_renderers_see_the_same_things_in_the_same_places(
-  renderer, fast, camera
-):
-  things = THINGS.replace('rgba', 'material="lit" rgba')
-  model, data = _scene(things, LIT, ambient='0 0 0')
+def test_both_renderers_draw_solids_at_the_same_pixels(renderer, fast, camera):
+  solids = SOLIDS.replace('rgba', 'material="lit" rgba')
+  model, data = _scene(solids, LIT, ambient='0 0 0')
   traced = renderer.render(model, data, camera)
   quick = fast.render(model, data, camera)
   for channel in range(3):
@@ -161,13 +159,15 @@ _HUES = 255 * np.array(
 
 
 def _hues_agree(a_HWC, b_HWC):
-  """The share of lit pixels whose channels are bright or dark together."""
+  """Returns the fraction of lit pixels that have the same bright channels."""
   bits = [f > f.max(-1, keepdims=True) / 2 for f in (a_HWC, b_HWC)]
   lit = (b_HWC.max(-1) > 60) & (a_HWC.max(-1) > 60)
   return (bits[0] == bits[1]).all(-1)[lit].mean()
 
 
-def test_a_picture_lies_on_a_plane_and_on_a_mesh_the_same_way(renderer, fast):
+def test_an_image_on_a_plane_and_on_a_mesh_has_the_same_orientation(
+  renderer, fast
+):
   assets = {
     'q.png': _png(
       _HUES[:4].reshape(2, 2, 3).repeat(32, axis=0).repeat(32, axis=1)
@@ -192,11 +192,11 @@ def test_a_picture_lies_on_a_plane_and_on_a_mesh_the_same_way(renderer, fast):
     assert _hues_agree(traced, quick) > 0.93
 
 
-def test_a_cube_of_pictures_lies_on_a_box_the_same_way(renderer, fast):
+def test_a_cube_map_on_a_box_has_the_same_orientation(renderer, fast):
   sides = ('right', 'left', 'up', 'down', 'front', 'back')
   assets, files = {}, ''
   for i, side in enumerate(sides):
-    # A corner of another hue, so that a turned or mirrored face is noticed.
+    # A corner of another hue detects a rotated or mirrored face.
     face = np.tile(_HUES[i], (32, 32, 1))
     face[:12, :12] = _HUES[(i + 1) % 6]
     assets[f'{side}.png'] = _png(face)
@@ -211,14 +211,14 @@ def test_a_cube_of_pictures_lies_on_a_box_the_same_way(renderer, fast):
     assets=assets,
     ambient='.8 .8 .8',
   )
-  for place in ((2.0, -2.0, 1.5), (-2.0, 2.0, -1.5)):
-    camera = protocol.Camera('corner', place, (0, 0, 0), fovy_deg=35)
+  for position_m in ((2.0, -2.0, 1.5), (-2.0, 2.0, -1.5)):
+    camera = protocol.Camera('corner', position_m, (0, 0, 0), fovy_deg=35)
     traced = renderer.render(model, data, camera)
     quick = fast.render(model, data, camera)
     assert _hues_agree(traced, quick) > 0.93
 
 
-def test_a_matt_floor_is_as_bright_as_lamberts_law_says(renderer):
+def test_a_diffuse_floor_follows_lamberts_law(renderer):
   down = protocol.Camera('top', (0, 0, 2.0), (0, 0, 0), up=(0, 1, 0))
   floor = '<geom type="plane" size="3 3 .1" rgba=".7 .7 .7 1" material="wall"/>'
   levels = {}
@@ -230,13 +230,13 @@ def test_a_matt_floor_is_as_bright_as_lamberts_law_says(renderer):
     )
     frame = renderer.render(*_scene(sun + floor, ambient='0 0 0'), down)
     levels[tilt_deg] = _level(frame)
-  # 1.3 (exposure) x 0.5 (light) x 0.86 (the whitest) x the floor's own.
-  expected = 1.3 * 0.5 * 0.86 * finishes.linear(np.array(0.7))
+  # Exposure 1.3, light 0.5, largest albedo 0.86, and the floor's albedo.
+  expected = 1.3 * 0.5 * 0.86 * materials.linear(np.array(0.7))
   assert levels[0] == pytest.approx(expected, rel=0.03)
   assert levels[60] / levels[0] == pytest.approx(np.cos(np.pi / 3), rel=0.03)
 
 
-def test_a_lamp_is_as_bright_as_a_sun_at_the_centre_whatever_its_height(
+def test_a_lamp_of_any_height_is_as_bright_as_a_sun_at_the_centre(
   renderer,
 ):
   down = protocol.Camera(
@@ -253,7 +253,7 @@ def test_a_lamp_is_as_bright_as_a_sun_at_the_centre_whatever_its_height(
   np.testing.assert_allclose(levels[1:], levels[0], rtol=0.04)
 
 
-def test_a_shadow_is_softer_the_higher_what_casts_it(renderer):
+def test_the_shadow_of_a_higher_object_is_softer(renderer):
   down = protocol.Camera('top', (0, 0, 4), (0, 0, 0), fovy_deg=20, up=(0, 1, 0))
   lamp = '<light pos="0 0 3" dir="0 0 -1" diffuse=".5 .5 .5" bulbradius=".4"/>'
   half_lit = []
@@ -265,7 +265,7 @@ def test_a_shadow_is_softer_the_higher_what_casts_it(renderer):
     frame = renderer.render(
       *_scene(lamp + FLOOR + plate, ambient='0 0 0'), down
     )
-    row = finishes.linear(frame[46:50].mean((0, 2)) / 255)
+    row = materials.linear(frame[46:50].mean((0, 2)) / 255)
     half_lit.append(((row > 0.2 * row.max()) & (row < 0.8 * row.max())).sum())
   assert half_lit[1] > 2 * half_lit[0]
 
@@ -275,16 +275,16 @@ def test_a_mirror_shows_what_is_behind_the_camera(renderer):
   wall = '<geom type="box" size="1 .02 1" pos="0 1 .6" material="{}"/>'
   asset = '<material name="mirror" reflectance="1" rgba=".1 .1 .1 1"/>'
   camera = protocol.Camera('front', (0, -2, 0.6), (0, 0, 0.6), fovy_deg=40)
-  seen = [
+  red_pixels = [
     _dominated(
       renderer.render(*_scene(red + wall.format(name), asset), camera), 0
     ).sum()
     for name in ('mirror', 'wall')
   ]
-  assert seen[0] > 50 and seen[1] == 0
+  assert red_pixels[0] > 50 and red_pixels[1] == 0
 
 
-def test_glass_lets_the_light_behind_it_through(renderer):
+def test_glass_transmits_the_light_behind_it(renderer):
   lit = '<geom type="box" size="2 .02 2" pos="0 1 0" material="lit"/>'
   ball = '<geom type="sphere" size=".4" rgba=".8 .8 .8 {}" material="{}"/>'
   asset = (
@@ -303,15 +303,15 @@ def test_glass_lets_the_light_behind_it_through(renderer):
   assert min(named, thin) > 3 * opaque
 
 
-def test_hidden_groups_and_invisible_geoms_are_not_seen(renderer):
+def test_hidden_groups_and_transparent_geoms_are_not_drawn(renderer):
   ball = '<geom type="sphere" size=".3" pos="0 0 .4" rgba="1 0 0 {}" {}/>'
-  for alpha, group, seen in ((1, 2, True), (1, 3, False), (0, 0, False)):
+  for alpha, group, visible in ((1, 2, True), (1, 3, False), (0, 0, False)):
     model, data = _scene(ball.format(alpha, f'group="{group}"'))
     frame = renderer.render(model, data, FRONT)
-    assert _dominated(frame, 0).any() == seen
+    assert _dominated(frame, 0).any() == visible
 
 
-def test_what_moves_between_frames_moves_and_changes_colour(renderer):
+def test_a_geom_that_moves_and_changes_colour_is_drawn_anew(renderer):
   model, data = _scene(
     '<body name="b" mocap="true" pos="-.5 0 .4">'
     '<geom type="sphere" size=".2" rgba=".9 0 0 1"/></body>'
@@ -327,7 +327,7 @@ def test_what_moves_between_frames_moves_and_changes_colour(renderer):
   assert second[0] - first[0] > 20
 
 
-def test_a_changed_mesh_is_seen_once_it_is_refreshed(renderer):
+def test_a_changed_mesh_is_drawn_after_refresh(renderer):
   model, data = _scene(
     '<geom type="mesh" mesh="m" rgba="1 0 0 1" pos="0 0 .3"/>',
     '<mesh name="m" vertex="0 0 0 .3 0 0 0 .3 0 0 0 .3"/>',
@@ -339,7 +339,7 @@ def test_a_changed_mesh_is_seen_once_it_is_refreshed(renderer):
   assert after / before == pytest.approx(4, rel=0.25)
 
 
-def test_a_sky_is_where_the_fast_renderer_has_it(renderer, fast):
+def test_a_sky_has_the_orientation_of_the_fast_renderer(renderer, fast):
   sides = ('right', 'left', 'up', 'down', 'front', 'back')
   assets = {
     f'{s}.png': _png(np.tile(hue, (32, 32, 1)))
@@ -347,10 +347,12 @@ def test_a_sky_is_where_the_fast_renderer_has_it(renderer, fast):
   }
   files = ''.join(f' file{s}="{s}.png"' for s in sides)
   asset = f'<texture name="sky" type="skybox"{files}/>'
-  model, data = _scene(THINGS, asset, assets=assets)
+  model, data = _scene(SOLIDS, asset, assets=assets)
   for aim in ((1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0.1, 1)):
-    place = np.array([0.0, 0.0, 4.0])
-    camera = protocol.Camera('sky', tuple(place), tuple(place + aim), 80)
+    position_m = np.array([0.0, 0.0, 4.0])
+    camera = protocol.Camera(
+      'sky', tuple(position_m), tuple(position_m + aim), 80
+    )
     traced = renderer.render(model, data, camera)
     quick = fast.render(model, data, camera)
     assert _hues_agree(traced, quick) > 0.95

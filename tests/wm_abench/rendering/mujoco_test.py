@@ -29,39 +29,40 @@ def _scene(body, asset=''):
   return model, data
 
 
-def _ball(x, y, z, rgba='1 1 1 1', more=''):
+def _ball(x, y, z, rgba='1 1 1 1', attributes=''):
   return (
-    f'<geom type="sphere" size=".03" pos="{x} {y} {z}" rgba="{rgba}" {more}/>'
+    f'<geom type="sphere" size=".03" pos="{x} {y} {z}" rgba="{rgba}"'
+    f' {attributes}/>'
   )
 
 
 def _centre(mask_HW):
-  """The middle of a mask as (column, row), in pixels."""
+  """Returns the centre of a mask as (column, row), in pixels."""
   rows, columns = np.nonzero(mask_HW)
   return np.array([columns.mean() + 0.5, rows.mean() + 0.5])
 
 
 @pytest.fixture(scope='module')
 def renderer():
-  made = renderers.MujocoRenderer(SIZE_PX)
-  yield made
-  made.close()
+  renderer = renderers.MujocoRenderer(SIZE_PX)
+  yield renderer
+  renderer.close()
 
 
-_AGAIN = """
+_RENDER = """
 import hashlib, sys, mujoco
-from wm_abench.environments import base
-from wm_abench.render import mujoco as renderers
+from wm_abench.rendering import mujoco as renderers
+from wm_abench.worlds import protocol
 model = mujoco.MjModel.from_binary_path(sys.argv[1])
 data = mujoco.MjData(model)
 mujoco.mj_forward(model, data)
 renderer = renderers.MujocoRenderer(int(sys.argv[2]))
-frame = renderer.render(model, data, eval('base.' + sys.argv[3]))
+frame = renderer.render(model, data, eval('protocol.' + sys.argv[3]))
 print(hashlib.sha256(frame.tobytes()).hexdigest())
 """
 
 
-def test_the_same_pixels_again_and_in_another_process(renderer, tmp_path):
+def test_pixels_are_the_same_again_and_in_another_process(renderer, tmp_path):
   model, data = _scene(ROOM)
   frame = renderer.render(model, data, FRONT)
   assert frame.shape == (SIZE_PX, SIZE_PX, 3) and frame.dtype == np.uint8
@@ -69,24 +70,17 @@ def test_the_same_pixels_again_and_in_another_process(renderer, tmp_path):
   np.testing.assert_array_equal(frame, renderer.render(model, data, FRONT))
   path = str(tmp_path / 'room.mjb')
   mujoco.mj_saveModel(model, path)
-  ran = subprocess.run(
-    [
-      sys.executable,
-      '-c',
-      _AGAIN,
-      str(tmp_path / 'room.mjb'),
-      str(SIZE_PX),
-      repr(FRONT),
-    ],
+  process = subprocess.run(
+    [sys.executable, '-c', _RENDER, path, str(SIZE_PX), repr(FRONT)],
     capture_output=True,
     text=True,
     check=True,
   )
-  assert ran.stdout.strip() == hashlib.sha256(frame.tobytes()).hexdigest()
+  assert process.stdout.strip() == hashlib.sha256(frame.tobytes()).hexdigest()
 
 
-# Where a point is in the picture, by the pinhole: with forward f, right r and
-# up u, the column is (1 + x / (z tan(fovy / 2))) / 2 of the width.
+# Pinhole projection: for a point at x to the right and z ahead of the camera,
+# the column is (1 + x / (z tan(fovy / 2))) / 2 of the width.
 @pytest.mark.parametrize(
   ('camera', 'forward', 'right', 'up'),
   [
@@ -128,21 +122,21 @@ def test_the_same_pixels_again_and_in_another_process(renderer, tmp_path):
     ),
   ],
 )
-def test_a_point_is_where_the_pinhole_puts_it(
+def test_a_point_is_at_its_pinhole_projection(
   renderer, camera, forward, right, up
 ):
   point = np.array([0.21, -0.13, 0.34])
   model, data = _scene(_ball(*point))
   frame = renderer.render(model, data, camera)
-  seen = point - camera.position_m
-  depth = seen @ forward * np.tan(np.radians(camera.fovy_deg) / 2)
-  column = SIZE_PX / 2 * (1 + seen @ right / depth)
-  row = SIZE_PX / 2 * (1 - seen @ up / depth)
+  offset = point - camera.position_m
+  depth = offset @ forward * np.tan(np.radians(camera.fovy_deg) / 2)
+  column = SIZE_PX / 2 * (1 + offset @ right / depth)
+  row = SIZE_PX / 2 * (1 - offset @ up / depth)
   centre = _centre(frame[..., 0] > 128)
   np.testing.assert_allclose(centre, [column, row], atol=0.5)
 
 
-def test_more_models_than_are_kept_and_each_its_own_frame(renderer):
+def test_more_models_than_are_cached_keep_their_frames(renderer):
   levels = [round(0.1 * i, 1) for i in range(1, 9)]
   scenes = [_scene(_ball(0, 0, 0.3, f'{v} 0 0 1')) for v in levels]
   for _ in range(2):
@@ -151,14 +145,14 @@ def test_more_models_than_are_kept_and_each_its_own_frame(renderer):
       assert peak == pytest.approx(255 * level, abs=1)
 
 
-def test_groups_0_to_2_are_seen_and_the_others_not(renderer):
+def test_only_groups_0_to_2_are_visible(renderer):
   for group in range(6):
-    model, data = _scene(_ball(0, 0, 0.3, more=f'group="{group}"'))
-    seen = renderer.render(model, data, FRONT).any()
-    assert seen == (group <= 2)
+    model, data = _scene(_ball(0, 0, 0.3, attributes=f'group="{group}"'))
+    is_visible = renderer.render(model, data, FRONT).any()
+    assert is_visible == (group <= 2)
 
 
-def test_a_changed_mesh_is_seen_once_it_is_refreshed(renderer):
+def test_a_changed_mesh_is_drawn_after_refresh(renderer):
   model, data = _scene(
     '<geom type="mesh" mesh="m" contype="0" conaffinity="0"/>',
     '<mesh name="m" vertex="0 0 0 .3 0 0 0 .3 0 0 0 .3"/>',
@@ -170,7 +164,7 @@ def test_a_changed_mesh_is_seen_once_it_is_refreshed(renderer):
   assert after / before == pytest.approx(4, rel=0.25)
 
 
-def test_an_unknown_way_to_opengl_is_answered_with_the_choices(monkeypatch):
+def test_an_unknown_backend_is_reported_with_the_choices(monkeypatch):
   monkeypatch.setenv('MUJOCO_GL', 'glx')
   renderers.backend.cache_clear()
   try:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from wm_abench.simulators import coordinates
-from wm_abench.worlds import protocol
+from wm_abench.worlds import cameras, protocol
 
 
 def _camera(position, target, up=(0.0, 0.0, 1.0)):
@@ -87,14 +87,14 @@ CAMERAS = [
 @pytest.mark.parametrize('camera', CAMERAS)
 def test_a_camera_has_the_same_axes_in_unity(camera):
   unity = coordinates.camera_to_unity(camera)
-  for unrotated, axis in zip(np.eye(3), coordinates.axes(camera), strict=True):
+  for unrotated, axis in zip(np.eye(3), cameras.axes(camera), strict=True):
     expected = [*coordinates.to_unity(axis).values()]
     np.testing.assert_allclose(_rotated(unity, unrotated), expected, atol=1e-9)
 
 
 @pytest.mark.parametrize('camera', CAMERAS)
 def test_a_camera_has_the_same_axes_in_habitat(camera):
-  right, up, ahead = map(coordinates.to_habitat, coordinates.axes(camera))
+  right, up, ahead = map(coordinates.to_habitat, cameras.axes(camera))
   turn = coordinates.rotation(coordinates.camera_to_habitat(camera))
   np.testing.assert_allclose(turn.apply([1, 0, 0]), right, atol=1e-9)
   np.testing.assert_allclose(turn.apply([0, 1, 0]), up, atol=1e-9)
@@ -118,7 +118,7 @@ def _carla_matrix(pitch, yaw, roll):
 @pytest.mark.parametrize('camera', CAMERAS)
 def test_a_camera_has_the_same_axes_in_carla(camera):
   ahead, right, up = _carla_matrix(**coordinates.camera_to_carla(camera)).T
-  expected = [coordinates.to_carla(v) for v in coordinates.axes(camera)]
+  expected = [coordinates.to_carla(v) for v in cameras.axes(camera)]
   np.testing.assert_allclose([right, up, ahead], expected, atol=1e-9)
 
 

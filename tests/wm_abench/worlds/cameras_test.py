@@ -10,6 +10,16 @@ EGO = protocol.Camera(
 )
 
 
+def test_the_axes_of_a_camera_are_orthonormal_and_right_handed():
+  camera = protocol.Camera('side', (1.0, -2.0, 0.5), (0.0, 0.3, -0.2))
+  right, up, forward = cameras.axes(camera)
+  axes = np.stack([right, up, -forward])
+  np.testing.assert_allclose(axes @ axes.T, np.eye(3), atol=1e-12)
+  assert np.linalg.det(axes) == pytest.approx(1.0)
+  assert forward @ np.subtract(camera.target_m, camera.position_m) > 0
+  assert up[2] > 0 and right[2] == pytest.approx(0.0)
+
+
 def test_a_mounted_camera_moves_and_turns_with_its_body():
   half = math.radians(90) / 2
   body = protocol.Body(
