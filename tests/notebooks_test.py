@@ -1,4 +1,4 @@
-"""The notebooks run from top to bottom and are kept without outputs."""
+"""The notebooks run from top to bottom and are stored without outputs."""
 
 import pathlib
 
@@ -14,7 +14,7 @@ def _printed(cell) -> str:
   return ''.join(output.get('text', '') for output in cell.outputs)
 
 
-def test_rollouts_walks_through_a_workdir(workdir, monkeypatch):
+def test_the_rollouts_notebook_runs_on_a_workdir(workdir, monkeypatch):
   monkeypatch.setenv('CODERL_WORKDIR', str(workdir))
   monkeypatch.setenv('PYTHONPATH', str(ROOT))
   monkeypatch.setenv('JAX_PLATFORMS', 'cpu')
@@ -32,17 +32,17 @@ def test_rollouts_walks_through_a_workdir(workdir, monkeypatch):
   assert 'total += number' in printed
   assert 'official = 1.000' in printed
   assert 'paper = 0.000' in printed
-  drawn = [
+  pages = [
     output.data['text/html']
     for cell in notebook.cells
     for output in cell.get('outputs', [])
     if 'text/html' in output.get('data', {})
   ]
-  assert [text.count('</svg>') for text in drawn] == [1, 8]
+  assert [text.count('</svg>') for text in pages] == [1, 8]
 
 
 @pytest.mark.parametrize('path', NOTEBOOKS, ids=lambda path: path.name)
-def test_notebooks_are_thin_and_carry_no_outputs(path):
+def test_notebooks_define_nothing_and_hold_no_outputs(path):
   for cell in nbformat.read(path, as_version=4).cells:
     if cell.cell_type == 'code':
       assert cell.outputs == [] and cell.execution_count is None
