@@ -1,18 +1,19 @@
-"""Training and decoding of a 1.5B policy against what the device can do.
+"""Measures training and decoding of a 1.5B policy against the device's peak.
 
   python benchmarks/gpu.py --json gpu.json
 
 Training: model FLOPs utilisation of the train step of Qwen2.5-Coder 1.5B in
-bfloat16, blocks recomputed, on sequences of 4,096 tokens: 6 operations a
-parameter and token and those of causal attention, over the device's peak. The
-recomputation is not counted as work.
+bfloat16 with full rematerialisation, on sequences of 4,096 tokens. It counts 6
+operations per parameter and token, and those of causal attention, but no
+recomputation.
 
-Decoding: bytes a second at 64 and 256 rows, weights and the part of the cache
-that a step reads, over the rate at which the device copies memory.
+Decoding: bytes per second with 64 and 256 sequences, relative to the rate at
+which the device copies memory. It counts the weights and the cache positions
+that a step reads.
 
-Where there is no accelerator the shape is a small one, and the figures say
-that it runs, no more. Finite losses and the number of tokens are asserted.
-Needs neither TensorFlow nor ml-collections.
+Without an accelerator the model is a small one, and the figures show only that
+the benchmark runs. Finite losses and the number of tokens are asserted. Needs
+neither TensorFlow nor ml-collections.
 """
 
 import argparse
@@ -39,14 +40,14 @@ from coderl.models import presets, transformer
 from coderl.rl import algorithms, train_step
 from coderl.sampling import sampler, sharded_sampler
 
-# Dense bfloat16 TFLOP/s, by a word of a device's kind.
+# Dense bfloat16 TFLOP/s, by a word of the device's kind.
 _PEAKS = {'H100': 989.0, 'H200': 989.0, 'A100': 312.0, 'L4': 121.0}
 _SMALL = dict(vocab_size=2048, num_layers=2, d_model=128, mlp_dim=512)
 
 
 @dataclasses.dataclass(frozen=True)
 class Sizes:
-  """What runs: rows x length in training, rows of decoding."""
+  """Sizes of the runs: `*_rows` are sequences, `*_len` are tokens."""
 
   model: transformer.ModelConfig
   train_rows: int
@@ -61,12 +62,14 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawTextHelpFormatter
   )
-  parser.add_argument('--json', type=pathlib.Path, help='results go here too')
+  parser.add_argument('--json', type=pathlib.Path, help='file for the results')
   parser.add_argument(
-    '--peak_tflops', type=float, help='of the device, dense bfloat16'
+    '--peak_tflops', type=float, help='dense bfloat16 peak of the device'
   )
   parser.add_argument('--train_rows', type=int, default=4)
-  parser.add_argument('--steps', type=int, default=5, help='timed, 1 or more')
+  parser.add_argument(
+    '--steps', type=int, default=5, help='number of timed steps'
+  )
   args = parser.parse_args(argv)
   for name in ('train_rows', 'steps'):
     if getattr(args, name) < 1:
@@ -75,6 +78,7 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def sizes(args: argparse.Namespace) -> Sizes:
+  """Returns the sizes for the accelerator, small ones without one."""
   model = presets.PRESETS['qwen2.5-coder-1.5b']
   model = dataclasses.replace(model, param_dtype='bfloat16')
   if jax.default_backend() != 'cpu':
@@ -84,6 +88,7 @@ def sizes(args: argparse.Namespace) -> Sizes:
 
 
 def peak_tflops(args: argparse.Namespace) -> float | None:
+  """Returns the device's peak, None if it is not known."""
   kind = jax.devices()[0].device_kind
   known = (
     peak for name, peak in _PEAKS.items() if re.search(rf'\b{name}\b', kind)
@@ -92,16 +97,18 @@ def peak_tflops(args: argparse.Namespace) -> float | None:
 
 
 def median_s(run: Callable[[], object], repeats: int) -> float:
+  """Returns the median seconds of `run`, after one call to warm up."""
   jax.block_until_ready(run())
   times = []
   for _ in range(repeats):
-    began = time.perf_counter()
+    start = time.perf_counter()
     jax.block_until_ready(run())
-    times.append(time.perf_counter() - began)
+    times.append(time.perf_counter() - start)
   return statistics.median(times)
 
 
 def num_params(model: transformer.ModelConfig) -> int:
+  """Counts the parameters of a model."""
   shapes = jax.eval_shape(
     lambda key: nn.unbox(transformer.init(key, model)), jax.random.key(0)
   )
@@ -109,7 +116,7 @@ def num_params(model: transformer.ModelConfig) -> int:
 
 
 def train_flops(s: Sizes) -> float:
-  """Forward and backward of a batch; logits for the responses alone."""
+  """Counts the FLOPs of a batch; only responses need logits."""
   m, length = s.model, s.prompt_len + s.response_len
   table = m.vocab_size * m.d_model
   blocks = num_params(m) - table
@@ -120,7 +127,7 @@ def train_flops(s: Sizes) -> float:
 
 
 def random_batch(s: Sizes) -> types.PackedBatch:
-  """A row at a time: what is measured is a long context, not a large batch."""
+  """Draws microbatches of one sequence: long contexts are measured."""
   rng = np.random.default_rng(0)
   n, p, r = s.train_rows, s.prompt_len, s.response_len
   tokens = rng.integers(0, s.model.vocab_size, (n, 1, p + r)).astype(np.int32)
@@ -150,6 +157,7 @@ def random_batch(s: Sizes) -> types.PackedBatch:
 def training(
   s: Sizes, repeats: int, peak: float | None
 ) -> dict[str, float | None]:
+  """Measures the train step."""
   mesh = sharding.make_mesh((1, -1, 1))
   objective = train_step.Objective(s.model, algorithms.ALGORITHMS['grpo'])
   optimizer = optax.adamw(1e-6)
@@ -180,9 +188,9 @@ def training(
 
 
 def copy_rate(megabytes: int, repeats: int) -> float:
-  """Bytes a second read and written by a copy."""
+  """Measures the bytes per second that a copy reads and writes."""
   x = jnp.zeros(megabytes * 2**18, jnp.float32)
-  # Adding nothing would be optimised away.
+  # XLA would optimise a copy of unchanged values away.
   seconds = median_s(lambda: copy(x), repeats)
   return 2 * x.nbytes / seconds
 
@@ -193,7 +201,7 @@ copy = jax.jit(lambda x: x + 1)
 def decoding(
   s: Sizes, rows: int, repeats: int, copies: float
 ) -> dict[str, float]:
-  """Rows of equal length; the prefill's time is taken off."""
+  """Measures decoding of sequences of equal length, without the prefill."""
   m, prompt_len = s.model, s.prompt_len
   params = jax.jit(lambda key: nn.unbox(transformer.init(key, m)))(
     jax.random.key(0)
@@ -217,9 +225,9 @@ def decoding(
     seconds[length] = median_s(lambda c=config: generate(config=c), repeats)
   per_token_s = (seconds[s.decode_len + 1] - seconds[1]) / s.decode_len
   size = jnp.dtype(m.dtype).itemsize
-  # Keys and values of every place written so far, half a response on average.
-  places = prompt_len + s.decode_len / 2
-  cache = 2 * m.num_layers * m.num_kv_heads * m.head_dim * rows * places
+  # A step reads all earlier positions, on average half of the response.
+  positions = prompt_len + s.decode_len / 2
+  cache = 2 * m.num_layers * m.num_kv_heads * m.head_dim * rows * positions
   read = (num_params(m) + cache) * size
   return {
     'tokens_per_s': rows / per_token_s,
@@ -232,7 +240,7 @@ def main(argv: Sequence[str]) -> None:
   args = parse_args(argv)
   s, peak = sizes(args), peak_tflops(args)
   copies = copy_rate(s.copy_mb, args.steps)
-  found = {
+  results = {
     'device': jax.devices()[0].device_kind,
     'parameters': num_params(s.model),
     'copy_gb_per_s': copies / 1e9,
@@ -241,23 +249,23 @@ def main(argv: Sequence[str]) -> None:
       str(rows): decoding(s, rows, args.steps, copies) for rows in s.decode_rows
     },
   }
-  t = found['training']
-  mfu = 'unknown, name --peak_tflops'
+  t = results['training']
+  mfu = 'unknown, set --peak_tflops'
   if t['mfu'] is not None:
     mfu = f'{t["mfu"]:.1%}'
   print(
-    f'{found["device"]}, {found["parameters"] / 1e6:.0f}M parameters, copies'
-    f' {found["copy_gb_per_s"]:.0f} GB/s\n'
+    f'{results["device"]}, {results["parameters"] / 1e6:.0f}M parameters,'
+    f' copies {results["copy_gb_per_s"]:.0f} GB/s\n'
     f'training: {t["tokens_per_s"]:.0f} tokens/s, {t["tflops"]:.2f} TFLOP/s,'
     f' MFU {mfu}'
   )
-  for rows, d in found['decoding'].items():
+  for rows, d in results['decoding'].items():
     print(
-      f'decoding {rows:>4} rows: {d["tokens_per_s"]:.0f} tokens/s,'
+      f'decoding {rows:>4} sequences: {d["tokens_per_s"]:.0f} tokens/s,'
       f' {d["gb_per_s"]:.1f} GB/s, {d["of_copy_rate"]:.1%} of a copy'
     )
   if args.json:
-    args.json.write_text(json.dumps(found, indent=1) + '\n')
+    args.json.write_text(json.dumps(results, indent=1) + '\n')
 
 
 if __name__ == '__main__':

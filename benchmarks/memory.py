@@ -1,12 +1,11 @@
-"""Memory that a training step takes, against what its plan says.
+"""Compares the memory of a training step with its plan.
 
   python benchmarks/memory.py --json memory.json
 
-Runs the real training step of the embedded policy on one CPU device. Its memory
-is planned as for a pod: by XLA's analysis of the compiled step (coderl/plan.py)
-and by the arithmetic of coderl/planning/estimates.py. Then the step runs, and
-the growth of the resident memory of the process is read from the kernel. The
-plan must be within 15% of it.
+The training step of the embedded policy runs on one CPU device. Its memory is
+planned as for a pod, by XLA's analysis of the compiled step (coderl/plan.py)
+and by the arithmetic of coderl/planning/estimates.py. The measured memory is
+the growth of the process's resident memory. The plan must be within 15% of it.
 """
 
 import argparse
@@ -34,7 +33,7 @@ _STEPS = 2
 
 
 def resident(field: str) -> int:
-  """Bytes: VmRSS now, VmHWM at the peak."""
+  """Returns the resident bytes: VmRSS is the present, VmHWM the peak."""
   for line in _STATUS.read_text().splitlines():
     name, _, size = line.partition(':')
     if name == field:
@@ -43,7 +42,7 @@ def resident(field: str) -> int:
 
 
 def peak_of(run) -> int:
-  """Bytes beyond those that are resident now, at the most."""
+  """Returns the peak growth of the resident bytes while `run` runs."""
   gc.collect()
   ctypes.CDLL(None).malloc_trim(0)
   before = resident('VmRSS')
@@ -52,8 +51,8 @@ def peak_of(run) -> int:
   return resident('VmHWM') - before
 
 
-def work_here(prompts: int) -> workload.Workload:
-  """The embedded policy's update, as the shipped config has it."""
+def cpu_workload(prompts: int) -> workload.Workload:
+  """Returns the update of the embedded policy by the shipped config."""
   config = coderl_plan.get_config('model=tiny')
   config.train.prompts_per_step = prompts
   config.train.microbatches = 1
@@ -76,7 +75,7 @@ def main(argv: Sequence[str]) -> None:
   parser.add_argument('--prompts', type=int, default=16)
   parser.add_argument('--json')
   args = parser.parse_args(argv)
-  work = work_here(args.prompts)
+  work = cpu_workload(args.prompts)
   shapes = workload.batch_shapes(work)
   _, layout = train_step.state_shapes(work.objective, work.optimizer, work.mesh)
   step = train_step.compile_step(
@@ -87,7 +86,7 @@ def main(argv: Sequence[str]) -> None:
     state, _ = train_step.init_state(
       jax.random.key(0), work.objective, work.optimizer, work.mesh
     )
-    # Every row one whole sequence.
+    # Every packed sequence is one segment.
     batch = jax.tree.map(lambda s: jnp.ones(s.shape, s.dtype), shapes)
     batch = sharding.put(batch, work.mesh, sharding.MICROBATCHES)
     for _ in range(_STEPS):

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Trains on a Cloud TPU slice, one process a host, without Kubernetes.
+# Trains on a Cloud TPU slice, one process per host, without Kubernetes.
 #
 #   TPU=my-slice ZONE=us-east5-a REPO=https://github.com/me/coderl.git \
 #     WORKDIR=/mnt/shared/run launch/tpu_pod.sh \
 #     --config=configs/coderl_train.py:path=/mnt/shared/qwen2.5-coder-7b
 #
-# WORKDIR and the weights lie in a file system that all hosts have mounted. Run
-# again after a preemption, it goes on from the last checkpoint.
+# WORKDIR and the weights must be on a file system that all hosts mount. After a
+# preemption the same command resumes from the last checkpoint.
 set -euo pipefail
 : "${TPU:?name of the slice}" "${ZONE:?its zone}" "${WORKDIR:?shared folder}"
 : "${REPO:?where git finds this repository}"

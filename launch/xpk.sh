@@ -4,8 +4,8 @@
 #   CLUSTER=my-cluster TPU_TYPE=v5p-128 WORKDIR=/mnt/shared/run launch/xpk.sh \
 #     --config=configs/coderl_train.py:path=/mnt/shared/qwen2.5-coder-7b
 #
-# WORKDIR and the weights lie in storage that the cluster mounts (xpk storage
-# attach). The folder that this is run from is what trains.
+# WORKDIR and the weights must be in storage that the cluster mounts (xpk storage
+# attach). The job runs the repository that holds this script.
 set -euo pipefail
 : "${CLUSTER:?name of the cluster}" "${TPU_TYPE:?such as v5p-128}"
 : "${WORKDIR:?shared folder}"

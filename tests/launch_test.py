@@ -1,4 +1,4 @@
-"""Launch scripts set what there is to set."""
+"""Launch scripts set existing fields and extras, and name what is missing."""
 
 import pathlib
 import re
@@ -13,7 +13,7 @@ SCRIPTS = sorted(FOLDER.iterdir())
 ROOT = FOLDER.parent
 
 
-def test_there_is_one_for_each_kind_of_cluster():
+def test_every_kind_of_cluster_has_a_script():
   names = {script.name for script in SCRIPTS}
   assert names == {'skypilot.yaml', 'slurm.sbatch', 'tpu_pod.sh', 'xpk.sh'}
   readme = (ROOT / 'README.md').read_text()
@@ -21,7 +21,7 @@ def test_there_is_one_for_each_kind_of_cluster():
 
 
 @pytest.mark.parametrize('script', SCRIPTS, ids=lambda script: script.name)
-def test_it_is_short_and_sets_fields_and_extras_that_there_are(script):
+def test_a_script_is_short_and_sets_existing_fields_and_extras(script):
   text = script.read_text()
   assert text.count('\n') < 40
   config = coderl_train.get_config().to_dict()
@@ -29,21 +29,21 @@ def test_it_is_short_and_sets_fields_and_extras_that_there_are(script):
     assert field in config[section]
   (extra,) = set(re.findall(r"'\.\[(\w+)\]'", text))
   assert f"'{extra}': [" in (ROOT / 'setup.py').read_text()
-  # Either the cluster is asked, or all three of these name the process.
-  named = set(re.findall(r'\b(JAX_[A-Z_]+)=', text))
+  # Either jax asks the cluster, or all three variables name the process.
+  variables = set(re.findall(r'\b(JAX_[A-Z_]+)=', text))
   by_address = {
     'JAX_COORDINATOR_ADDRESS',
     'JAX_NUM_PROCESSES',
     'JAX_PROCESS_ID',
   }
-  assert named == (set() if 'coordinator=auto' in text else by_address)
+  assert variables == (set() if 'coordinator=auto' in text else by_address)
 
 
 @pytest.mark.parametrize(
   'name, missing',
   [('tpu_pod.sh', 'TPU'), ('xpk.sh', 'CLUSTER'), ('slurm.sbatch', 'WORKDIR')],
 )
-def test_what_is_not_set_is_named(name, missing):
+def test_an_unset_variable_is_named(name, missing):
   ran = subprocess.run(
     ['bash', FOLDER / name],
     env={'PATH': '/usr/bin:/bin'},

@@ -1,11 +1,11 @@
-"""The transformer one token at a time, against a cache.
+"""Decodes one token at a time with a key-value cache.
 
 In order: `prepare` lays the weights out for decoding, `prefill` runs prompts,
 `fill` copies a prompt's keys and values into a slot, `step` runs one token of
-every slot. A slot is a row of the batch that holds one sequence at a time: its
-prompt in the first P places, left-padded, its response in those that follow.
+every slot. A slot holds one sequence at a time: its prompt in the first P cache
+positions, left-padded, and its response in the following ones.
 
-Layers are unrolled and each has arrays of its own: a scan would copy a layer's
+Layers are unrolled and have separate arrays. A scan would copy a layer's
 weights and cache out of the stack at every token.
 """
 
@@ -23,7 +23,7 @@ CACHE_DTYPES = ('float32', 'bfloat16', 'int8')
 
 
 class Weights(NamedTuple):
-  """Parameters in the dtype of their use, a tree a layer."""
+  """Parameters in the compute dtype, one tree per layer."""
 
   embedding: Array
   unembedding_DV: Array
@@ -32,21 +32,21 @@ class Weights(NamedTuple):
 
 
 class Heads(NamedTuple):
-  """Keys or values. values: [B, K, S, H]; scales: [B, K, S, 1] of int8."""
+  """Keys or values [B, K, S, H]; for int8, scales [B, K, S, 1]."""
 
   values: Array
   scales: Array | None
 
 
 class Cache(NamedTuple):
-  """Keys and values of every slot, one array a layer."""
+  """Keys and values of every slot, one entry per layer."""
 
   k: tuple[Heads, ...]
   v: tuple[Heads, ...]
 
 
 def prepare(params: types.Params, config: transformer.ModelConfig) -> Weights:
-  """The weights as decoding reads them; norms stay as they are stored."""
+  """Returns the weights in the compute dtype; norms keep their dtype."""
 
   def cast(path, a):
     is_norm = path[-1] == jax.tree_util.DictKey('scale')
@@ -65,7 +65,7 @@ def prepare(params: types.Params, config: transformer.ModelConfig) -> Weights:
 
 
 def logits(weights: Weights, hidden_BD: Array) -> Array:
-  """logits_BV, summed and kept in float32 as in training."""
+  """Returns logits_BV, accumulated in float32 as in training."""
   return jnp.einsum(
     'bd,dv->bv',
     hidden_BD,
@@ -74,24 +74,28 @@ def logits(weights: Weights, hidden_BD: Array) -> Array:
   )
 
 
-def stored(x_BKSH: Array, dtype: str) -> Heads:
-  """As the cache keeps them; int8 with a scale for each position and head."""
+def quantise(x_BKSH: Array, dtype: str) -> Heads:
+  """Returns keys or values as the cache stores them.
+
+  int8 has one scale per position and head.
+  """
   if dtype != 'int8':
     return Heads(x_BKSH.astype(dtype), None)
   x32 = x_BKSH.astype(jnp.float32)
   scales = jnp.max(jnp.abs(x32), axis=-1, keepdims=True) / 127
-  whole = jnp.round(x32 / jnp.maximum(scales, jnp.finfo(jnp.float32).tiny))
-  return Heads(whole.astype(jnp.int8), scales)
+  x_int = jnp.round(x32 / jnp.maximum(scales, jnp.finfo(jnp.float32).tiny))
+  return Heads(x_int.astype(jnp.int8), scales)
 
 
 def empty(
   slots: int, length: int, config: transformer.ModelConfig, dtype: str
 ) -> Cache:
-  """A cache of zeros."""
+  """Returns a cache of zeros."""
   shape = (slots, config.num_kv_heads, length, config.head_dim)
-  zeros = lambda _: stored(jnp.zeros(shape), dtype)
-  layers = range(config.num_layers)
-  return Cache(tuple(map(zeros, layers)), tuple(map(zeros, layers)))
+  zeros = lambda: tuple(
+    quantise(jnp.zeros(shape), dtype) for _ in range(config.num_layers)
+  )
+  return Cache(zeros(), zeros())
 
 
 def prefill(
@@ -101,23 +105,27 @@ def prefill(
   valid_UP: Array,
   dtype: str,
 ) -> tuple[Array, Cache]:
-  """(hidden_UD of the prompts' last tokens, their cache with S = P)."""
+  """Runs prompts, left-padded in prompts_UP where valid_UP is False.
+
+  Returns:
+    hidden_UD of the last tokens, and the prompts' cache with S = P.
+  """
 
   def attend(kind):
-    # Left-padded, and short beside responses: the plain method does.
-    of_kind = attention.make(
+    # The plain method is fast enough for prompts and allows left padding.
+    attend_sequences = attention.make(
       attention.PLAIN,
       valid_UP,
       scale=config.query_scale or config.head_dim**-0.5,
       window=config.sliding_window if kind == transformer.LOCAL else 0,
     )
 
-    def whole(q_BTNH, k_BTKH, v_BTKH):
-      out = of_kind(q_BTNH, k_BTKH, v_BTKH)
-      kept = (stored(a.swapaxes(1, 2), dtype) for a in (k_BTKH, v_BTKH))
-      return out, tuple(kept)
+    def attend_and_store(q_BTNH, k_BTKH, v_BTKH):
+      out = attend_sequences(q_BTNH, k_BTKH, v_BTKH)
+      kv = (quantise(a.swapaxes(1, 2), dtype) for a in (k_BTKH, v_BTKH))
+      return out, tuple(kv)
 
-    return whole
+    return attend_and_store
 
   hidden_UPD, kv = _run(
     weights,
@@ -130,11 +138,11 @@ def prefill(
 
 
 def fill(cache: Cache, slot: Array, prompts: Cache, prompt: Array) -> Cache:
-  """The cache with a prompt's keys and values at the start of a slot."""
+  """Returns the cache with a prompt's keys and values copied into a slot."""
 
-  def copy(to, of):
-    row = jax.lax.dynamic_index_in_dim(of, prompt, keepdims=True)
-    return jax.lax.dynamic_update_slice(to, row, (slot, 0, 0, 0))
+  def copy(target, source):
+    entry = jax.lax.dynamic_index_in_dim(source, prompt, keepdims=True)
+    return jax.lax.dynamic_update_slice(target, entry, (slot, 0, 0, 0))
 
   return jax.tree.map(copy, cache, prompts)
 
@@ -144,42 +152,38 @@ def step(
   config: transformer.ModelConfig,
   token_B: Array,
   start_B: Array,
-  at_B: Array,
+  position_B: Array,
   cache: Cache,
   width: int,
 ) -> tuple[Array, Cache]:
   """Runs one token of every slot.
 
   Args:
-    weights: of `prepare`.
+    weights: the result of `prepare`.
     config: static.
     token_B: int32.
-    start_B: the place of the first token of the slot's sequence.
-    at_B: the place of this token, at least start_B.
-    cache: what came before.
-    width: static; places beyond are not read: at_B < width.
+    start_B: the cache position of the first token of the slot's sequence.
+    position_B: the cache position of this token, at least start_B.
+    cache: the keys and values of the earlier tokens.
+    width: static; later cache positions are not read, so position_B < width.
 
   Returns:
     hidden_BD after the final norm, and the cache with the new keys and values.
   """
-  slots_B = jnp.arange(token_B.shape[0])
-  places_S = jnp.arange(width)
-  seen_BS = (places_S >= start_B[:, None]) & (places_S <= at_B[:, None])
-  near_BS = at_B[:, None] - places_S < config.sliding_window
-  seen = {transformer.GLOBAL: seen_BS, transformer.LOCAL: seen_BS & near_BS}
-
-  def put(heads, x_B1KH):
-    new = stored(x_B1KH.swapaxes(1, 2), str(heads.values.dtype))
-    return jax.tree.map(
-      lambda to, x: to.at[slots_B, :, at_B].set(x[:, :, 0]), heads, new
-    )
+  position_B1 = position_B[:, None]
+  at_S = jnp.arange(width)
+  visible_BS = (at_S >= start_B[:, None]) & (at_S <= position_B1)
+  visible = {
+    transformer.GLOBAL: visible_BS,
+    transformer.LOCAL: visible_BS
+    & (position_B1 - at_S < config.sliding_window),
+  }
 
   def attend(layer, kind):
     def to_cache(q_B1NH, k_B1KH, v_B1KH):
-      k = put(cache.k[layer], k_B1KH)
-      v = put(cache.v[layer], v_B1KH)
-      out = _attention(q_B1NH, k, v, seen[kind], config, width)
-      return out, (k, v)
+      k = _put(cache.k[layer], k_B1KH, position_B)
+      v = _put(cache.v[layer], v_B1KH, position_B)
+      return _attention(q_B1NH, k, v, visible[kind], config), (k, v)
 
     return to_cache
 
@@ -187,24 +191,33 @@ def step(
     weights,
     config,
     token_B[:, None],
-    (at_B - start_B)[:, None],
+    position_B1 - start_B[:, None],
     [attend(*pair) for pair in enumerate(config.layer_kinds())],
   )
   return hidden_B1D[:, 0], Cache(*map(tuple, zip(*kv, strict=True)))
+
+
+def _put(heads: Heads, x_B1KH: Array, position_B: Array) -> Heads:
+  """Writes the keys or values of one token per slot to the cache."""
+  slots_B = jnp.arange(x_B1KH.shape[0])
+  new = quantise(x_B1KH.swapaxes(1, 2), str(heads.values.dtype))
+  return jax.tree.map(
+    lambda a, x: a.at[slots_B, :, position_B].set(x[:, :, 0]), heads, new
+  )
 
 
 def _attention(
   q_B1NH: Array,
   k: Heads,
   v: Heads,
-  seen_BS: Array,
+  visible_BS: Array,
   config: transformer.ModelConfig,
-  width: int,
 ) -> Array:
-  """[B, 1, N, H]: attention of one token to the first `width` places."""
+  """Returns attended_B1NH of one token to the first S cache positions."""
+  width = visible_BS.shape[1]
   batch, _, heads, size = q_B1NH.shape
   scale = config.query_scale or size**-0.5
-  # The queries of one KV head are the rows of a matmul with its keys.
+  # Grouped by KV head: one matmul with its keys serves all its queries.
   q_BKGH = q_B1NH.reshape(batch, k.values.shape[1], -1, size)
   f32 = jnp.float32
 
@@ -219,7 +232,7 @@ def _attention(
     'bkgh,bksh->bkgs', q_BKGH, k_BKSH, preferred_element_type=f32
   )
   scores *= scale if k_scales is None else scale * k_scales
-  scores = jnp.where(seen_BS[:, None, None], scores, jnp.finfo(f32).min)
+  scores = jnp.where(visible_BS[:, None, None], scores, jnp.finfo(f32).min)
   weights = jax.nn.softmax(scores, axis=-1)
   if v_scales is not None:
     weights *= v_scales
@@ -234,17 +247,15 @@ def _run(
   positions_BT: Array,
   attends: list[transformer.Attend],
 ) -> tuple[Array, list]:
-  """(hidden_BTD, what each layer's `attend` handed back)."""
+  """Returns hidden_BTD and the second result of each layer's `attend`."""
   x_BTD = transformer.embed(weights.embedding, config, tokens_BT)
   tables = transformer.rotaries(config, positions_BT)
   block = transformer.Block(config)
-  handed = []
+  outputs = []
   for layer, kind, attend in zip(
     weights.layers, config.layer_kinds(), attends, strict=True
   ):
-    x_BTD, of_layer = block.apply(
-      {'params': layer}, x_BTD, tables[kind], attend
-    )
-    handed.append(of_layer)
+    x_BTD, output = block.apply({'params': layer}, x_BTD, tables[kind], attend)
+    outputs.append(output)
   final_norm = transformer.RMSNorm(config)
-  return final_norm.apply({'params': weights.final_norm}, x_BTD), handed
+  return final_norm.apply({'params': weights.final_norm}, x_BTD), outputs

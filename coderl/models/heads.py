@@ -1,4 +1,4 @@
-"""Heads on the policy's hidden states: trajectory prediction and value."""
+"""Heads on the policy's hidden states: trajectory prediction and values."""
 
 import dataclasses
 
@@ -15,7 +15,12 @@ Array = types.Array
 
 @dataclasses.dataclass(frozen=True)
 class HeadConfig:
-  """Trajectory head: up to `max_value_tokens` tokens a value are predicted."""
+  """Sizes of the trajectory head.
+
+  Attributes:
+    d_model: width of the hidden states.
+    max_value_tokens: number of tokens predicted of each value, at most.
+  """
 
   d_model: int
   max_value_tokens: int
@@ -24,15 +29,15 @@ class HeadConfig:
 class TrajectoryHead(nn.Module):
   """Predicts a variable's value from the hidden state at its query position.
 
-  The state S_final of a run is read off the hidden state h of the prompt, so
-  the gradient shapes what the policy computes *before* it answers. Token c of
-  the value is predicted from h, c, and the value's token c - 1:
+  The final state of a run is read off the hidden state h of the prompt, so the
+  gradient shapes what the policy computes *before* it answers. Token c of the
+  value is predicted from h, c, and token c - 1 of the value:
 
     z_c = rmsnorm(h W_h + E[v_{c-1}] W_e + b_c),  out_c = z_c + mlp(z_c)
 
-  and the policy's own unembedding turns out_c into a distribution. The
-  embeddings get no gradient from the head: it reaches the policy through h
-  alone, or else every row of the table would move with every step.
+  The policy's unembedding turns out_c into a distribution. The gradient of the
+  head reaches the policy through h alone. If it reached the embeddings, every
+  embedding would move at every step.
   """
 
   config: HeadConfig
@@ -41,16 +46,13 @@ class TrajectoryHead(nn.Module):
   def __call__(
     self, hidden_BTD: Array, queries_BM: Array, previous_BMCD: Array
   ) -> Array:
-    """States that the unembedding reads.
+    """Returns out_BMCD, which the unembedding reads.
 
     Args:
       hidden_BTD: the policy's final hidden states.
       queries_BM: int32 positions in T.
       previous_BMCD: embeddings of each value's tokens shifted right by one;
         zeros at c = 0.
-
-    Returns:
-      out_BMCD.
     """
     d = self.config.d_model
     dense = lambda name, width, axes: nn.Dense(
@@ -78,7 +80,7 @@ class TrajectoryHead(nn.Module):
 
 
 class ValueHead(nn.Module):
-  """Scalar value of each position, for PPO; zero at the start."""
+  """Predicts the scalar value of each position for PPO; zero at the start."""
 
   @nn.compact
   def __call__(self, hidden_BTD: Array) -> Array:
@@ -92,7 +94,7 @@ class ValueHead(nn.Module):
 
 
 def init_trajectory(key: Array, config: HeadConfig) -> types.Params:
-  """Boxed parameters of the trajectory head; the key is consumed."""
+  """Returns boxed parameters of the trajectory head; consumes the key."""
   d = config.d_model
   return TrajectoryHead(config).init(
     key,
@@ -103,7 +105,7 @@ def init_trajectory(key: Array, config: HeadConfig) -> types.Params:
 
 
 def init_value(key: Array, d_model: int) -> types.Params:
-  """Boxed parameters of the value head; the key is consumed."""
+  """Returns boxed parameters of the value head; consumes the key."""
   return ValueHead().init(key, jnp.zeros((1, 2, d_model)))['params']
 
 
@@ -115,12 +117,12 @@ def trajectory_states(
   queries_BM: Array,
   values_BMC: Array,
 ) -> Array:
-  """out_BMCD of the trajectory head, teacher-forced on the true values."""
+  """Returns out_BMCD of the trajectory head, teacher-forced on true values."""
   shifted_BMC = jnp.pad(values_BMC, ((0, 0), (0, 0), (1, 0)))[..., :-1]
   table_VD = jax.lax.stop_gradient(transformer.embedding(policy, config))
-  first_C = jnp.arange(values_BMC.shape[-1]) == 0
-  before_BMCD = sharding.shard_batch(table_VD[shifted_BMC])
-  previous_BMCD = jnp.where(first_C[:, None], 0, before_BMCD)
+  is_first_C = jnp.arange(values_BMC.shape[-1]) == 0
+  embedded_BMCD = sharding.shard_batch(table_VD[shifted_BMC])
+  previous_BMCD = jnp.where(is_first_C[:, None], 0, embedded_BMCD)
   head = HeadConfig(config.d_model, values_BMC.shape[-1])
   return jax.named_call(TrajectoryHead(head).apply, name='trajectory_head')(
     {'params': params}, hidden_BTD, queries_BM, previous_BMCD

@@ -1,4 +1,4 @@
-"""Policies: which one a config names, and opening it on a mesh."""
+"""Finds the policy that a config names and opens it on a mesh."""
 
 import dataclasses
 import functools
@@ -17,7 +17,13 @@ from commons import errors
 
 @dataclasses.dataclass(frozen=True)
 class Policy:
-  """What can be sampled from. params: the transformer's, on devices."""
+  """A model that can be sampled from.
+
+  Attributes:
+    model: the transformer's config.
+    params: the transformer's parameters, on devices.
+    tokenizer: the model's tokenizer.
+  """
 
   model: transformer.ModelConfig
   params: types.Params
@@ -29,13 +35,16 @@ EMBEDDED = pathlib.Path(__file__).with_name('embedded')
 
 
 def policy_folder(config: ml_collections.ConfigDict) -> str:
-  """The Hugging Face folder of the policy that the section `model` names.
+  """Returns the Hugging Face folder of the policy that a config names.
 
-  A GGUF file, or a preset that a package carries, is turned into a folder
-  first, which takes a while once.
+  A GGUF file, or a preset that a package carries, is converted once to a
+  folder, which takes a while.
+
+  Args:
+    config: the section `model`.
 
   Raises:
-    UserError: unknown preset, or neither a path nor a preset that has none.
+    UserError: the preset is unknown, or it needs a path and there is none.
   """
   preset, path = config.preset, str(config.path)
   if preset and preset not in presets.PRESETS:
@@ -48,33 +57,35 @@ def policy_folder(config: ml_collections.ConfigDict) -> str:
     return str(EMBEDDED)
   if preset in packaged.PACKAGES:
     return packaged.folder(preset)
-  without = ', '.join([EMBEDDED_PRESET, *packaged.PACKAGES])
+  choices = ', '.join([EMBEDDED_PRESET, *packaged.PACKAGES])
   raise errors.UserError(
     f"model.path='' with model.preset={preset!r}: name a Hugging Face folder, "
-    f'or a preset that needs none: {without}'
+    f'or a preset that needs none: {choices}'
   )
 
 
 def numerics(
   config: ml_collections.ConfigDict, platform: str
 ) -> dict[str, str]:
-  """Fields of a ModelConfig that say how it is computed, not what.
+  """Returns the ModelConfig fields that set how a model is computed.
 
   Args:
-    config: the section `model`: dtype; remat, a name in transformer.REMAT; and
-      attention, a name in attention.METHODS, '' for what suits the devices.
-    platform: of the devices: cpu, gpu or tpu.
+    config: the section `model`: dtype; remat, a name in transformer.REMAT;
+      attention, a name in attention.METHODS, or '' for the platform's default.
+    platform: cpu, gpu or tpu.
 
   Raises:
-    UserError: an unknown name.
+    UserError: a name is unknown.
   """
   if config.remat not in transformer.REMAT:
     raise errors.unknown('model.remat', config.remat, transformer.REMAT)
   method = config.attention
   if not method:
     flash = {'gpu': attention.CUDNN, 'tpu': attention.SPLASH}
-    half = config.dtype == 'bfloat16'
-    method = flash.get(platform, attention.PLAIN) if half else attention.PLAIN
+    is_half = config.dtype == 'bfloat16'
+    method = (
+      flash.get(platform, attention.PLAIN) if is_half else attention.PLAIN
+    )
   if method not in attention.METHODS:
     raise errors.unknown('model.attention', method, attention.METHODS)
   return dict(dtype=config.dtype, remat=config.remat, attention=method)
@@ -83,17 +94,17 @@ def numerics(
 def open_policy(
   config: ml_collections.ConfigDict, mesh: jax.sharding.Mesh
 ) -> Policy:
-  """The policy that a config names, laid out on the mesh.
+  """Opens the policy that a config names, sharded over the mesh.
 
   Args:
-    config: the section `model`: preset, whose shape the model must have ('' is
-      any); path of its folder, or '' (see policy_folder); and what `numerics`
-      reads.
-    mesh: over which the params are spread, by sharding.RULES.
+    config: the section `model`. The model must have the shape of `preset`; ''
+      allows any shape. `path` is its folder, or '' (see policy_folder).
+      `numerics` reads the other fields.
+    mesh: the mesh over which sharding.RULES shards the parameters.
 
   Raises:
     UserError: there is no such folder, its model is not the preset's, its heads
-      do not split over the mesh, or its tokenizer is another model's.
+      do not divide over the mesh, or its tokenizer is another model's.
   """
   path = policy_folder(config)
   tokenizer = tokenization.Tokenizer.from_dir(path)
@@ -101,11 +112,11 @@ def open_policy(
   sharding.check_heads(model.num_heads, mesh)
   tokenization.check_vocab(tokenizer, model.vocab_size)
   if config.preset:
-    # Of a base model and its instruct model, this alone may differ.
-    wanted = dataclasses.replace(
+    # A base model and its instruct model may differ in this field alone.
+    expected = dataclasses.replace(
       presets.PRESETS[config.preset], norm_eps=model.norm_eps
     )
-    if differing := hf_config.differences(wanted, model):
+    if differing := hf_config.differences(expected, model):
       raise errors.UserError(
         f'model.path={str(config.path or path)!r} does not hold model.preset='
         f'{config.preset!r} ({"; ".join(differing)})'
@@ -121,7 +132,7 @@ def open_policy(
 def check_lengths(
   model: transformer.ModelConfig, config: ml_collections.ConfigDict
 ) -> None:
-  """Raises UserError where a prompt and its response outgrow the model."""
+  """Raises UserError if a prompt and its response exceed the model's length."""
   prompt, response = (
     config.data.max_prompt_len_tokens,
     config.sampling.max_len_tokens,

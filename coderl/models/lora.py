@@ -1,7 +1,7 @@
 """LoRA (arXiv 2106.09685): low-rank changes of frozen weights.
 
-Adapters are a tree of their own, {'layers': {'q_a': ..., 'q_b': ...}}: what the
-blocks of a model with `lora` in its config read beside their weights.
+Adapters are a separate tree, {'layers': {'q_a': ..., 'q_b': ...}}. The blocks
+of a model whose config has `lora` read them beside their weights.
 """
 
 import functools
@@ -15,7 +15,7 @@ from coderl.models import transformer
 
 
 def init(key: jax.Array, config: transformer.ModelConfig) -> types.Params:
-  """Boxed adapters, which change nothing yet; the key is consumed."""
+  """Returns boxed adapters that change nothing yet; consumes the key."""
   flat = traverse_util.flatten_dict(transformer.init(key, config))
   names = {f'{t}_{half}' for t in config.lora.targets for half in 'ab'}
   return traverse_util.unflatten_dict(
@@ -24,7 +24,7 @@ def init(key: jax.Array, config: transformer.ModelConfig) -> types.Params:
 
 
 def attached(policy: types.Params, adapters: types.Params) -> types.Params:
-  """The tree that a model with `lora` reads; nothing is computed."""
+  """Returns the tree that a model with `lora` reads; computes nothing."""
   return {**policy, 'layers': {**policy['layers'], **adapters['layers']}}
 
 
@@ -34,7 +34,7 @@ def merged(
   adapters: types.Params,
   config: transformer.ModelConfig,
 ) -> types.Params:
-  """The weights with the adapters' changes, for a model without `lora`."""
+  """Returns the weights with the adapters added, for a model without LoRA."""
   layers = dict(policy['layers'])
   for name in config.lora.targets:
     a, b = (adapters['layers'][f'{name}_{half}'] for half in 'ab')

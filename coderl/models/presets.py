@@ -1,12 +1,12 @@
-"""Shapes of policies by name, as their authors published them."""
+"""Shapes of policies by name, as published by their authors."""
 
 from collections.abc import Mapping
 from functools import partial
 
 from coderl.models import transformer
 
-# Two of our own, for a vocabulary trained on the embedded suite.
-_own = partial(transformer.ModelConfig, vocab_size=1024)
+# Small policies for a vocabulary trained on the embedded problems.
+_embedded = partial(transformer.ModelConfig, vocab_size=1024)
 
 _qwen2_5 = partial(
   transformer.ModelConfig,
@@ -61,7 +61,7 @@ _gemma3 = partial(
 )
 
 PRESETS: Mapping[str, transformer.ModelConfig] = {
-  'tiny': _own(
+  'tiny': _embedded(
     num_layers=4,
     d_model=128,
     num_heads=4,
@@ -69,7 +69,7 @@ PRESETS: Mapping[str, transformer.ModelConfig] = {
     head_dim=32,
     mlp_dim=512,
   ),
-  'small': _own(
+  'small': _embedded(
     num_layers=9,
     d_model=576,
     num_heads=9,

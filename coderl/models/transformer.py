@@ -1,9 +1,9 @@
-"""A decoder-only transformer: Qwen 2 and 3, Llama 3, Gemma 3 by its config.
+"""A decoder-only transformer that covers Qwen 2 and 3, Llama 3 and Gemma 3.
 
-Blocks of grouped-query attention with rotary positions and a gated MLP, layers
-scanned. A block does not know what it attends to: the caller hands it a
-function of queries, keys and values. Training and prefill attend within whole
-sequences (here), decoding to a cache (cache.py).
+A block has grouped-query attention with rotary positions and a gated MLP. The
+layers are scanned. The caller passes a block its attention as a function of
+queries, keys and values: training and prefill attend within whole sequences
+(here), decoding attends to a cache (cache.py).
 """
 
 from collections.abc import Callable
@@ -22,9 +22,9 @@ from coderl.distributed import sharding
 from coderl.models import attention
 
 Array = types.Array
-# cos and sin of a position's angles, [B, T, 1, H/2] each.
+# Cosine and sine of the rotary angles, [B, T, 1, H/2] each.
 Rotary = tuple[Array, Array]
-# (q_BTNH, k_BTKH, v_BTKH) -> (attended_BTNH, what the block hands back).
+# (q_BTNH, k_BTKH, v_BTKH) -> (attended_BTNH, any output of the layer).
 Attend = Callable[[Array, Array, Array], tuple[Array, Any]]
 
 GLOBAL, LOCAL = 'global', 'local'
@@ -36,11 +36,15 @@ ACTIVATIONS = {
 
 @dataclasses.dataclass(frozen=True)
 class RopeScaling:
-  """How rotary frequencies are slowed for contexts longer than trained on.
+  """Scaling of rotary frequencies for contexts longer than pretraining's.
 
-  kind: 'linear' divides them all by `factor`; 'llama3' (Llama 3.1) those whose
-    wavelength is long, and blends in between.
-  low_freq_factor, high_freq_factor, original_len_tokens: of 'llama3' alone.
+  Attributes:
+    kind: 'linear' divides all frequencies by `factor`; 'llama3' (Llama 3.1)
+      divides the low frequencies and interpolates in between.
+    factor: the divisor.
+    low_freq_factor: 'llama3' only; see `frequencies`.
+    high_freq_factor: 'llama3' only; see `frequencies`.
+    original_len_tokens: 'llama3' only; the context length before scaling.
   """
 
   kind: str
@@ -50,7 +54,7 @@ class RopeScaling:
   original_len_tokens: int = 8192
 
 
-# Weights of a block that adapters may change.
+# The weights of a block that may have adapters.
 WEIGHTS = ('q', 'k', 'v', 'o', 'gate', 'up', 'down')
 
 
@@ -58,7 +62,10 @@ WEIGHTS = ('q', 'k', 'v', 'o', 'gate', 'up', 'down')
 class Lora:
   """Adapters (arXiv 2106.09685): w + alpha / rank a b, with w frozen.
 
-  targets: of WEIGHTS.
+  Attributes:
+    rank: the inner dimension of a b.
+    alpha: scale of the change.
+    targets: names in WEIGHTS.
   """
 
   rank: int
@@ -68,24 +75,26 @@ class Lora:
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-  """Shape and numerics of a policy; families differ in these fields alone.
+  """Shape and numerics of a model; families differ in these fields alone.
 
-  max_len_tokens: the longest context it was made for.
-  rope_scaling: of the global layers.
-  qk_norm: norms of queries and keys, a head at a time (Qwen 3, Gemma 3).
-  post_norms: norms after attention and MLP too (Gemma).
-  norm_offset: norms scale by 1 + w (Gemma).
-  activation: of the MLP's gate, a name in ACTIVATIONS.
-  scaled_embeddings: inputs are multiplied by sqrt(D) (Gemma).
-  query_scale: what scores are multiplied by; None is 1 / sqrt(H).
-  layer_pattern: 'global' or 'local', repeated over the layers; the shortest
-    such period, so that equal models have equal configs.
-  sliding_window: tokens that a local layer sees, its own included.
-  local_rope_theta: rotary base of the local layers.
-  remat: what of a block is stored for the backward pass, a name in REMAT.
-  attention: how whole sequences attend, a name in attention.METHODS.
-  lora: adapters beside the weights; see lora.py.
-  dtype: of activations and of the weights as used; param_dtype: as stored.
+  Attributes:
+    max_len_tokens: the longest context that the model supports.
+    rope_scaling: scaling of the global layers.
+    qk_norm: whether each head's queries and keys are normed (Qwen 3, Gemma 3).
+    post_norms: whether norms follow attention and MLP too (Gemma).
+    norm_offset: whether norms scale by 1 + w (Gemma).
+    activation: activation of the MLP's gate, a name in ACTIVATIONS.
+    scaled_embeddings: whether inputs are multiplied by sqrt(D) (Gemma).
+    query_scale: factor of the scores; None means 1 / sqrt(H).
+    layer_pattern: 'global' or 'local', repeated over the layers. It is the
+      shortest such period, so that equal models have equal configs.
+    sliding_window: how many tokens a local layer sees, itself included.
+    local_rope_theta: rotary base of the local layers.
+    remat: what a block stores for the backward pass, a name in REMAT.
+    attention: attention within whole sequences, a name in attention.METHODS.
+    lora: adapters beside the weights; see lora.py.
+    dtype: dtype of activations, and of the weights in the computation.
+    param_dtype: dtype in which the weights are stored.
   """
 
   vocab_size: int
@@ -117,28 +126,29 @@ class ModelConfig:
   param_dtype: str = 'float32'
 
   def layer_kinds(self) -> tuple[str, ...]:
-    """GLOBAL or LOCAL of each layer."""
+    """Returns the kind of each layer, GLOBAL or LOCAL."""
     period = len(self.layer_pattern)
     return tuple(self.layer_pattern[i % period] for i in range(self.num_layers))
 
 
 def positions(segments_BT: Array) -> Array:
-  """Rotary positions: the first token of every segment is at 0."""
+  """Returns rotary positions; the first token of every segment is at 0."""
   segments_BT = segments_BT.astype(jnp.int32)
-  before_BT = jnp.pad(segments_BT[:, :-1], ((0, 0), (1, 0)))
-  at_T = jnp.arange(segments_BT.shape[1])
-  first_BT = jnp.where(segments_BT != before_BT, at_T, 0)
-  return jnp.where(segments_BT > 0, at_T - jax.lax.cummax(first_BT, axis=1), 0)
+  previous_BT = jnp.pad(segments_BT[:, :-1], ((0, 0), (1, 0)))
+  index_T = jnp.arange(segments_BT.shape[1])
+  start_BT = jnp.where(segments_BT != previous_BT, index_T, 0)
+  start_BT = jax.lax.cummax(start_BT, axis=1)
+  return jnp.where(segments_BT > 0, index_T - start_BT, 0)
 
 
 def frequencies(
   theta: float, head_dim: int, scaling: RopeScaling | None
 ) -> np.ndarray:
-  """Radians a position, [H/2] float32, of RoPE (arXiv 2104.09864).
+  """Returns the radians per position of RoPE (arXiv 2104.09864), float32 [H/2].
 
-  With 'llama3' scaling, after "The Llama 3 Herd of Models" (arXiv 2407.21783):
-  wavelengths beyond original_len / low_freq_factor are stretched by `factor`,
-  those below original_len / high_freq_factor are kept.
+  'llama3' scaling follows "The Llama 3 Herd of Models" (arXiv 2407.21783): it
+  stretches wavelengths above original_len / low_freq_factor by `factor` and
+  keeps those below original_len / high_freq_factor.
   """
   half = head_dim // 2
   base_H = theta ** (-np.arange(half, dtype=np.float32) / half)
@@ -146,15 +156,15 @@ def frequencies(
     return base_H
   if scaling.kind == 'linear':
     return base_H / np.float32(scaling.factor)
-  turns_H = scaling.original_len_tokens * base_H / (2 * np.pi)
+  cycles_H = scaling.original_len_tokens * base_H / (2 * np.pi)
   low, high = scaling.low_freq_factor, scaling.high_freq_factor
-  kept_H = np.clip((turns_H - low) / (high - low), 0, 1)
+  kept_H = np.clip((cycles_H - low) / (high - low), 0, 1)
   scaled_H = (1 - kept_H) * base_H / scaling.factor + kept_H * base_H
   return scaled_H.astype(np.float32)
 
 
 def rotaries(config: ModelConfig, positions_BT: Array) -> dict[str, Rotary]:
-  """The rotary tables of each kind of layer there is."""
+  """Returns the rotary tables by kind of layer."""
   base = {
     GLOBAL: (config.rope_theta, config.rope_scaling),
     LOCAL: (config.local_rope_theta, None),
@@ -169,7 +179,7 @@ def rotaries(config: ModelConfig, positions_BT: Array) -> dict[str, Rotary]:
 
 
 def rotate(x_BTNH: Array, rotary: Rotary) -> Array:
-  """Rotary position embedding, halves convention of Hugging Face."""
+  """Applies rotary positions, in the half-split layout of Hugging Face."""
   cos, sin = rotary
   a, b = jnp.split(x_BTNH.astype(jnp.float32), 2, axis=-1)
   return jnp.concatenate(
@@ -178,9 +188,9 @@ def rotate(x_BTNH: Array, rotary: Rotary) -> Array:
 
 
 def project(x: Array, w: Array, axes: int = 1) -> Array:
-  """Contracts the last axes of x with the first of w, as one flat matmul.
+  """Contracts the last `axes` axes of x with the first of w, in one matmul.
 
-  Of two axes, the gradient of an einsum is nearly twice as slow on CPU.
+  For two axes the gradient of an einsum is nearly twice as slow on a CPU.
   """
   flat = x.reshape(-1, math.prod(w.shape[:axes])) @ w.reshape(
     math.prod(w.shape[:axes]), -1
@@ -189,7 +199,7 @@ def project(x: Array, w: Array, axes: int = 1) -> Array:
 
 
 def low_rank(a: Array, b: Array, lora: Lora) -> Array:
-  """The change of a weight that its adapters make."""
+  """Returns the change of a weight by its adapters."""
   return jnp.tensordot(a, b, 1) * (lora.alpha / lora.rank)
 
 
@@ -211,7 +221,7 @@ class RMSNorm(nn.Module):
     x32 = x.astype(jnp.float32)
     mean_square = jnp.mean(jnp.square(x32), axis=-1, keepdims=True)
     y32 = x32 * jax.lax.rsqrt(mean_square + c.norm_eps)
-    # Each family rounds where its reference does.
+    # Each family rounds at the same step as its reference implementation.
     if c.norm_offset:
       return (y32 * (1 + scale.astype(jnp.float32))).astype(x.dtype)
     return y32.astype(x.dtype) * scale.astype(x.dtype)
@@ -223,7 +233,7 @@ class Block(nn.Module):
   config: ModelConfig
 
   def kernel(self, name, shape, axes, fan_in, inputs=1):
-    """A weight, of which the first `inputs` axes are contracted."""
+    """Returns a weight with its adapters; the first `inputs` axes contract."""
     c = self.config
     init = nn.initializers.normal(fan_in**-0.5)
 
@@ -235,21 +245,24 @@ class Block(nn.Module):
     if c.lora is None or name not in c.lora.targets:
       return value
     rank, zeros = c.lora.rank, nn.initializers.zeros
-    into, out = (shape[:inputs], axes[:inputs]), (shape[inputs:], axes[inputs:])
-    a = param(f'{name}_a', init, (*into[0], rank), (*into[1], None))
-    b = param(f'{name}_b', zeros, (rank, *out[0]), (None, *out[1]))
+    a_shape, a_axes = (*shape[:inputs], rank), (*axes[:inputs], None)
+    b_shape, b_axes = (rank, *shape[inputs:]), (None, *axes[inputs:])
+    a = param(f'{name}_a', init, a_shape, a_axes)
+    b = param(f'{name}_b', zeros, b_shape, b_axes)
     return value + low_rank(a, b, c.lora)
 
   def bias(self, name, shape, axes):
+    """Returns a bias, zero at the start."""
     init = nn.with_logical_partitioning(nn.initializers.zeros, axes)
     value = self.param(name, init, shape, self.config.param_dtype)
     return value.astype(self.config.dtype)
 
   def norm(self, name, x):
+    """Returns x normed over its last axis."""
     return RMSNorm(self.config, name=name)(x)
 
   def heads(self, name, count, axis, y_BTD):
-    """The projection of y to `count` heads: y's queries, keys or values."""
+    """Projects y_BTD to `count` heads of queries, keys or values."""
     c = self.config
     shape, axes = (count, c.head_dim), (axis, 'head_dim')
     w = self.kernel(name, (c.d_model, *shape), ('embed', *axes), c.d_model)
@@ -262,7 +275,7 @@ class Block(nn.Module):
   def __call__(
     self, x_BTD: Array, rotary: Rotary, attend: Attend
   ) -> tuple[Array, Any]:
-    """The layer's output, and what `attend` hands back of this layer."""
+    """Returns the layer's output and the second result of `attend`."""
     c = self.config
     d, n, h, f = c.d_model, c.num_heads, c.head_dim, c.mlp_dim
     y_BTD = self.norm('attention_norm', x_BTD)
@@ -272,7 +285,7 @@ class Block(nn.Module):
     if c.qk_norm:
       q_BTNH = self.norm('q_norm', q_BTNH)
       k_BTKH = self.norm('k_norm', k_BTKH)
-    att_BTNH, handed = attend(
+    att_BTNH, output = attend(
       rotate(q_BTNH, rotary), rotate(k_BTKH, rotary), v_BTKH
     )
     att_BTNH = checkpoint_name(att_BTNH, 'attended')
@@ -292,22 +305,22 @@ class Block(nn.Module):
     out_BTD = project(gated_BTF * project(y_BTD, up), down)
     if c.post_norms:
       out_BTD = self.norm('mlp_post_norm', out_BTD)
-    return x_BTD + out_BTD, handed
+    return x_BTD + out_BTD, output
 
 
 def embed(table_VD: Array, config: ModelConfig, tokens_BT: Array) -> Array:
-  """x_BTD, what the first block reads; the table as `embedding` gives it."""
+  """Returns the inputs of the first block; `embedding` gives the table."""
   x_BTD = sharding.shard_batch(table_VD[tokens_BT])
   if config.scaled_embeddings:
     x_BTD *= jnp.asarray(config.d_model**0.5, x_BTD.dtype)
   return x_BTD
 
 
-# What of a block's insides is stored for the backward pass; the rest is made
-# again. The block's input always is stored.
+# What a block stores for the backward pass, besides its input. The rest is
+# computed again.
 _POLICIES = jax.checkpoint_policies
 REMAT = {
-  'off': None,  # All of it.
+  'off': None,  # Stores everything.
   'full': _POLICIES.nothing_saveable,
   'dots': _POLICIES.dots_with_no_batch_dims_saveable,
   'attention': _POLICIES.save_only_these_names('attended'),
@@ -315,13 +328,13 @@ REMAT = {
 
 
 def rematerialised(body: Callable, name: str) -> Callable:
-  """The body of a scan over layers, storing what REMAT says."""
+  """Returns the body of a layer scan that stores what REMAT names."""
   policy = REMAT[name]
   return nn.remat(body, prevent_cse=False, policy=policy) if policy else body
 
 
 class Transformer(nn.Module):
-  """Tokens in, hidden states out; `unembedding` gives the output matrix."""
+  """Maps tokens to hidden states; `unembedding` is the output matrix."""
 
   config: ModelConfig
 
@@ -331,7 +344,7 @@ class Transformer(nn.Module):
     tokens_BT: Array,
     segments_BT: Array,
   ) -> Array:
-    """hidden_BTD after the final norm; see hidden_states."""
+    """Returns hidden_BTD after the final norm; see `hidden_states`."""
     c = self.config
     init = nn.initializers.normal(0.02)
     table_VD = self.param(
@@ -348,30 +361,8 @@ class Transformer(nn.Module):
         c.param_dtype,
       )
     tables = rotaries(c, positions(segments_BT))
-    attends = {
-      kind: attention.make(
-        c.attention,
-        segments_BT,
-        scale=c.query_scale or c.head_dim**-0.5,
-        window=c.sliding_window if kind == LOCAL else 0,
-      )
-      for kind in tables
-    }
-    kinds = c.layer_kinds()
-
-    def body(block, x_BTD, is_local, tables):
-      if len(set(kinds)) == 1:
-        (table,), (whole,) = tables.values(), attends.values()
-      else:
-        pick = lambda a, b: jnp.where(is_local, a, b)
-        table = jax.tree.map(pick, tables[LOCAL], tables[GLOBAL])
-        whole = lambda *qkv: jax.lax.cond(
-          is_local, attends[LOCAL], attends[GLOBAL], *qkv
-        )
-      return block(x_BTD, table, lambda *qkv: (whole(*qkv), None))
-
     stack = nn.scan(
-      rematerialised(body, c.remat),
+      rematerialised(_layer(c, segments_BT), c.remat),
       variable_axes={'params': 0},
       split_rngs={'params': True},
       in_axes=(0, nn.broadcast),
@@ -381,20 +372,50 @@ class Transformer(nn.Module):
     x_BTD, _ = stack(
       Block(c, name='layers'),
       embed(embedding({'embedding': table_VD}, c), c, tokens_BT),
-      jnp.array([kind == LOCAL for kind in kinds]),
+      jnp.array([kind == LOCAL for kind in c.layer_kinds()]),
       tables,
     )
     return RMSNorm(c, name='final_norm')(x_BTD)
 
 
+def _layer(config: ModelConfig, segments_BT: Array) -> Callable:
+  """Returns the body of the scan over layers.
+
+  If there are layers of both kinds, the body selects the rotary table and the
+  attention of its layer.
+  """
+  attends = {
+    kind: attention.make(
+      config.attention,
+      segments_BT,
+      scale=config.query_scale or config.head_dim**-0.5,
+      window=config.sliding_window if kind == LOCAL else 0,
+    )
+    for kind in sorted(set(config.layer_kinds()))
+  }
+
+  def body(block, x_BTD, is_local, tables):
+    if len(attends) == 1:
+      (table,), (attend,) = tables.values(), attends.values()
+    else:
+      select = lambda a, b: jnp.where(is_local, a, b)
+      table = jax.tree.map(select, tables[LOCAL], tables[GLOBAL])
+      attend = lambda *qkv: jax.lax.cond(
+        is_local, attends[LOCAL], attends[GLOBAL], *qkv
+      )
+    return block(x_BTD, table, lambda *qkv: (attend(*qkv), None))
+
+  return body
+
+
 def embedding(params: types.Params, config: ModelConfig) -> Array:
-  """The input table [V, D] in the compute dtype."""
+  """Returns the input table [V, D] in the compute dtype."""
   table_VD = params['embedding'].astype(config.dtype)
   return sharding.shard_vocabulary(table_VD, axis=0)
 
 
 def unembedding(params: types.Params, config: ModelConfig) -> Array:
-  """The output matrix [D, V] in the compute dtype."""
+  """Returns the output matrix [D, V] in the compute dtype."""
   if config.tied_embeddings:
     return embedding(params, config).T
   table_DV = params['unembedding'].astype(config.dtype)
@@ -407,22 +428,22 @@ def hidden_states(
   tokens_BT: Array,
   segments_BT: Array,
 ) -> Array:
-  """hidden_BTD; a position sees itself and what precedes it in its segment.
+  """Returns hidden_BTD; a position sees the earlier ones of its segment.
 
   Args:
-    params: the policy's.
+    params: the policy's parameters.
     config: static.
     tokens_BT: int32.
-    segments_BT: the number of the sequence that a position is of, from 1 up; 0
-      is padding. Sequences of a row lie one after the other, padding anywhere.
-      A bool says where the one sequence of a row is.
+    segments_BT: the number of each position's segment, from 1 up; 0 is padding.
+      The segments of a sequence lie one after the other, padding anywhere. A
+      bool array marks the only segment.
   """
   return Transformer(config).apply({'params': params}, tokens_BT, segments_BT)
 
 
 def init(key: Array, config: ModelConfig) -> types.Params:
-  """Boxed parameters (logical axis names attached); the key is consumed."""
-  # Attention has no parameters: what shapes it wants does not matter here.
+  """Returns boxed parameters with logical axis names; consumes the key."""
+  # Attention has no parameters, and some methods restrict the shapes.
   config = dataclasses.replace(config, attention=attention.PLAIN)
   tokens = jnp.zeros((1, 2), jnp.int32)
   return Transformer(config).init(key, tokens, tokens + 1)['params']

@@ -295,7 +295,7 @@ def _flattened(decoder: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
     return [{'type': None}]
   if decoder.get('type') != 'Sequence':
     return [decoder]
-  return [step for part in decoder['decoders'] for step in _flattened(part)]
+  return [step for d in decoder['decoders'] for step in _flattened(d)]
 
 
 def _bytes_of(

@@ -16,7 +16,7 @@ style is a choice of headers:
 encodes it as a types.Prompt. replies.py reads the replies.
 
 The official prompts differ from ours. Our example of an alignment answer is
-valid JSON on one line. Fences start on a line of their own. Variables carry
+valid JSON on one line. Fences start on a separate line. Variables carry
 their function's name, so that a prompt can ask for locals. The value asked for
 is the one of the last assignment, which is the one measured, not the value 'at
 the moment the code outputs'. The instructions come first and the names last, so

@@ -1,12 +1,12 @@
-"""GGUF checkpoints of llama.cpp, turned into Hugging Face folders.
+"""Converts GGUF checkpoints of llama.cpp to Hugging Face folders.
 
-One file holds fields, tensors and the tokenizer. `convert` writes what `hf` and
-`tokenization` open: config.json, model.safetensors (float32, so that no
-dequantised value is rounded), tokenizer.json and tokenizer_config.json. All
-that the file says of its model is either understood or refused.
+A GGUF file holds fields, tensors and the tokenizer. `convert` writes a folder
+for huggingface.py and tokenization.py: config.json, model.safetensors (float32,
+so that no dequantised value is rounded), tokenizer.json and
+tokenizer_config.json. A field that is not understood is refused.
 
-The layout is the writer's: llama.cpp, convert_hf_to_gguf.py, Gemma3Model. It
-stores Gemma's norms as 1 + w; Hugging Face, and this package, as w.
+The layout is that of llama.cpp's convert_hf_to_gguf.py, class Gemma3Model. It
+stores Gemma's norms as 1 + w; Hugging Face and this package store w.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,16 +20,16 @@ import numpy as np
 import safetensors.numpy
 
 from coderl.models.checkpoints import hf_config, hf_files
-from commons import errors
+from commons import errors, files
 
-# Of what `convert` writes; folders of another version are made anew.
+# The version of the folders; those of another version are converted again.
 VERSION = 1
 
 ARCHITECTURE = 'gemma3'
-# The writer's tokenizer of SentencePiece's kind.
+# llama.cpp's name of a SentencePiece tokenizer.
 _TOKENIZER = 'llama'
 
-# Field of the architecture -> its name in config.json.
+# Fields of the architecture and their names in config.json.
 _FIELDS = {
   'context_length': 'max_position_embeddings',
   'embedding_length': 'hidden_size',
@@ -42,7 +42,7 @@ _FIELDS = {
   'attention.layer_norm_rms_epsilon': 'rms_norm_eps',
   'rope.freq_base': 'rope_theta',
 }
-# Fields that may be left out, and the field whose value they repeat.
+# Optional fields, and the fields whose values they must repeat.
 _REPEATED = {
   'attention.value_length': 'attention.key_length',
   'rope.dimension_count': 'attention.key_length',
@@ -69,8 +69,8 @@ _LAYER_NAMES = {
   'post_ffw_norm': 'post_feedforward_layernorm',
 }
 
-_UNKNOWN, _CONTROL, _USER_DEFINED = 2, 3, 4  # Types of tokens.
-_SPACE = '\u2581'  # What a space is in the vocabulary.
+_UNKNOWN, _CONTROL, _USER_DEFINED = 2, 3, 4  # Token types.
+_SPACE = '\u2581'  # Stands for a space in the vocabulary.
 _ROLES = {
   'bos_token': 'bos_token_id',
   'eos_token': 'eos_token_id',
@@ -85,12 +85,13 @@ def convert(
   """Writes the Hugging Face folder of a GGUF file.
 
   Args:
-    path: the file; its tensors of any type that the package gguf dequantises.
-    folder: made if need be, and its files replaced.
+    path: the file. Its tensors may have any type that the package gguf can
+      dequantise.
+    folder: the folder; created if absent, its files are replaced.
 
   Raises:
-    UserError: the package gguf is absent, or the file cannot be read, is cut
-      short, or holds what is not understood.
+    UserError: the package gguf is absent, or the file cannot be read, is
+      truncated, or holds fields, tensors or tokens that are not supported.
   """
   try:
     fields, stored = _open(path)
@@ -115,14 +116,14 @@ def convert(
     ('tokenizer_config.json', tokenizer_config),
   ):
     text = json.dumps(content, ensure_ascii=False)
-    (folder / name).write_text(text + '\n', 'utf-8')
+    files.write_text(folder / name, text + '\n')
 
 
 def library():
-  """The package gguf, which only those who read such files install.
+  """Returns the package gguf, an optional dependency.
 
   Raises:
-    UserError: it is absent.
+    UserError: the package is not installed.
   """
   try:
     return importlib.import_module('gguf')
@@ -133,56 +134,58 @@ def library():
 
 
 def _open(path) -> tuple[dict[str, Any], dict[str, Any]]:
-  """What the fields hold, and the package's view of the tensors, by name."""
+  """Returns the values of the fields and the package's tensors, by name."""
   package = library()
   try:
     reader = package.GGUFReader(path)
     fields = {n: field.contents() for n, field in reader.fields.items()}
-  # What it raises on a file that is none, or that is cut short.
+  # The package raises these on other files and on truncated ones.
   except (OSError, ValueError, LookupError, OverflowError) as e:
     raise errors.UserError(
-      f'cannot be read as a GGUF file, or is cut short: {e}'
+      f'cannot be read as a GGUF file, or is truncated: {e}'
     ) from e
   return fields, {tensor.name: tensor for tensor in reader.tensors}
 
 
 def _config(fields: Mapping[str, Any], vocab_size: int) -> dict[str, Any]:
-  """config.json; KeyError names a field that the file lacks."""
-  found = fields.get('general.architecture')
-  if found != ARCHITECTURE:
+  """Returns config.json; raises KeyError for a missing field."""
+  architecture = fields.get('general.architecture')
+  if architecture != ARCHITECTURE:
     raise errors.UserError(
-      f'architecture {found!r} is not supported; choices: {ARCHITECTURE}'
+      f'architecture {architecture!r} is not supported; choices: {ARCHITECTURE}'
     )
   prefix = f'{ARCHITECTURE}.'
-  own = {
+  shape_fields = {
     name.removeprefix(prefix): value
     for name, value in fields.items()
     if name.startswith(prefix)
   }
-  for name, value in own.items():
-    wanted = own.get(_REPEATED[name]) if name in _REPEATED else value
-    if (name not in _FIELDS and name not in _REPEATED) or value != wanted:
+  for name, value in shape_fields.items():
+    expected = value
+    if name in _REPEATED:
+      expected = shape_fields.get(_REPEATED[name])
+    if (name not in _FIELDS and name not in _REPEATED) or value != expected:
       raise errors.UserError(f'{prefix}{name}={value} is not supported')
-  said = {theirs: fields[prefix + ours] for ours, theirs in _FIELDS.items()}
-  # The shortest number of the same float32: 1e-06, not 9.999999974752427e-07.
-  said['rms_norm_eps'] = float(str(np.float32(said['rms_norm_eps'])))
-  said |= {
+  config = {name: fields[prefix + field] for field, name in _FIELDS.items()}
+  # The shortest decimal of the float32: 1e-06, not 9.999999974752427e-07.
+  config['rms_norm_eps'] = float(str(np.float32(config['rms_norm_eps'])))
+  config |= {
     'model_type': 'gemma3_text',
     'vocab_size': vocab_size,
-    'query_pre_attn_scalar': said['head_dim'],
+    'query_pre_attn_scalar': config['head_dim'],
   }
   ids = {
     f'{role}_id': fields[f'tokenizer.ggml.{name}']
     for role, name in _ROLES.items()
     if f'tokenizer.ggml.{name}' in fields
   }
-  return hf_config.to_json(hf_config.parse(said), 'float32') | ids
+  return hf_config.to_json(hf_config.parse(config), 'float32') | ids
 
 
 def _tensors(
   stored: Mapping[str, Any], num_layers: int
 ) -> dict[str, np.ndarray]:
-  """The tensors by their names in a Hugging Face folder, float32."""
+  """Returns the float32 tensors by their names in a Hugging Face folder."""
   package = library()
   names = {f'{k}.weight': f'{v}.weight' for k, v in _NAMES.items()} | {
     f'blk.{i}.{k}.weight': f'model.layers.{i}.{v}.weight'
@@ -193,24 +196,24 @@ def _tensors(
     missing = sorted(names.keys() - stored.keys())
     surplus = sorted(stored.keys() - names.keys())
     raise errors.UserError(
-      f'its tensors are not those of {ARCHITECTURE} with'
+      f'the tensors are not those of {ARCHITECTURE} with'
       f' {num_layers} layers: missing {missing[:3]}, surplus {surplus[:3]}'
     )
   tensors = {}
-  for ours, theirs in names.items():
-    tensor = stored[ours]
+  for stored_name, name in names.items():
+    tensor = stored[stored_name]
     try:
       value = package.dequantize(tensor.data, tensor.tensor_type)
     except NotImplementedError as e:
-      raise errors.UserError(f'{ours}: {e}') from e
-    if ours.endswith('norm.weight'):
+      raise errors.UserError(f'{stored_name}: {e}') from e
+    if stored_name.endswith('norm.weight'):
       value = value - 1
-    tensors[theirs] = np.ascontiguousarray(value, np.float32)
+    tensors[name] = np.ascontiguousarray(value, np.float32)
   return tensors
 
 
 def _tokenizer_json(fields: Mapping[str, Any]) -> dict[str, Any]:
-  """tokenizer.json: a byte-pair encoding with bytes to fall back on."""
+  """Returns tokenizer.json: a byte-pair encoding with byte fallback."""
   kind = fields['tokenizer.ggml.model']
   if kind != _TOKENIZER:
     raise errors.UserError(
@@ -254,16 +257,16 @@ def _tokenizer_json(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _spelling(token: str) -> str:
-  """A token of the vocabulary; the writer turns runs of spaces into spaces."""
+  """Returns a vocabulary token; the file writes runs of _SPACE as spaces."""
   return token if token.strip(' ') else _SPACE * len(token)
 
 
 def _merges(ids: Mapping[str, int]) -> list[tuple[str, str]]:
-  """Pairs of tokens that make a third, in the order in which they are joined.
+  """Returns the merges, pairs of tokens, in order of priority.
 
-  The file gives none. Gemma's own are all that the vocabulary allows, those
-  into an earlier token first (the order of ids, not that of scores), and among
-  equals the one whose left part is longest.
+  The file has none. Gemma's merges are all pairs that the vocabulary allows. A
+  merge into a token of lower id comes first (the order of ids, not of scores);
+  among the merges into one token, the one with the longest left token.
   """
   return [
     (token[:i], token[i:])
@@ -274,7 +277,7 @@ def _merges(ids: Mapping[str, int]) -> list[tuple[str, str]]:
 
 
 def _added(tokens: Sequence[str], types: Sequence[int]) -> list[dict]:
-  """The tokens that are found in a text before it is encoded."""
+  """Returns the tokens that are split off a text before it is encoded."""
   flags = dict.fromkeys(
     ('single_word', 'lstrip', 'rstrip', 'normalized'), False
   )
@@ -282,7 +285,7 @@ def _added(tokens: Sequence[str], types: Sequence[int]) -> list[dict]:
   return [
     {'id': i, 'content': token, **flags, 'special': kind in special}
     for i, (token, kind) in enumerate(zip(tokens, types, strict=True))
-    # Runs of spaces never are: the normaliser has renamed them by then.
+    # Runs of spaces never match, because the normaliser has replaced them.
     if kind in special or (kind == _USER_DEFINED and token.strip(_SPACE))
   ]
 
@@ -290,7 +293,7 @@ def _added(tokens: Sequence[str], types: Sequence[int]) -> list[dict]:
 def _post_processor(
   fields: Mapping[str, Any], tokens: Sequence[str]
 ) -> dict[str, Any] | None:
-  """Puts <bos> before a text and <eos> behind, where the file says so."""
+  """Returns the step that adds <bos> and <eos> if the file asks for them."""
   ends = [
     fields[f'tokenizer.ggml.{role}_token_id']
     if fields.get(f'tokenizer.ggml.add_{role}_token', default)
@@ -320,6 +323,7 @@ def _post_processor(
 
 
 def _tokenizer_config(fields: Mapping[str, Any]) -> dict[str, Any]:
+  """Returns tokenizer_config.json."""
   tokens = fields['tokenizer.ggml.tokens']
   config = {'tokenizer_class': 'GemmaTokenizer'}
   for role, name in _ROLES.items():

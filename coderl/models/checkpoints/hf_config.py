@@ -1,8 +1,8 @@
-"""config.json of a Hugging Face folder <-> ModelConfig.
+"""Converts config.json of a Hugging Face folder to a ModelConfig and back.
 
-A family is a row of FAMILIES; nothing here asks for one by name. What version 4
-of `transformers` writes is read (rope_theta, rope_scaling) and what version 5
-does (rope_parameters). A feature that the transformer lacks is refused.
+A model family is an entry of FAMILIES; no code asks for one by name. The
+formats of `transformers` 4 (rope_theta, rope_scaling) and 5 (rope_parameters)
+are both read. A feature that the transformer lacks is refused.
 """
 
 from collections.abc import Mapping
@@ -16,11 +16,11 @@ from commons import errors
 ModelConfig = transformer.ModelConfig
 GLOBAL, LOCAL = transformer.GLOBAL, transformer.LOCAL
 
-# Names of the kinds of layers there.
+# The kinds of layers by their names in config.json.
 _KINDS = {'full_attention': GLOBAL, 'sliding_attention': LOCAL}
 _KIND_NAMES = {kind: name for name, kind in _KINDS.items()}
 
-# Fields that config.json must have, all whole numbers, by ours.
+# Required fields of config.json, all integers, by field of ModelConfig.
 _SIZES = {
   'vocab_size': 'vocab_size',
   'num_layers': 'num_hidden_layers',
@@ -29,7 +29,7 @@ _SIZES = {
   'mlp_dim': 'intermediate_size',
 }
 
-# Fields of RopeScaling and their names there, by kind.
+# Fields of RopeScaling and their names in config.json, by kind.
 _SCALINGS = {
   'linear': {'factor': 'factor'},
   'llama3': {
@@ -40,19 +40,20 @@ _SCALINGS = {
   },
 }
 
-# Fields of ModelConfig that config.json does not tell of.
+# Fields of ModelConfig that config.json does not have.
 _NUMERICS = ('remat', 'attention', 'lora', 'dtype', 'param_dtype')
 
 
 class Family(NamedTuple):
-  """What a model_type stands for.
+  """The meaning of a model_type.
 
-  architecture: its class in `transformers`.
-  fixed: fields of ModelConfig.
-  only: fields of config.json, each with the one value that is supported.
-  absent: what other fields of config.json are where they are absent, by the
-    family's configuration class in `transformers`.
-  windows: whether layers may be local.
+  Attributes:
+    architecture: the model's class in `transformers`.
+    fixed: fields of ModelConfig that all models of the family share.
+    only: fields of config.json, each with its only supported value.
+    absent: default values of absent fields of config.json, from the family's
+      configuration class in `transformers`.
+    windows: whether layers may be local.
   """
 
   architecture: str
@@ -143,30 +144,30 @@ FAMILIES: Mapping[str, Family] = {
     windows=True,
   ),
 }
-# Of every family.
+# Like Family.only, for every family.
 _ONLY = {'quantization_config': None, 'partial_rotary_factor': 1.0}
-# Families of which some checkpoints hold more than text.
+# Hints for families whose other checkpoints are supported.
 _HINTS = {
   'gemma3': 'it has images, of Gemma 3 only text checkpoints are read; '
 }
 
 
 def read(path: str) -> ModelConfig:
-  """The config in a file, its numerics at their defaults.
+  """Returns the config in a file, with its numerics at their defaults.
 
   Raises:
-    UserError: no such file, or a model that is not supported.
+    UserError: there is no such file, or its model is not supported.
   """
-  said = hf_files.read_json(path)
+  fields = hf_files.read_json(path)
   try:
-    return parse(said)
+    return parse(fields)
   except errors.UserError as e:
     raise errors.UserError(f'{path!r}: {e}') from e
 
 
-def parse(said: Mapping[str, Any]) -> ModelConfig:
-  """The config that the fields of a config.json tell, as `read` raises."""
-  model_type = str(said.get('model_type'))
+def parse(fields: Mapping[str, Any]) -> ModelConfig:
+  """Returns the config of the fields of a config.json; raises like `read`."""
+  model_type = str(fields.get('model_type'))
   if model_type not in FAMILIES:
     raise errors.UserError(
       _HINTS.get(model_type, '')
@@ -174,23 +175,24 @@ def parse(said: Mapping[str, Any]) -> ModelConfig:
     )
   family = FAMILIES[model_type]
   only = _ONLY | family.only
-  # Another family's fields have no say.
+  # Fields of other families are ignored.
   known = {*_SIZES.values(), *only, *family.absent}
-  said = family.absent | {k: v for k, v in said.items() if k in known}
+  fields = family.absent | {k: v for k, v in fields.items() if k in known}
   for name, value in only.items():
-    if said.get(name) not in (value, None):
+    if fields.get(name) not in (value, None):
       raise errors.UserError(
-        f'{name}={said[name]!r} is not supported, only {value!r}'
+        f'{name}={fields[name]!r} is not supported, only {value!r}'
       )
   sizes = {
-    ours: _number(said, name, whole=True) for ours, name in _SIZES.items()
+    ours: _number(fields, name, is_integer=True)
+    for ours, name in _SIZES.items()
   }
   heads = sizes['num_heads']
-  # What may be null, and is told by other fields then.
-  said['num_key_value_heads'] = said['num_key_value_heads'] or heads
-  said['head_dim'] = said['head_dim'] or sizes['d_model'] // heads
-  kv_heads = _number(said, 'num_key_value_heads', whole=True)
-  head_dim = _number(said, 'head_dim', whole=True)
+  # These may be null and then follow from other fields.
+  fields['num_key_value_heads'] = fields['num_key_value_heads'] or heads
+  fields['head_dim'] = fields['head_dim'] or sizes['d_model'] // heads
+  kv_heads = _number(fields, 'num_key_value_heads', is_integer=True)
+  head_dim = _number(fields, 'head_dim', is_integer=True)
   if heads % kv_heads or head_dim % 2:
     raise errors.UserError(
       f'{heads} heads of {head_dim} with {kv_heads} for keys and values: the'
@@ -201,49 +203,51 @@ def parse(said: Mapping[str, Any]) -> ModelConfig:
     **family.fixed,
     num_kv_heads=kv_heads,
     head_dim=head_dim,
-    max_len_tokens=_number(said, 'max_position_embeddings', whole=True),
-    norm_eps=_number(said, 'rms_norm_eps'),
-    tied_embeddings=bool(said['tie_word_embeddings']),
-    query_scale=_query_scale(said, head_dim),
+    max_len_tokens=_number(fields, 'max_position_embeddings', is_integer=True),
+    norm_eps=_number(fields, 'rms_norm_eps'),
+    tied_embeddings=bool(fields['tie_word_embeddings']),
+    query_scale=_query_scale(fields, head_dim),
   )
   if family.windows:
-    config = dataclasses.replace(config, **_windows(said, config.num_layers))
-  return dataclasses.replace(config, **_rope(said, config))
+    config = dataclasses.replace(config, **_windows(fields, config.num_layers))
+  return dataclasses.replace(config, **_rope(fields, config))
 
 
-def _number(said, name: str, whole: bool = False, above: int = 0) -> Any:
-  value = said.get(name)
-  kinds = int if whole else (int, float)
+def _number(fields, name: str, is_integer: bool = False, above: int = 0) -> Any:
+  """Returns a number of the fields; raises UserError if it is not valid."""
+  value = fields.get(name)
+  kinds = int if is_integer else (int, float)
   if type(value) is bool or not isinstance(value, kinds) or not value > above:
-    kind = 'whole number' if whole else 'number'
+    kind = 'whole number' if is_integer else 'number'
     raise errors.UserError(f'{name}={value!r} must be a {kind} above {above}')
-  return value if whole else float(value)
+  return value if is_integer else float(value)
 
 
-def _object(said, name: str) -> dict[str, Any]:
-  value = said.get(name) or {}
+def _object(fields, name: str) -> dict[str, Any]:
+  """Returns an object of the fields, {} if it is absent or null."""
+  value = fields.get(name) or {}
   if not isinstance(value, dict):
     raise errors.UserError(f'{name}={value!r} must be an object')
   return value
 
 
-def _query_scale(said, head_dim: int) -> float | None:
-  if 'query_pre_attn_scalar' not in said:
+def _query_scale(fields, head_dim: int) -> float | None:
+  if 'query_pre_attn_scalar' not in fields:
     return None
-  scalar = _number(said, 'query_pre_attn_scalar')
+  scalar = _number(fields, 'query_pre_attn_scalar')
   return None if scalar == head_dim else scalar**-0.5
 
 
-def _windows(said, num_layers: int) -> dict[str, Any]:
-  """layer_pattern and sliding_window."""
-  names = said['layer_types']
-  if names is None and 'sliding_window_pattern' in said:
-    period = _number(said, 'sliding_window_pattern', whole=True)
+def _windows(fields, num_layers: int) -> dict[str, Any]:
+  """Returns layer_pattern and sliding_window, {} if no layer is local."""
+  names = fields['layer_types']
+  if names is None and 'sliding_window_pattern' in fields:
+    period = _number(fields, 'sliding_window_pattern', is_integer=True)
     local = [bool((i + 1) % period) for i in range(num_layers)]
   elif names is None:
     first = num_layers
-    if said['use_sliding_window']:
-      first = _number(said, 'max_window_layers', whole=True, above=-1)
+    if fields['use_sliding_window']:
+      first = _number(fields, 'max_window_layers', is_integer=True, above=-1)
     local = [i >= first for i in range(num_layers)]
   elif (
     not isinstance(names, list)
@@ -258,7 +262,7 @@ def _windows(said, num_layers: int) -> dict[str, Any]:
     local = [_KINDS[name] == LOCAL for name in names]
   if not any(local):
     return {}
-  if not said.get('use_sliding_window', True):
+  if not fields.get('use_sliding_window', True):
     raise errors.UserError(
       'layer_types has sliding_attention, which use_sliding_window=False denies'
     )
@@ -269,38 +273,38 @@ def _windows(said, num_layers: int) -> dict[str, Any]:
   )
   return {
     'layer_pattern': tuple(LOCAL if a else GLOBAL for a in local[:period]),
-    'sliding_window': _number(said, 'sliding_window', whole=True),
+    'sliding_window': _number(fields, 'sliding_window', is_integer=True),
   }
 
 
-def _rope(said, config: ModelConfig) -> dict[str, Any]:
-  """rope_theta, rope_scaling and local_rope_theta."""
-  told = _object(said, 'rope_parameters')
-  # Told by kind of layer, or of all layers at once.
-  by_kind = told if told.keys() & _KINDS.keys() else {'full_attention': told}
-  of_global = (
-    {'rope_theta': said['rope_theta']}
+def _rope(fields, config: ModelConfig) -> dict[str, Any]:
+  """Returns rope_theta, rope_scaling and local_rope_theta."""
+  rope = _object(fields, 'rope_parameters')
+  # rope_parameters is given by kind of layer, or for all layers at once.
+  by_kind = rope if rope.keys() & _KINDS.keys() else {'full_attention': rope}
+  global_rope = (
+    {'rope_theta': fields['rope_theta']}
     | _object(by_kind, 'full_attention')
-    | _object(said, 'rope_scaling')
+    | _object(fields, 'rope_scaling')
   )
-  # Without a base of their own, local layers turn as the global ones do.
-  of_local = of_global
-  if 'rope_local_base_freq' in said:
-    of_local = {'rope_theta': said['rope_local_base_freq']}
-  of_local = of_local | _object(by_kind, 'sliding_attention')
-  found = {
-    'rope_theta': _number(of_global, 'rope_theta'),
-    'rope_scaling': _scaling(of_global, config.max_len_tokens),
+  # By default, local layers have the base of the global layers.
+  local_rope = global_rope
+  if 'rope_local_base_freq' in fields:
+    local_rope = {'rope_theta': fields['rope_local_base_freq']}
+  local_rope = local_rope | _object(by_kind, 'sliding_attention')
+  values = {
+    'rope_theta': _number(global_rope, 'rope_theta'),
+    'rope_scaling': _scaling(global_rope, config.max_len_tokens),
   }
   if LOCAL in config.layer_pattern:
-    found['local_rope_theta'] = _number(of_local, 'rope_theta')
-    scaling = _scaling(of_local, config.max_len_tokens)
+    values['local_rope_theta'] = _number(local_rope, 'rope_theta')
+    scaling = _scaling(local_rope, config.max_len_tokens)
     if scaling is not None:
       raise errors.UserError(
         f'rope_type={scaling.kind!r} of sliding_attention is not supported,'
         " only 'default'"
       )
-  return found
+  return values
 
 
 def _scaling(rope, max_len_tokens: int) -> transformer.RopeScaling | None:
@@ -316,14 +320,14 @@ def _scaling(rope, max_len_tokens: int) -> transformer.RopeScaling | None:
     raise errors.unknown('rope_type', kind, ['default', *_SCALINGS])
   rope = {'original_max_position_embeddings': max_len_tokens, **rope}
   numbers = {
-    ours: _number(rope, name, whole=ours == 'original_len_tokens')
+    ours: _number(rope, name, is_integer=ours == 'original_len_tokens')
     for ours, name in _SCALINGS[kind].items()
   }
   return transformer.RopeScaling(kind, **numbers)
 
 
 def differences(a: ModelConfig, b: ModelConfig) -> list[str]:
-  """Where two configs differ, numerics aside: 'field: value -> value'."""
+  """Returns 'field: a -> b' for each differing field, without numerics."""
   a, b = (dataclasses.asdict(config) for config in (a, b))
   return [
     f'{name}: {a[name]!r} -> {b[name]!r}'
@@ -333,28 +337,26 @@ def differences(a: ModelConfig, b: ModelConfig) -> list[str]:
 
 
 def to_json(config: ModelConfig, dtype: str) -> dict[str, Any]:
-  """The config.json of a model for `transformers` and servers on top of it.
+  """Returns the config.json of a model, for `transformers` and its servers.
 
   Args:
-    config: the shape.
-    dtype: of the tensors in the files.
+    config: the model's shape.
+    dtype: the dtype in the files.
 
   Raises:
-    UserError: there is no family with this config.
+    UserError: no family has this config.
   """
-  fits = [
+  model_types = [
     model_type
     for model_type, family in FAMILIES.items()
     if all(getattr(config, k) == v for k, v in family.fixed.items())
   ]
-  if not fits:
+  if not model_types:
     fixed = {name: getattr(config, name) for name in _PLAIN}
-    raise errors.UserError(
-      f'no family ({", ".join(FAMILIES)}) has a model of {fixed}'
-    )
-  family = FAMILIES[fits[0]]
-  said = {
-    'model_type': fits[0],
+    raise errors.UserError(f'no family ({", ".join(FAMILIES)}) has {fixed}')
+  family = FAMILIES[model_types[0]]
+  fields = {
+    'model_type': model_types[0],
     'architectures': [family.architecture],
     **{theirs: getattr(config, ours) for ours, theirs in _SIZES.items()},
     **family.only,
@@ -363,10 +365,10 @@ def to_json(config: ModelConfig, dtype: str) -> dict[str, Any]:
     'max_position_embeddings': config.max_len_tokens,
     'rms_norm_eps': config.norm_eps,
     'tie_word_embeddings': config.tied_embeddings,
-    # Not what the family's class takes them for: the tokenizer tells.
+    # The tokenizer names these, not the defaults of the family's class.
     'bos_token_id': None,
     'eos_token_id': None,
-    # The new name and the old one.
+    # transformers 5 and 4 name it differently.
     'dtype': dtype,
     'torch_dtype': dtype,
     **_rope_json(config, family),
@@ -375,14 +377,14 @@ def to_json(config: ModelConfig, dtype: str) -> dict[str, Any]:
   if 'query_pre_attn_scalar' in family.absent:
     scale = config.query_scale
     scalar = config.head_dim if scale is None else round(scale**-2)
-    said['query_pre_attn_scalar'] = scalar
-  lost = differences(config, parse(said))
+    fields['query_pre_attn_scalar'] = scalar
+  lost = differences(config, parse(fields))
   if lost:
     raise errors.UserError(
-      f'config.json of a {fits[0]} cannot tell of this model, and would be read'
-      f' back otherwise: {"; ".join(lost)}'
+      f'config.json of a {model_types[0]} cannot describe this model and would'
+      f' be read back differently: {"; ".join(lost)}'
     )
-  return said
+  return fields
 
 
 def _rope_json(config: ModelConfig, family: Family) -> dict[str, Any]:
@@ -393,8 +395,8 @@ def _rope_json(config: ModelConfig, family: Family) -> dict[str, Any]:
       scaling[theirs] = getattr(config.rope_scaling, ours)
   old = {'rope_theta': config.rope_theta, 'rope_scaling': scaling}
   if 'rope_local_base_freq' in family.absent:
-    # Only so, since vLLM on version 4 of transformers takes rope_parameters by
-    # kind of layer for broken ones; every version reads the old form.
+    # vLLM on transformers 4 rejects rope_parameters by kind of layer; every
+    # version reads the old form.
     return old | {'rope_local_base_freq': config.local_rope_theta}
   new = {'rope_type': 'default'} | (scaling or {})
   return old | {'rope_parameters': new | {'rope_theta': config.rope_theta}}
@@ -404,14 +406,14 @@ def _windows_json(config: ModelConfig, family: Family) -> dict[str, Any]:
   if not family.windows:
     return {}
   kinds, pattern = config.layer_kinds(), config.layer_pattern
-  said = {
+  fields = {
     'layer_types': [_KIND_NAMES[kind] for kind in kinds],
     'sliding_window': config.sliding_window or None,
   }
-  # How versions before layer_types tell, where they can.
+  # The form of versions before layer_types, if it can express the pattern.
   if 'use_sliding_window' in family.absent:
-    said['use_sliding_window'] = LOCAL in kinds
-    said['max_window_layers'] = (*kinds, LOCAL).index(LOCAL)
+    fields['use_sliding_window'] = LOCAL in kinds
+    fields['max_window_layers'] = (*kinds, LOCAL).index(LOCAL)
   elif pattern == (LOCAL,) * (len(pattern) - 1) + (GLOBAL,):
-    said['sliding_window_pattern'] = len(pattern)
-  return said
+    fields['sliding_window_pattern'] = len(pattern)
+  return fields

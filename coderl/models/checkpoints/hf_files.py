@@ -1,13 +1,14 @@
-"""The files of a Hugging Face folder, read and written a piece at a time.
+"""Reads and writes the files of a Hugging Face folder in small chunks.
 
-Tensors lie in `model.safetensors`, or in several files and an index that says
-which is where. The safetensors package maps a whole file into memory to read
-it, and to write one wants all of its tensors there; a model about as large as
-the machine leaves room for neither. So bytes are moved here, and the package
-judges the files.
+The tensors are in model.safetensors, or in several files with an index. The
+package safetensors validates the files, but writes a file only from tensors
+that are all in memory, and a model may be about as large as the memory. So
+files are written here, from a header and chunks. Reading shares that header: a
+seek and a read are no longer than the package's get_slice, which maps the file
+and so counts all that was read as resident memory.
 
 A file is the length of its header (8 bytes), the header (JSON: the dtype, shape
-and bytes of each tensor), and the tensors end to end.
+and byte range of each tensor), and the tensors end to end.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,13 +22,13 @@ import jax.numpy as jnp
 import numpy as np
 import safetensors
 
-from commons import errors
+from commons import errors, files
 
 CONFIG = 'config.json'
 WEIGHTS = 'model.safetensors'
 INDEX = 'model.safetensors.index.json'
 
-# The dtypes that are read and written, by their names in a header.
+# The supported dtypes by their names in a header.
 DTYPES = {
   'F64': 'float64',
   'F32': 'float32',
@@ -36,15 +37,19 @@ DTYPES = {
 }
 _CODES = {name: code for code, name in DTYPES.items()}
 _METADATA = '__metadata__'
-_OURS = re.compile(r'model(-\d{5}-of-\d{5})?\.safetensors')
-# Of the pieces in which tensors are moved.
-_PIECE_BYTES = 2**20
+_SAVED = re.compile(r'model(-\d{5}-of-\d{5})?\.safetensors')
+# The size of a chunk.
+_CHUNK_BYTES = 2**20
 
 
 class Tensor(NamedTuple):
-  """Where a tensor lies: from byte `start` of a file on.
+  """The location of a tensor.
 
-  dtype: by its name in the header, perhaps none of DTYPES.
+  Attributes:
+    file: the path of the file.
+    dtype: the dtype's name in the header; may be unsupported.
+    shape: the shape.
+    start: the offset of the tensor's first byte in the file.
   """
 
   file: str
@@ -54,89 +59,93 @@ class Tensor(NamedTuple):
 
 
 class Header(NamedTuple):
-  """How a file begins, and its tensors in the order of their bytes."""
+  """The header of a file, with its tensors in the order of their bytes."""
 
   text: bytes
   tensors: dict[str, Tensor]
 
 
 class Weights(NamedTuple):
-  """The headers of a folder's files by name, and its index if it has one."""
+  """The headers of a folder's files by file name, and its index or None."""
 
   headers: dict[str, Header]
   index: bytes | None
 
   def tensors(self) -> dict[str, Tensor]:
-    headers = self.headers.values()
+    """Returns the tensors of all files by name."""
     return {
-      name: at for header in headers for name, at in header.tensors.items()
+      name: tensor
+      for header in self.headers.values()
+      for name, tensor in header.tensors.items()
     }
 
 
 def read_json(path: str) -> dict[str, Any]:
-  """The JSON object in a file.
+  """Returns the JSON object in a file.
 
   Raises:
-    UserError: the file cannot be read, or holds something else.
+    UserError: the file cannot be read or holds something else.
   """
   try:
     with open(path, encoding='utf-8') as f:
-      said = json.load(f)
+      value = json.load(f)
   except (OSError, ValueError) as e:
     raise errors.UserError(f'{path!r} cannot be read: {e}') from e
-  if not isinstance(said, dict):
+  if not isinstance(value, dict):
     raise errors.UserError(f'{path!r} is not a JSON object')
-  return said
+  return value
 
 
 def open_weights(folder: str) -> Weights:
-  """What tensors a folder has and where, none of them read.
+  """Returns the headers of a folder's files without reading the tensors.
 
-  As in `transformers`, an index beside a `model.safetensors` is not read.
+  As in `transformers`, model.safetensors takes precedence over an index.
 
   Raises:
-    UserError: a file that is absent or broken, or an index at odds with the
-      files.
+    UserError: a file is absent or broken, or the index contradicts the files.
   """
   index = os.path.join(folder, INDEX)
-  whole = os.path.join(folder, WEIGHTS)
-  if os.path.exists(whole) or not os.path.exists(index):
-    return Weights({WEIGHTS: _read_header(whole)}, None)
-  said = _weight_map(index)
+  single = os.path.join(folder, WEIGHTS)
+  if os.path.exists(single) or not os.path.exists(index):
+    return Weights({WEIGHTS: _read_header(single)}, None)
+  weight_map = _weight_map(index)
   headers = {
     file: _read_header(os.path.join(folder, file))
-    for file in sorted(set(said.values()))
+    for file in sorted(set(weight_map.values()))
   }
-  held = {(n, file) for file, header in headers.items() for n in header.tensors}
-  complaints = [
+  present = {
+    (name, file) for file, header in headers.items() for name in header.tensors
+  }
+  faults = [
     f'{name} is not in {file!r}, where the index says'
-    for name, file in sorted(said.items() - held)
+    for name, file in sorted(weight_map.items() - present)
   ] + [
     f'{name} is in {file!r}, where the index does not say'
-    for name, file in sorted(held - said.items())
+    for name, file in sorted(present - weight_map.items())
   ]
-  if complaints:
+  if faults:
     raise errors.UserError(
-      f'{index!r} does not fit its files: {listed(complaints)}'
+      f'{index!r} does not fit its files: {join_first(faults)}'
     )
   with open(index, 'rb') as f:
     return Weights(headers, f.read())
 
 
 def _weight_map(index: str) -> dict[str, str]:
-  said = read_json(index).get('weight_map')
-  if not isinstance(said, dict) or not said:
+  """Returns the file name of each tensor by an index."""
+  weight_map = read_json(index).get('weight_map')
+  if not isinstance(weight_map, dict) or not weight_map:
     raise errors.UserError(f'{index!r} has no weight_map')
-  for name, file in said.items():
+  for name, file in weight_map.items():
     if not isinstance(file, str) or file != os.path.basename(file) or not file:
       raise errors.UserError(
         f'{index!r}: {name} is in {file!r}, which is not the name of a file'
       )
-  return said
+  return weight_map
 
 
-def listed(texts: Iterable[str], most: int = 8) -> str:
-  """The first of the texts in order, and how many more there are."""
+def join_first(texts: Iterable[str], most: int = 8) -> str:
+  """Returns the first texts in sorted order and the number of the others."""
   texts = sorted(texts)
   more = f' and {len(texts) - most} more' if len(texts) > most else ''
   return ', '.join(texts[:most]) + more
@@ -144,16 +153,18 @@ def listed(texts: Iterable[str], most: int = 8) -> str:
 
 def _read_header(file: str) -> Header:
   try:
-    # Raises unless the header is sound and the tensors fill the file.
+    # safe_open raises if the header is invalid or the tensors do not fill the
+    # file.
     with safetensors.safe_open(file, framework='np'), open(file, 'rb') as f:
       length = f.read(8)
       return _header(length + f.read(int.from_bytes(length, 'little')), file)
   except (OSError, safetensors.SafetensorError) as e:
-    said = ' '.join(str(e).split())
-    raise errors.UserError(f'{file!r} cannot be read: {said}') from e
+    message = ' '.join(str(e).split())
+    raise errors.UserError(f'{file!r} cannot be read: {message}') from e
 
 
 def _header(text: bytes, file: str) -> Header:
+  """Parses the first bytes of a file, the length included."""
   tensors = {
     name: Tensor(
       file,
@@ -164,7 +175,7 @@ def _header(text: bytes, file: str) -> Header:
     for name, entry in json.loads(text[8:]).items()
     if name != _METADATA
   }
-  # An empty tensor starts where the next one does.
+  # An empty tensor starts at the same byte as the next one.
   in_order = sorted(tensors.items(), key=lambda t: (t[1].start, t[0]))
   return Header(text, dict(in_order))
 
@@ -174,38 +185,39 @@ def new_header(
   tensors: Mapping[str, tuple[str, tuple[int, ...]]],
   metadata: Mapping[str, str],
 ) -> Header:
-  """The header of a file to be written, as the safetensors package has it.
+  """Returns the header of a new file, equal to that of the package safetensors.
 
   Args:
-    file: the path to be.
-    tensors: dtype (as numpy names it) and shape by name.
-    metadata: of the file; {} is none.
+    file: the path to be written.
+    tensors: dtype (numpy's name) and shape by tensor name.
+    metadata: the file's metadata, may be empty.
   """
-  said = {_METADATA: dict(metadata)} if metadata else {}
+  content = {_METADATA: dict(metadata)} if metadata else {}
   end = 0
-  # The widest first, so that every tensor is aligned.
+  # Wider dtypes come first, so that every tensor is aligned.
   width = lambda name: jnp.dtype(tensors[name][0]).itemsize
   for name in sorted(tensors, key=lambda n: (-width(n), n)):
     dtype, shape = tensors[name]
     start, end = end, end + width(name) * math.prod(shape)
-    said[name] = {
+    content[name] = {
       'dtype': _CODES[dtype],
       'shape': list(shape),
       'data_offsets': [start, end],
     }
-  text = json.dumps(said, separators=(',', ':'), ensure_ascii=False).encode()
+  text = json.dumps(content, separators=(',', ':'), ensure_ascii=False).encode()
   text += b' ' * (-len(text) % 8)
   return _header(len(text).to_bytes(8, 'little') + text, file)
 
 
 def metadata(header: Header) -> dict[str, str]:
+  """Returns the metadata of a file."""
   return json.loads(header.text[8:]).get(_METADATA, {})
 
 
-def pieces(shape: Sequence[int], rows: range) -> Iterator[slice]:
-  """Cuts rows of an array of the shape into runs of a megabyte or so."""
+def chunks(shape: Sequence[int], rows: range) -> Iterator[slice]:
+  """Cuts rows of an array of this shape into chunks of about a megabyte."""
   row_bytes = 4 * math.prod(shape[1:])
-  step = max(1, _PIECE_BYTES // max(1, row_bytes))
+  step = max(1, _CHUNK_BYTES // max(1, row_bytes))
   for start in range(rows.start, rows.stop, step):
     yield slice(start, min(start + step, rows.stop))
 
@@ -213,23 +225,31 @@ def pieces(shape: Sequence[int], rows: range) -> Iterator[slice]:
 def read_rows(
   tensor: Tensor, shape: Sequence[int], rows: range
 ) -> Iterator[tuple[slice, np.ndarray]]:
-  """Reads rows of a tensor, seen as one of another shape, a piece at a time.
+  """Reads rows of a tensor in chunks.
+
+  Args:
+    tensor: the tensor.
+    shape: the shape as which its bytes are read.
+    rows: indices of the first axis of `shape`.
 
   Yields:
-    Which rows, counted from the first that was asked for, and the rows.
+    The slice of a chunk within `rows`, and its values.
   """
   dtype = jnp.dtype(DTYPES[tensor.dtype])
-  row = math.prod(shape[1:])
+  row_size = math.prod(shape[1:])
   with open(tensor.file, 'rb') as f:
-    f.seek(tensor.start + rows.start * row * dtype.itemsize)
-    for piece in pieces(shape, rows):
-      count = piece.stop - piece.start
-      read = np.fromfile(f, dtype, count * row).reshape(count, *shape[1:])
-      yield slice(piece.start - rows.start, piece.stop - rows.start), read
+    f.seek(tensor.start + rows.start * row_size * dtype.itemsize)
+    for chunk in chunks(shape, rows):
+      count = chunk.stop - chunk.start
+      values = np.fromfile(f, dtype, count * row_size)
+      yield (
+        slice(chunk.start - rows.start, chunk.stop - rows.start),
+        values.reshape(count, *shape[1:]),
+      )
 
 
 def equal(a: Tensor, b: Tensor) -> bool:
-  """Whether two tensors have the same dtype, shape and bytes."""
+  """Returns whether two tensors have the same dtype, shape and bytes."""
   if (a.dtype, a.shape) != (b.dtype, b.shape):
     return False
   rows = range(a.shape[0])
@@ -246,25 +266,23 @@ def write(
   header: Header,
   read: Callable[[str], Iterable[np.ndarray]],
 ) -> None:
-  """Writes a file; whoever reads it meanwhile sees the old one, if any.
+  """Writes a file, whole or not at all.
 
   Args:
     file: its path.
-    header: what the file will hold.
-    read: gives a tensor's values by its name, in pieces, of the header's dtype.
+    header: its header.
+    read: returns a tensor's values by name, in chunks of the header's dtype.
   """
-  partial = f'{file}.partial'
-  with open(partial, 'wb') as f:
+  with files.replacing(file) as unfinished, unfinished.open('wb') as f:
     f.write(header.text)
     for name in header.tensors:
-      for piece in read(name):
-        np.ascontiguousarray(piece).tofile(f)
-  os.replace(partial, file)
+      for chunk in read(name):
+        np.ascontiguousarray(chunk).tofile(f)
 
 
 def remove_others(folder: str, kept: Iterable[str]) -> None:
-  """Removes the weights of an earlier model, which could be taken for ours."""
+  """Removes the weights of an earlier model, except for the files `kept`."""
   kept = set(kept)
   for name in os.listdir(folder):
-    if (name == INDEX or _OURS.fullmatch(name)) and name not in kept:
+    if (name == INDEX or _SAVED.fullmatch(name)) and name not in kept:
       os.remove(os.path.join(folder, name))

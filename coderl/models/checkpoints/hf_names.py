@@ -1,7 +1,7 @@
-"""What our parameters are called in a Hugging Face folder.
+"""Maps the transformer's parameters to the tensors of a Hugging Face folder.
 
-Theirs are one tensor a layer and, for a linear map, [out, in]; ours are stacked
-over layers, and [in..., out...].
+A folder has one tensor per layer, and the tensor of a linear map is [out, in].
+Here parameters are stacked over layers, and a linear map is [in..., out...].
 """
 
 from collections.abc import Mapping
@@ -17,59 +17,60 @@ import numpy as np
 from coderl.models import transformer
 
 
-class Place(NamedTuple):
-  """Where a parameter lies in a Hugging Face folder.
+class Rule(NamedTuple):
+  """The form of a parameter in a Hugging Face folder.
 
-  name: of the tensor; {} is the layer.
-  num_inputs: how many of our leading axes (after the layer's) the linear map
-    reads: they are flattened to its last axis there. None: the same axes.
+  Attributes:
+    name: the tensor's name; {} stands for the layer.
+    num_inputs: the number of input axes of a linear map. They are the leading
+      axes of the parameter (after the layer's), and are flattened to the last
+      axis of the tensor. None means that the tensor has the same axes.
   """
 
   name: str
   num_inputs: int | None = None
 
   @property
-  def stacked(self) -> bool:
+  def is_stacked(self) -> bool:
+    """Whether the parameter is stacked over layers."""
     return '{}' in self.name
 
 
 _ATTENTION = 'model.layers.{}.self_attn.'
 _MLP = 'model.layers.{}.mlp.'
-NAMES: Mapping[str, Place] = {
-  'embedding': Place('model.embed_tokens.weight'),
-  'layers/attention_norm/scale': Place(
-    'model.layers.{}.input_layernorm.weight'
-  ),
-  'layers/q': Place(_ATTENTION + 'q_proj.weight', 1),
-  'layers/q_bias': Place(_ATTENTION + 'q_proj.bias', 0),
-  'layers/q_norm/scale': Place(_ATTENTION + 'q_norm.weight'),
-  'layers/k': Place(_ATTENTION + 'k_proj.weight', 1),
-  'layers/k_bias': Place(_ATTENTION + 'k_proj.bias', 0),
-  'layers/k_norm/scale': Place(_ATTENTION + 'k_norm.weight'),
-  'layers/v': Place(_ATTENTION + 'v_proj.weight', 1),
-  'layers/v_bias': Place(_ATTENTION + 'v_proj.bias', 0),
-  'layers/o': Place(_ATTENTION + 'o_proj.weight', 2),
-  'layers/gate': Place(_MLP + 'gate_proj.weight', 1),
-  'layers/up': Place(_MLP + 'up_proj.weight', 1),
-  'layers/down': Place(_MLP + 'down_proj.weight', 1),
-  'final_norm/scale': Place('model.norm.weight'),
-  'unembedding': Place('lm_head.weight', 1),
+NAMES: Mapping[str, Rule] = {
+  'embedding': Rule('model.embed_tokens.weight'),
+  'layers/attention_norm/scale': Rule('model.layers.{}.input_layernorm.weight'),
+  'layers/q': Rule(_ATTENTION + 'q_proj.weight', 1),
+  'layers/q_bias': Rule(_ATTENTION + 'q_proj.bias', 0),
+  'layers/q_norm/scale': Rule(_ATTENTION + 'q_norm.weight'),
+  'layers/k': Rule(_ATTENTION + 'k_proj.weight', 1),
+  'layers/k_bias': Rule(_ATTENTION + 'k_proj.bias', 0),
+  'layers/k_norm/scale': Rule(_ATTENTION + 'k_norm.weight'),
+  'layers/v': Rule(_ATTENTION + 'v_proj.weight', 1),
+  'layers/v_bias': Rule(_ATTENTION + 'v_proj.bias', 0),
+  'layers/o': Rule(_ATTENTION + 'o_proj.weight', 2),
+  'layers/gate': Rule(_MLP + 'gate_proj.weight', 1),
+  'layers/up': Rule(_MLP + 'up_proj.weight', 1),
+  'layers/down': Rule(_MLP + 'down_proj.weight', 1),
+  'final_norm/scale': Rule('model.norm.weight'),
+  'unembedding': Rule('lm_head.weight', 1),
 }
-# By config.post_norms: one name stands for two things.
-_NORM_NAMES: Mapping[bool, Mapping[str, Place]] = {
+# By config.post_norms, because one tensor name has two meanings.
+_NORM_NAMES: Mapping[bool, Mapping[str, Rule]] = {
   False: {
-    'layers/mlp_norm/scale': Place(
+    'layers/mlp_norm/scale': Rule(
       'model.layers.{}.post_attention_layernorm.weight'
     ),
   },
   True: {
-    'layers/attention_post_norm/scale': Place(
+    'layers/attention_post_norm/scale': Rule(
       'model.layers.{}.post_attention_layernorm.weight'
     ),
-    'layers/mlp_norm/scale': Place(
+    'layers/mlp_norm/scale': Rule(
       'model.layers.{}.pre_feedforward_layernorm.weight'
     ),
-    'layers/mlp_post_norm/scale': Place(
+    'layers/mlp_post_norm/scale': Rule(
       'model.layers.{}.post_feedforward_layernorm.weight'
     ),
   },
@@ -77,47 +78,51 @@ _NORM_NAMES: Mapping[bool, Mapping[str, Place]] = {
 TABLE, HEAD = NAMES['embedding'].name, NAMES['unembedding'].name
 
 
-class Part(NamedTuple):
-  """What a tensor is to us: a parameter or a layer of one.
+class LayerTensor(NamedTuple):
+  """A tensor of a folder: a parameter, or one layer of a parameter.
 
-  param: its name in the tree.
-  place: of the parameter.
-  shape: of the part: ours, without the layers' axis.
-  layer: None if the parameter is not stacked.
+  Attributes:
+    param: the parameter's name in the tree.
+    rule: the parameter's form in a folder.
+    shape: the parameter's shape, without the axis of the layers.
+    layer: the layer, None if the parameter is not stacked.
   """
 
   param: str
-  place: Place
+  rule: Rule
   shape: tuple[int, ...]
   layer: int | None
 
   @property
   def name(self) -> str:
-    return self.place.name.format(self.layer)
+    """The tensor's name in the folder."""
+    return self.rule.name.format(self.layer)
 
   @property
-  def seen_shape(self) -> tuple[int, ...]:
-    """Of the tensor with none of our axes flattened: [out..., in...]."""
-    inputs = self.place.num_inputs or 0
+  def unflattened_shape(self) -> tuple[int, ...]:
+    """The tensor's shape before its axes are flattened: [out..., in...]."""
+    inputs = self.rule.num_inputs or 0
     return self.shape[inputs:] + self.shape[:inputs]
 
   @property
-  def their_shape(self) -> tuple[int, ...]:
-    if self.place.num_inputs is None:
+  def file_shape(self) -> tuple[int, ...]:
+    """The tensor's shape in the folder."""
+    if self.rule.num_inputs is None:
       return self.shape
-    outputs = len(self.shape) - self.place.num_inputs
-    ins, outs = self.seen_shape[outputs:], self.seen_shape[:outputs]
+    num_outputs = len(self.shape) - self.rule.num_inputs
+    shape = self.unflattened_shape
+    outs, ins = shape[:num_outputs], shape[num_outputs:]
     return (math.prod(outs), math.prod(ins)) if ins else (math.prod(outs),)
 
-  def seen(self, ours: np.ndarray) -> np.ndarray:
-    """Our values as the tensor has them, [out..., in...]; a view."""
-    inputs = self.place.num_inputs or 0
-    return ours.transpose(*range(inputs, ours.ndim), *range(inputs))
+  def transposed(self, value: np.ndarray) -> np.ndarray:
+    """Returns a view of the parameter's values as [out..., in...]."""
+    inputs = self.rule.num_inputs or 0
+    return value.transpose(*range(inputs, value.ndim), *range(inputs))
 
 
 @functools.cache
 def shapes(config: transformer.ModelConfig) -> dict[str, tuple[int, ...]]:
-  """The shape of each of our parameters by its name in NAMES."""
+  """Returns the shape of each parameter by its name in NAMES."""
   boxed = jax.eval_shape(
     lambda key: transformer.init(key, config), jax.random.key(0)
   )
@@ -125,10 +130,10 @@ def shapes(config: transformer.ModelConfig) -> dict[str, tuple[int, ...]]:
   return {name: leaf.shape for name, leaf in flat.items()}
 
 
-def parts(config: transformer.ModelConfig, name: str) -> list[Part]:
-  """The tensors a parameter consists of, in the order of its layers."""
-  place = (NAMES | _NORM_NAMES[config.post_norms])[name]
+def tensors(config: transformer.ModelConfig, name: str) -> list[LayerTensor]:
+  """Returns the tensors of a parameter, in the order of its layers."""
+  rule = (NAMES | _NORM_NAMES[config.post_norms])[name]
   shape = shapes(config)[name]
-  if not place.stacked:
-    return [Part(name, place, shape, None)]
-  return [Part(name, place, shape[1:], layer) for layer in range(shape[0])]
+  if not rule.is_stacked:
+    return [LayerTensor(name, rule, shape, None)]
+  return [LayerTensor(name, rule, shape[1:], i) for i in range(shape[0])]

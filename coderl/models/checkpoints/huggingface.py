@@ -1,11 +1,11 @@
-"""Local Hugging Face checkpoint folders <-> parameters of the transformer.
+"""Loads and saves checkpoint folders in Hugging Face's layout.
 
-A model is never twice in memory: a device's part of a parameter is read on its
-own, layer by layer, and files are written a piece of a tensor at a time. Every
-tensor is accounted for.
+A model is never twice in memory. Each device's shard of a parameter is read
+separately, layer by layer, and files are written in small chunks. Every tensor
+of a folder must belong to a parameter.
 
-hf_config.py has what config.json says, hf_names.py what the tensors are called
-and hf_files.py how the files are read and written.
+hf_config.py converts config.json, hf_names.py maps parameters to tensors and
+hf_files.py reads and writes the files.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,16 +24,16 @@ import numpy as np
 from coderl import types
 from coderl.models import transformer
 from coderl.models.checkpoints import hf_config, hf_files, hf_names
-from commons import errors
+from commons import errors, files
 
 CONFIG, WEIGHTS, INDEX = hf_files.CONFIG, hf_files.WEIGHTS, hf_files.INDEX
 
-# Where more than one file is needed, none is larger.
+# The size limit of a file where there are several.
 _MAX_FILE_BYTES = 5 * 10**9
 
 
 def read_config(folder: str) -> transformer.ModelConfig:
-  """The config of a checkpoint folder, as `load` gives it and raises."""
+  """Returns the config of a checkpoint folder; see `load`."""
   if not os.path.isdir(folder):
     raise errors.UserError(f'{str(folder)!r} is not a folder with a {CONFIG}')
   return hf_config.read(os.path.join(folder, CONFIG))
@@ -45,20 +45,20 @@ def load(
   """Reads a checkpoint folder.
 
   Args:
-    folder: has config.json and safetensors.
-    layout: None, or the tree of shardings of the parameters: each device's part
-      is then read on its own and sent as soon as it is read.
-    param_dtype: to which the tensors are cast.
+    folder: a folder with config.json and safetensors files.
+    layout: the tree of the parameters' shardings, or None. With a layout, each
+      device's shard is read separately and sent as soon as it is read.
+    param_dtype: the dtype to which the tensors are cast.
 
   Returns:
-    The config, its other numerics (remat, dtype) at their defaults, and the
-    parameters: numpy arrays, or jax arrays given a layout.
+    The config, with its other numerics (remat, dtype) at their defaults, and
+    the parameters: numpy arrays, or jax arrays if there is a layout.
 
   Raises:
-    UserError: not a checkpoint folder, a model or a file that cannot be read,
-      or tensors that are missing, surplus, or of another shape or dtype. A tied
-      model may have a matrix for the output too if it is the same as that for
-      the input: `transformers` would not read it, nor say so.
+    UserError: the folder, the model or a file cannot be read, or tensors are
+      missing, unexpected, or of another shape or dtype. A tied model may have
+      an output matrix only if it equals the input matrix, because
+      `transformers` would silently ignore it.
   """
   folder = os.fspath(folder)
   config = read_config(folder)
@@ -71,10 +71,10 @@ def load(
   params = {}
   for name, shape in hf_names.shapes(config).items():
     read = functools.partial(
-      _read, hf_names.parts(config, name), tensors, jnp.dtype(param_dtype)
+      _read, hf_names.tensors(config, name), tensors, jnp.dtype(param_dtype)
     )
     if layouts:
-      params[name] = _spread(shape, layouts[name], read)
+      params[name] = _sharded(shape, layouts[name], read)
     else:
       params[name] = read(tuple(range(size) for size in shape))
   return config, traverse_util.unflatten_dict(params, sep='/')
@@ -87,17 +87,17 @@ def save(
   dtype: str | None = None,
   like: str | None = None,
 ) -> None:
-  """Writes a checkpoint folder that `transformers` loads too.
+  """Writes a checkpoint folder that `transformers` can load.
 
-  Equal parameters give equal bytes, and those of `like` its bytes.
+  Equal parameters give equal bytes; the parameters of `like` give its bytes.
 
   Args:
-    folder: made if need be, and its files replaced.
-    config: the shape.
-    params: unboxed, as `transformer.init` gives them.
-    dtype: of the tensors in the files; None is that of `like`, or bfloat16.
-    like: None, or a folder of the same model, of which the config.json, the
-      division into files and the tensors' dtypes are kept.
+    folder: the folder; created if absent, its files are replaced.
+    config: the model's shape.
+    params: the parameters, unboxed, in the tree of `transformer.init`.
+    dtype: the dtype in the files; None means that of `like`, or bfloat16.
+    like: a folder of the same model, or None. Its config.json, its division
+      into files and its dtypes are kept.
 
   Raises:
     UserError: `like` holds another model, or no family has this config.
@@ -108,90 +108,94 @@ def save(
   if shapes != hf_names.shapes(config):
     raise ValueError(f'params are not those of {config}: {shapes}')
   if like is None:
-    said, weights = _planned(folder, config, dtype or 'bfloat16')
+    config_text, weights = _new_files(folder, config, dtype or 'bfloat16')
   else:
-    said, weights = _like(folder, config, dtype, os.fspath(like))
-  parts = {p.name: p for name in shapes for p in hf_names.parts(config, name)}
+    config_text, weights = _files_like(folder, config, dtype, os.fspath(like))
+  layer_tensors = {
+    t.name: t for name in shapes for t in hf_names.tensors(config, name)
+  }
   if config.tied_embeddings:
-    parts[hf_names.HEAD] = parts[hf_names.TABLE]
+    layer_tensors[hf_names.HEAD] = layer_tensors[hf_names.TABLE]
   os.makedirs(folder, exist_ok=True)
   for name, header in weights.headers.items():
-    read = functools.partial(_pieces, parts, flat, header.tensors)
+    read = functools.partial(_chunks, layer_tensors, flat, header.tensors)
     hf_files.write(os.path.join(folder, name), header, read)
-  texts = {CONFIG: said}
+  texts = {CONFIG: config_text}
   if weights.index is not None:
     texts[INDEX] = weights.index
   for name, text in texts.items():
-    with open(os.path.join(folder, name), 'wb') as f:
-      f.write(text)
+    with files.replacing(os.path.join(folder, name)) as unfinished:
+      unfinished.write_bytes(text)
   hf_files.remove_others(folder, [*weights.headers, *texts])
 
 
-def _planned(
+def _new_files(
   folder: str, config: transformer.ModelConfig, dtype: str
 ) -> tuple[bytes, hf_files.Weights]:
-  """config.json and the files of a folder of our own making."""
-  said = hf_config.to_json(config, dtype)
-  parts = [
-    p for name in hf_names.shapes(config) for p in hf_names.parts(config, name)
+  """Returns config.json and the headers and index of a new folder."""
+  layer_tensors = [
+    tensor
+    for name in hf_names.shapes(config)
+    for tensor in hf_names.tensors(config, name)
   ]
-  files, total, room = [], 0, 0
-  for part in sorted(parts, key=_in_order):
-    size = math.prod(part.shape) * jnp.dtype(dtype).itemsize
-    if not files or size > room:
-      files.append({})
-      room = _MAX_FILE_BYTES
-    files[-1][part.name] = (dtype, part.their_shape)
-    room -= size
+  contents, total, free = [], 0, 0
+  for tensor in sorted(layer_tensors, key=_layer_order):
+    size = math.prod(tensor.shape) * jnp.dtype(dtype).itemsize
+    if not contents or size > free:
+      contents.append({})
+      free = _MAX_FILE_BYTES
+    contents[-1][tensor.name] = (dtype, tensor.file_shape)
+    free -= size
     total += size
-  if len(files) == 1:
+  if len(contents) == 1:
     names = [WEIGHTS]
   else:
     names = [
-      f'model-{i:05}-of-{len(files):05}.safetensors'
-      for i in range(1, len(files) + 1)
+      f'model-{i:05}-of-{len(contents):05}.safetensors'
+      for i in range(1, len(contents) + 1)
     ]
   headers = {
     name: hf_files.new_header(
       os.path.join(folder, name), tensors, {'format': 'pt'}
     )
-    for name, tensors in zip(names, files, strict=True)
+    for name, tensors in zip(names, contents, strict=True)
   }
-  where = {tensor: name for name in names for tensor in headers[name].tensors}
-  index = {'metadata': {'total_size': total}, 'weight_map': where}
-  return _json(said, sort_keys=True), hf_files.Weights(
-    headers, _json(index, sort_keys=True) if len(files) > 1 else None
+  weight_map = {tensor: n for n in names for tensor in headers[n].tensors}
+  index = {'metadata': {'total_size': total}, 'weight_map': weight_map}
+  weights = hf_files.Weights(
+    headers, _json(index, sort_keys=True) if len(names) > 1 else None
   )
+  return _json(hf_config.to_json(config, dtype), sort_keys=True), weights
 
 
-def _in_order(part: hf_names.Part) -> list[str | int]:
-  """Sorts layer 2 before layer 10."""
-  return [int(s) if s.isdigit() else s for s in part.name.split('.')]
+def _layer_order(tensor: hf_names.LayerTensor) -> list[str | int]:
+  """Returns a sort key that puts layer 2 before layer 10."""
+  return [int(s) if s.isdigit() else s for s in tensor.name.split('.')]
 
 
-def _json(said: Mapping[str, Any], sort_keys: bool = False) -> bytes:
-  return (json.dumps(said, indent=2, sort_keys=sort_keys) + '\n').encode()
+def _json(value: Mapping[str, Any], sort_keys: bool = False) -> bytes:
+  return (json.dumps(value, indent=2, sort_keys=sort_keys) + '\n').encode()
 
 
-def _like(
+def _files_like(
   folder: str, config: transformer.ModelConfig, dtype: str | None, like: str
 ) -> tuple[bytes, hf_files.Weights]:
-  """config.json and the files of a folder made after another one."""
+  """Returns config.json and the headers and index of a folder like another."""
   differing = hf_config.differences(read_config(like), config)
   if differing:
     raise errors.UserError(
       f'{like!r} does not hold the model to be saved ({"; ".join(differing)})'
     )
   with open(os.path.join(like, CONFIG), 'rb') as f:
-    said = f.read()
+    config_text = f.read()
   weights = hf_files.open_weights(like)
   _check(like, config, weights.tensors())
   dtypes = {hf_files.DTYPES[t.dtype] for t in weights.tensors().values()}
   if dtype is None or dtypes == {dtype}:
-    return said, weights
-  told = json.loads(said)
-  told |= dict.fromkeys(
-    told.keys() & {'dtype', 'torch_dtype'} or ['dtype'], dtype
+    return config_text, weights
+  fields = json.loads(config_text)
+  fields |= dict.fromkeys(
+    fields.keys() & {'dtype', 'torch_dtype'} or ['dtype'], dtype
   )
   headers = {
     name: hf_files.new_header(
@@ -208,24 +212,24 @@ def _like(
     total = sum(math.prod(t.shape) for t in weights.tensors().values()) * size
     index['metadata'] = index.get('metadata', {}) | {'total_size': total}
     index = _json(index)
-  return _json(told), hf_files.Weights(headers, index)
+  return _json(fields), hf_files.Weights(headers, index)
 
 
-def _pieces(
-  parts: Mapping[str, hf_names.Part],
+def _chunks(
+  layer_tensors: Mapping[str, hf_names.LayerTensor],
   params: Mapping[str, Any],
   tensors: Mapping[str, hf_files.Tensor],
   name: str,
 ) -> Iterator[np.ndarray]:
-  """A tensor to be written, of its dtype there."""
-  part = parts[name]
-  value = params[part.param]
-  if part.layer is not None:
-    value = value[part.layer]
-  seen = part.seen(np.asarray(jax.device_get(value)))
+  """Yields the chunks of a tensor to be written, in its dtype."""
+  tensor = layer_tensors[name]
+  value = params[tensor.param]
+  if tensor.layer is not None:
+    value = value[tensor.layer]
+  value = tensor.transposed(np.asarray(jax.device_get(value)))
   dtype = jnp.dtype(hf_files.DTYPES[tensors[name].dtype])
-  for rows in hf_files.pieces(seen.shape, range(seen.shape[0])):
-    yield seen[rows].astype(dtype, copy=False)
+  for rows in hf_files.chunks(value.shape, range(value.shape[0])):
+    yield value[rows].astype(dtype, copy=False)
 
 
 def _check(
@@ -233,81 +237,89 @@ def _check(
   config: transformer.ModelConfig,
   tensors: Mapping[str, hf_files.Tensor],
 ) -> None:
-  """Raises UserError unless the tensors are those wanted, all and only."""
-  wanted = {
-    part.name: part.their_shape
+  """Raises UserError unless the tensors are exactly those of the config."""
+  shapes = {
+    tensor.name: tensor.file_shape
     for name in hf_names.shapes(config)
-    for part in hf_names.parts(config, name)
+    for tensor in hf_names.tensors(config, name)
   }
   head, table = tensors.get(hf_names.HEAD), tensors.get(hf_names.TABLE)
   tied = config.tied_embeddings and head is not None and table is not None
-  both = wanted.keys() & tensors.keys()
-  misshaped = {n for n in both if tensors[n].shape != wanted[n]}
+  both = shapes.keys() & tensors.keys()
+  misshaped = {n for n in both if tensors[n].shape != shapes[n]}
   mistyped = {n for n in both if tensors[n].dtype not in hf_files.DTYPES}
-  found = {
-    'missing': wanted.keys() - both,
+  faults = {
+    'missing': shapes.keys() - both,
     'surplus': tensors.keys() - both - ({hf_names.HEAD} if tied else set()),
     'of another shape': [
-      f'{n} is {tensors[n].shape} and not {wanted[n]}' for n in misshaped
+      f'{n} is {tensors[n].shape} and not {shapes[n]}' for n in misshaped
     ],
-    f'of a dtype that is none of {", ".join(hf_files.DTYPES)}': [
+    f'of a dtype that is not one of {", ".join(hf_files.DTYPES)}': [
       f'{n} is {tensors[n].dtype}' for n in mistyped
     ],
   }
   if tied and not mistyped and not hf_files.equal(head, table):
-    found['not tied, as tie_word_embeddings says'] = [
+    faults['not tied, as tie_word_embeddings says'] = [
       f'{hf_names.HEAD} is not equal to {hf_names.TABLE}'
     ]
-  complaints = [
-    f'{what}: {hf_files.listed(names)}'
-    for what, names in found.items()
+  messages = [
+    f'{fault}: {hf_files.join_first(names)}'
+    for fault, names in faults.items()
     if names
   ]
-  if complaints:
+  if messages:
     raise errors.UserError(
       f'the tensors in {folder!r} do not fit its {CONFIG}: '
-      + '; '.join(complaints)
+      + '; '.join(messages)
     )
 
 
 def _read(
-  parts: Sequence[hf_names.Part],
+  layer_tensors: Sequence[hf_names.LayerTensor],
   tensors: Mapping[str, hf_files.Tensor],
   dtype: np.dtype,
   index: tuple[range, ...],
 ) -> np.ndarray:
-  """The part of a parameter at the index, a range for each of its axes."""
+  """Returns a shard of a parameter.
+
+  Args:
+    layer_tensors: the parameter's tensors.
+    tensors: all tensors of the folder.
+    dtype: the shard's dtype.
+    index: the shard's range along each axis of the parameter.
+  """
   out = np.empty([len(axis) for axis in index], dtype)
-  for part in parts:
-    if part.layer is None:
-      ours, within = out, index
-    elif part.layer in index[0]:
-      ours, within = out[index[0].index(part.layer)], index[1:]
+  for tensor in layer_tensors:
+    if tensor.layer is None:
+      target, target_index = out, index
+    elif tensor.layer in index[0]:
+      target = out[index[0].index(tensor.layer)]
+      target_index = index[1:]
     else:
       continue
-    inputs = part.place.num_inputs or 0
-    rows, *others = within[inputs:] + within[:inputs]
+    inputs = tensor.rule.num_inputs or 0
+    rows, *others = target_index[inputs:] + target_index[:inputs]
     others = [slice(axis.start, axis.stop) for axis in others]
-    seen = part.seen(ours)
-    for at, values in hf_files.read_rows(
-      tensors[part.name], part.seen_shape, rows
+    target = tensor.transposed(target)
+    for chunk, values in hf_files.read_rows(
+      tensors[tensor.name], tensor.unflattened_shape, rows
     ):
-      seen[at] = values[(slice(None), *others)]
+      target[chunk] = values[(slice(None), *others)]
   return out
 
 
-def _spread(
+def _sharded(
   shape: tuple[int, ...],
   sharding: jax.sharding.Sharding,
   read: Callable[[tuple[range, ...]], np.ndarray],
 ) -> jax.Array:
-  """A parameter of which each device gets its part."""
+  """Returns a parameter that is read shard by shard onto the devices."""
   read = functools.cache(read)  # Replicas are read once.
 
-  def of_device(index: tuple[slice, ...]) -> np.ndarray:
+  def read_shard(index: tuple[slice, ...]) -> np.ndarray:
     axes = zip(index, shape, strict=True)
     return read(tuple(range(*axis.indices(size)) for axis, size in axes))
 
-  array = jax.make_array_from_callback(shape, sharding, of_device)
-  # Otherwise reading could outrun the transfer, and fill the memory.
+  array = jax.make_array_from_callback(shape, sharding, read_shard)
+  # Without waiting, reading could outrun the transfers and fill the memory.
   return array.block_until_ready()

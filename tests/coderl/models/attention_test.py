@@ -1,4 +1,4 @@
-"""Every method of attention gives what the plain one gives."""
+"""All attention methods agree with the plain one."""
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ REAL = (SEGMENTS > 0)[..., None, None]
 
 
 def output_and_gradients(attend):
-  """Of what is not padding."""
+  """Returns the output and the gradients, without padding."""
 
   def total(*qkv):
     out = jnp.where(REAL, attend(*qkv), 0.0)
@@ -32,8 +32,8 @@ def output_and_gradients(attend):
 
 
 @pytest.mark.parametrize('window', [0, 17])
-def test_splash_attention_is_the_plain_one(window):
-  """The kernel itself, interpreted."""
+def test_splash_attention_equals_plain_attention(window):
+  """The kernel is interpreted."""
   settings = dict(scale=0.3, window=window)
   plain = attention.plain(SEGMENTS, **settings)
   splash = attention.splash(SEGMENTS, **settings, interpret=True)
@@ -44,13 +44,13 @@ def test_splash_attention_is_the_plain_one(window):
   )
 
 
-def test_a_window_and_a_segment_bound_what_is_seen():
+def test_windows_and_segments_limit_what_is_seen():
   seen = np.asarray(attention.mask(jnp.asarray([[1, 1, 1, 2, 2, 0]]), 2))[0]
-  places = [np.flatnonzero(row).tolist() for row in seen]
-  assert places == [[0], [0, 1], [1, 2], [3], [3, 4], [5]]
+  positions = [np.flatnonzero(row).tolist() for row in seen]
+  assert positions == [[0], [0, 1], [1, 2], [3], [3, 4], [5]]
 
 
-def test_splash_attention_names_the_length_it_cannot_take():
+def test_splash_attention_names_an_unsupported_length():
   with pytest.raises(errors.UserError, match='multiple of 128 tokens, not 100'):
     attention.splash(SEGMENTS[:, :100], scale=1.0, window=0)
 
@@ -58,7 +58,7 @@ def test_splash_attention_names_the_length_it_cannot_take():
 @pytest.mark.skipif(
   jax.default_backend() != 'gpu', reason='cuDNN is there on GPUs alone'
 )
-def test_cudnn_attention_is_the_plain_one():
+def test_cudnn_attention_equals_plain_attention():
   half = [x.astype(jnp.bfloat16) for x in QKV]
   out = [
     jnp.where(REAL, make(SEGMENTS, scale=0.3, window=0)(*half), 0)

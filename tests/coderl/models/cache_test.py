@@ -1,4 +1,4 @@
-"""Laws of decoding against a cache."""
+"""Decoding with a cache equals the forward pass over whole sequences."""
 
 import dataclasses
 from functools import partial
@@ -12,7 +12,7 @@ import pytest
 from coderl.models import cache as cache_lib
 from coderl.models import transformer
 
-# These programs take long to compile and no time to run.
+# These programs take longer to compile than to run.
 jax.config.update('jax_disable_most_optimizations', True)
 
 QWEN = transformer.ModelConfig(
@@ -59,16 +59,16 @@ def random_params(config, seed=0):
 
 
 def decoded(config, prompts, responses, dtype, width=P + R):
-  """hidden_BRD of the responses, a token at a time, in slots out of order."""
+  """Returns hidden_BRD of responses decoded in slots in shuffled order."""
   weights = cache_lib.prepare(random_params(config), config)
   rows = len(prompts)
   order = np.arange(rows)[::-1]
-  _, of_prompts = cache_lib.prefill(weights, config, prompts, VALID, dtype)
+  _, prompt_cache = cache_lib.prefill(weights, config, prompts, VALID, dtype)
   cache = cache_lib.empty(rows, P + R, config, dtype)
-  # What another sequence left there must not be seen.
+  # The slots hold old keys and values, which must not be seen.
   cache = jax.tree.map(lambda a: jnp.full_like(a, 7), cache)
   for slot, prompt in enumerate(order):
-    cache = cache_lib.fill(cache, slot, of_prompts, prompt)
+    cache = cache_lib.fill(cache, slot, prompt_cache, prompt)
   step = jax.jit(
     partial(cache_lib.step, config=config), static_argnames='width'
   )
@@ -79,7 +79,7 @@ def decoded(config, prompts, responses, dtype, width=P + R):
       weights,
       token_B=responses[order, r],
       start_B=start,
-      at_B=jnp.full(rows, P + r),
+      position_B=jnp.full(rows, P + r),
       cache=cache,
       width=width,
     )
@@ -93,7 +93,7 @@ def texts(config):
   return draw(P), draw(R)
 
 
-def whole(config, prompts, responses):
+def forward(config, prompts, responses):
   return transformer.hidden_states(
     random_params(config),
     config,
@@ -103,18 +103,18 @@ def whole(config, prompts, responses):
 
 
 @pytest.mark.parametrize('config', [QWEN, GEMMA, LLAMA])
-def test_decoding_with_a_cache_equals_the_whole_forward(config):
-  expected = np.asarray(whole(config, *texts(config)))
+def test_decoding_equals_the_forward_pass(config):
+  expected = np.asarray(forward(config, *texts(config)))
   hidden = decoded(config, *texts(config), 'float32')
   np.testing.assert_allclose(hidden, expected[:, P:], atol=2e-5)
 
 
 @pytest.mark.parametrize('config', [QWEN, GEMMA, LLAMA])
-def test_the_prefill_is_the_whole_forward_of_the_prompt(config):
+def test_prefill_equals_the_forward_pass_of_the_prompt(config):
   prompts, responses = texts(config)
   weights = cache_lib.prepare(random_params(config), config)
   hidden, _ = cache_lib.prefill(weights, config, prompts, VALID, 'float32')
-  expected = whole(config, prompts, responses)[:, P - 1]
+  expected = forward(config, prompts, responses)[:, P - 1]
   np.testing.assert_allclose(hidden, expected, atol=2e-5)
 
 
@@ -125,10 +125,10 @@ def test_small_caches_are_close(dtype, most):
   assert 0 < error < most * np.abs(exact).max()
 
 
-def test_int8_is_off_by_half_a_step_at_most():
+def test_int8_rounds_to_the_nearest_step():
   x = np.random.default_rng(0).normal(size=(2, 3, 4, 8)).astype(np.float32)
   x[0, 0, 0] = 0
-  heads = cache_lib.stored(jnp.asarray(x), 'int8')
+  heads = cache_lib.quantise(jnp.asarray(x), 'int8')
   assert heads.values.dtype == jnp.int8
   step = np.abs(x).max(-1, keepdims=True) / 127
   error = np.abs(np.asarray(heads.values * heads.scales) - x)

@@ -1,4 +1,4 @@
-"""The packaged Gemma 3 270M is what transformers makes of the same file.
+"""The packaged Gemma 3 270M agrees with transformers on the same file.
 
 gemma3_270m.json holds what that is (tests/fixtures/make_gemma3_270m.py). These
 tests are skipped where the extra `gemma` is not installed.
@@ -51,7 +51,7 @@ def policy(mesh, tmp_path_factory):
   with pytest.MonkeyPatch.context() as patch:
     patch.setenv('XDG_CACHE_HOME', str(cache))
     opened = load.open_policy(config, mesh)
-  shutil.rmtree(cache)  # A gigabyte.
+  shutil.rmtree(cache)  # It takes a gigabyte.
   return opened
 
 
@@ -60,7 +60,7 @@ def test_texts_have_the_same_tokens(policy):
   bos = tokenizer.encode_completion('')[0]
   for text, ids in EXPECTED['texts'].items():
     assert bos + tokenizer.encode(text) == ids, text
-    # The vocabulary has no other sign for a space.
+    # The vocabulary writes a space with this character alone.
     assert tokenizer.decode(ids) == '<bos>' + text.replace('\u2581', ' ')
 
 
@@ -81,20 +81,20 @@ def test_logits_and_the_likeliest_tokens_are_the_same(policy, name):
     params, model, tokens_1T, np.ones_like(tokens_1T, bool)
   )
   matrix_DV = transformer.unembedding(params, model)
-  at = np.array(expected['positions'])
+  positions = np.array(expected['positions'])
   np.testing.assert_allclose(
-    hidden_1TD[0, at] @ matrix_DV[:, :: EXPECTED['stride']],
+    hidden_1TD[0, positions] @ matrix_DV[:, :: EXPECTED['stride']],
     expected['logits'],
     rtol=0,
     atol=TOLERANCE,
   )
   steps_RD = hidden_1TD[0, len(prompt) - 1 : -1]
-  found_R = np.argmax(steps_RD @ matrix_DV, axis=-1)
-  np.testing.assert_array_equal(found_R, greedy)
+  tokens_R = np.argmax(steps_RD @ matrix_DV, axis=-1)
+  np.testing.assert_array_equal(tokens_R, greedy)
   assert expected['margin'] > 4 * TOLERANCE
 
 
-def test_sampling_goes_on_with_the_same_tokens(policy, mesh):
+def test_sampling_continues_with_the_same_tokens(policy, mesh):
   problem = types.Problem(id='p', statement='', tests=())
   cases = EXPECTED['prompts'].values()
   prompts = [
@@ -104,7 +104,7 @@ def test_sampling_goes_on_with_the_same_tokens(policy, mesh):
   greedy = sampler.SamplingConfig(max_len_tokens=64, temperature=0.0)
   with jax.set_mesh(mesh):
     source = local.LocalSampler(bucket_len=8, mesh=mesh)
-    parts = source.sample(policy, prompts, jax.random.key(0), greedy)
-    numbered = sorted(itertools.chain(*parts), key=lambda pair: pair[0])
+    batches = source.sample(policy, prompts, jax.random.key(0), greedy)
+    numbered = sorted(itertools.chain(*batches), key=lambda pair: pair[0])
   rollouts = [r for _, r in numbered]
   assert [list(r.tokens) for r in rollouts] == [c['greedy'] for c in cases]

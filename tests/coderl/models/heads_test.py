@@ -1,4 +1,4 @@
-"""Laws of the trajectory head and the value head."""
+"""The trajectory head and the value head read what they may read."""
 
 import functools
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from coderl.models import heads, transformer
 
-# These programs take long to compile and no time to run.
+# These programs take longer to compile than to run.
 jax.config.update('jax_disable_most_optimizations', True)
 
 CONFIG = transformer.ModelConfig(
@@ -41,7 +41,7 @@ def setup():
   return params, policy, hidden, queries, values
 
 
-def test_output_sees_the_tokens_before_it_alone():
+def test_an_output_sees_only_the_earlier_tokens():
   params, policy, hidden, queries, values = setup()
   states = jax.jit(
     lambda v: heads.trajectory_states(
@@ -68,7 +68,7 @@ def test_first_output_reads_no_token():
   assert not np.any(jax.grad(first)(policy['embedding']))
 
 
-def test_reads_the_hidden_states_at_the_queries_alone():
+def test_only_the_hidden_states_at_the_queries_are_read():
   params, policy, hidden, queries, values = setup()
 
   def read(hidden):
@@ -85,7 +85,7 @@ def test_reads_the_hidden_states_at_the_queries_alone():
   np.testing.assert_array_equal(reads_BMBT, expected_BMBT)
 
 
-def test_value_is_zero_at_the_start_and_can_leave_it():
+def test_values_start_at_zero_and_can_be_trained():
   hidden = jax.random.normal(jax.random.key(0), (B, T, 8))
   params = nn.unbox(heads.init_value(jax.random.key(1), 8))
 

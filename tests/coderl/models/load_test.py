@@ -1,4 +1,4 @@
-"""Laws of opening a policy."""
+"""A config opens the policy that it names, or is refused."""
 
 import dataclasses
 
@@ -20,7 +20,7 @@ TOKENIZER = tokenization.train_bpe(['total = 12\n'], 300)
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
-  """A Hugging Face folder of the shape of tiny, of zeros."""
+  """Returns a Hugging Face folder of the tiny preset with zero weights."""
   path = tmp_path_factory.mktemp('policy')
   tiny = presets.PRESETS['tiny']
   shapes = jax.eval_shape(

@@ -1,4 +1,4 @@
-"""Laws of the adapters."""
+"""Adapters change the model as LoRA says and are all that is trained."""
 
 import dataclasses
 
@@ -14,7 +14,7 @@ from coderl.models import lora, transformer
 from coderl.rl import algorithms, train_step
 from tests.coderl.rl import train_step_test
 
-# These programs take long to compile and no time to run.
+# These programs take longer to compile than to run.
 jax.config.update('jax_disable_most_optimizations', True)
 
 BASE = transformer.ModelConfig(**train_step_test.SIZES)
@@ -42,7 +42,7 @@ def moved(adapters):
   )
 
 
-def test_at_first_adapters_change_nothing(policy, adapters):
+def test_new_adapters_change_nothing(policy, adapters):
   attached = lora.attached(policy, adapters)
   np.testing.assert_array_equal(
     forward(attached, ADAPTED, TOKENS, SEGMENTS),
@@ -51,7 +51,7 @@ def test_at_first_adapters_change_nothing(policy, adapters):
   assert {name[:-2] for name in adapters['layers']} == {'q', 'o', 'down'}
 
 
-def test_a_merged_model_is_the_adapted_one(policy, adapters):
+def test_a_merged_model_equals_the_adapted_one(policy, adapters):
   adapters = moved(adapters)
   attached = lora.attached(policy, adapters)
   merged = lora.merged(policy, adapters, ADAPTED)

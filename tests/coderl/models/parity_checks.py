@@ -1,4 +1,4 @@
-"""How our models are held to a reference of tests/fixtures."""
+"""Compares models with a reference of tests/fixtures."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -16,13 +16,13 @@ from coderl.models.checkpoints import hf_files, huggingface
 from coderl.sampling import sampler, sharded_sampler
 from tests.fixtures import parity_reference
 
-# Room for the rounding of float32 and no more.
+# The tolerances allow for float32 rounding and no more.
 LOGITS_TOLERANCE = 1e-4  # Absolute; logits are of order 1 to 10.
-GRADIENTS_TOLERANCE = 1e-3  # Of each tensor's norm.
+GRADIENTS_TOLERANCE = 1e-3  # Relative to each tensor's norm.
 
 
 class Case(NamedTuple):
-  """A checkpoint as we load it, and what another made of it."""
+  """A loaded checkpoint, and the results of a reference implementation."""
 
   config: transformer.ModelConfig
   params: types.Params
@@ -30,7 +30,7 @@ class Case(NamedTuple):
 
 
 def load(folder: pathlib.Path, reference: parity_reference.Reference) -> Case:
-  """The case of a checkpoint folder."""
+  """Returns the case of a checkpoint folder."""
   return Case(*huggingface.load(folder), reference)
 
 
@@ -54,10 +54,10 @@ def _gradients_and_logits(
 def compute(
   case: Case, padding: int = 0
 ) -> tuple[types.Params, np.ndarray, np.ndarray]:
-  """Our gradients, logits_BTV of the rows, logits_BRV of their greedy text.
+  """Returns gradients, logits_BTV of the prompts, logits_BRV of greedy text.
 
-  One program and no cache: it reads rows and text at once, behind more columns
-  of padding at will, for which the end of the text is left out.
+  A single program without cache reads prompts and text. More columns of padding
+  may precede them, in exchange for the end of the text.
   """
   r = case.reference
   batch, length = r.tokens_BT.shape
@@ -83,15 +83,16 @@ def compute(
 
 
 def logits_error(case: Case, padding: int = 0) -> float:
-  """The largest difference of a logit."""
+  """Returns the largest difference of a logit."""
   difference_BTV = compute(case, padding)[1] - case.reference.logits_BTV
   return float(np.abs(difference_BTV[case.reference.valid_BT]).max())
 
 
 def gradient_errors(case: Case, scratch: pathlib.Path) -> Mapping[str, float]:
-  """Of each tensor's gradient, the norm of the difference over the norm.
+  """Returns the relative error of each tensor's gradient, in norms.
 
-  Ours get the checkpoint's names by being saved, like a model, to `scratch`.
+  The gradients are saved to `scratch` like a model, which gives them the names
+  of the checkpoint.
   """
   theirs = case.reference.gradients
   huggingface.save(scratch, case.config, compute(case)[0], 'float32')
@@ -99,10 +100,10 @@ def gradient_errors(case: Case, scratch: pathlib.Path) -> Mapping[str, float]:
   assert ours.keys() == theirs.keys()
   errors = {}
   for name, right in theirs.items():
-    # A fixture holds sketches of the large ones.
-    whole = right.shape == ours[name].shape
-    found = ours[name] if whole else parity_reference.sketch(ours[name])
-    error = np.linalg.norm(found - right) / np.linalg.norm(right)
+    # A fixture holds sketches of large gradients.
+    is_full = right.shape == ours[name].shape
+    gradient = ours[name] if is_full else parity_reference.sketch(ours[name])
+    error = np.linalg.norm(gradient - right) / np.linalg.norm(right)
     errors[name] = float(error)
   return errors
 
@@ -122,14 +123,14 @@ def check_gradients(case: Case, scratch: pathlib.Path) -> None:
 
 
 def check_greedy_text(case: Case, scratch: pathlib.Path) -> None:
-  """Without a cache: each token is ours too, given those before it."""
+  """Checks the greedy text without cache, each token given the earlier ones."""
   np.testing.assert_array_equal(
     np.argmax(compute(case)[2], axis=-1), case.reference.greedy_BR
   )
 
 
 def check_sampler(case: Case, scratch: pathlib.Path) -> None:
-  """With a cache and fewer slots than rows, and the text's probabilities."""
+  """Checks text and probabilities with a cache and fewer slots than prompts."""
   r = case.reference
   rows, length = r.greedy_BR.shape
   samples, _ = sharded_sampler.generate(

@@ -1,7 +1,8 @@
-"""Our models equal transformers': computed here and now, where it is there.
+"""Models agree with transformers where it is installed.
 
-The stored references (parity_test.py) are of bfloat16 weights and sketch the
-gradients; these are of float32 weights and other models, gradients whole.
+The stored references (parity_test.py) have bfloat16 weights and sketches of the
+gradients. Here the weights are float32, the models are others and the gradients
+are complete.
 """
 
 import jax
@@ -14,7 +15,7 @@ pytest.importorskip('transformers')
 
 from tests.fixtures import make_parity  # noqa: E402
 
-# These programs take long to compile and no time to run.
+# These programs take longer to compile than to run.
 jax.config.update('jax_disable_most_optimizations', True)
 
 

@@ -1,4 +1,4 @@
-"""Our models equal transformers': against what it computed once, stored."""
+"""Models agree with stored results of transformers."""
 
 import pathlib
 
@@ -8,7 +8,7 @@ import pytest
 from tests.coderl.models import parity_checks
 from tests.fixtures import parity_reference
 
-# These programs take long to compile and no time to run.
+# These programs take longer to compile than to run.
 jax.config.update('jax_disable_most_optimizations', True)
 
 FOLDERS = sorted(

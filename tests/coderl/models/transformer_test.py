@@ -1,4 +1,4 @@
-"""Laws of the transformer."""
+"""The transformer is causal, invariant to padding, and has its options."""
 
 import dataclasses
 import math
@@ -11,7 +11,7 @@ import pytest
 
 from coderl.models import presets, transformer
 
-# These programs take long to compile and no time to run.
+# These programs take longer to compile than to run.
 jax.config.update('jax_disable_most_optimizations', True)
 
 CONFIG = transformer.ModelConfig(
@@ -23,7 +23,7 @@ CONFIG = transformer.ModelConfig(
   head_dim=8,
   mlp_dim=24,
 )
-# Every other field away from its default, and both kinds of layer.
+# The other fields differ from their defaults; both kinds of layer.
 GEMMA = dataclasses.replace(
   CONFIG,
   num_layers=3,
@@ -44,7 +44,7 @@ both_configs = pytest.mark.parametrize('config', [CONFIG, GEMMA])
 
 
 def random_params(config, seed=0):
-  """Unboxed parameters, none of them at a special value (zero, one)."""
+  """Draws unboxed parameters, none of them at a special value (zero, one)."""
   shapes = jax.eval_shape(
     lambda key: nn.unbox(transformer.init(key, config)), jax.random.key(0)
   )
@@ -58,7 +58,7 @@ PARAMS = random_params(CONFIG)
 forward = jax.jit(transformer.hidden_states, static_argnums=1)
 
 
-def row(length, seed=0):
+def random_tokens(length, seed=0):
   rng = np.random.default_rng(seed)
   return rng.integers(0, CONFIG.vocab_size, (1, length))
 
@@ -72,20 +72,20 @@ def close(a, b):
 
 
 def changed(**fields):
-  """The same parameters in a model of another config."""
+  """Returns CONFIG with other fields."""
   return dataclasses.replace(CONFIG, **fields)
 
 
 def scaled(params, **factors):
-  """Parameters of the layers, by their names, times a factor."""
+  """Returns the parameters with those of the layers scaled by name."""
   layers = params['layers']
   new = {name: layers[name] * factor for name, factor in factors.items()}
   return params | {'layers': layers | new}
 
 
 def dependence(params, config, length):
-  """Whether the output at the first axis depends on the token at the last."""
-  tokens = np.arange(length)[None]  # Different, so the table's rows tell them.
+  """Returns whether the output (first axis) depends on the token (last)."""
+  tokens = np.arange(length)[None]  # All different, one table row each.
   readout = np.random.default_rng(0).normal(size=config.d_model)
 
   @jax.jit
@@ -98,17 +98,17 @@ def dependence(params, config, length):
   return np.any(jacobian_TVD[:, :length] != 0, axis=-1)
 
 
-def test_position_depends_on_itself_and_the_past_alone():
+def test_a_position_depends_on_itself_and_the_past_alone():
   depends_TT = dependence(PARAMS, CONFIG, 6)
   np.testing.assert_array_equal(depends_TT, np.tri(6, dtype=bool))
 
 
-# A window is passed on from layer to layer, less the token they share.
+# Windows of two layers add up, less the token that they share.
 @pytest.mark.parametrize(
   'pattern, seen',
   [(['local'], 3), (['local'] * 2, 5), (['local', 'global'], 8)],
 )
-def test_local_layer_sees_its_window_alone(pattern, seen):
+def test_a_local_layer_sees_its_window_alone(pattern, seen):
   config = changed(
     num_layers=len(pattern), layer_pattern=tuple(pattern), sliding_window=3
   )
@@ -119,8 +119,8 @@ def test_local_layer_sees_its_window_alone(pattern, seen):
 
 @both_configs
 def test_left_padding_changes_nothing(config):
-  params, tokens = random_params(config), row(6)
-  padded = np.concatenate([row(3, seed=1), tokens], axis=1)
+  params, tokens = random_params(config), random_tokens(6)
+  padded = np.concatenate([random_tokens(3, seed=1), tokens], axis=1)
   valid = np.arange(9)[None] >= 3
   hidden = forward(params, config, padded, valid)
   close(hidden[:, 3:], all_hidden(tokens, params, config))
@@ -130,7 +130,7 @@ def test_left_padding_changes_nothing(config):
   assert np.all(np.isfinite(hidden))
 
 
-def test_positions_of_padding_do_not_count():
+def test_padding_does_not_count_in_positions():
   valid = np.array([[False, False, True, True], [True, True, True, True]])
   np.testing.assert_array_equal(
     transformer.positions(valid), [[0, 0, 0, 1], [0, 1, 2, 3]]
@@ -155,8 +155,11 @@ def test_rotation_is_relative(config):
 
 
 @both_configs
-def test_sequences_of_a_row_do_not_see_one_another(config):
-  params, alone = random_params(config), [row(5, seed=1), row(7, seed=2)]
+def test_packed_segments_do_not_see_one_another(config):
+  params, alone = (
+    random_params(config),
+    [random_tokens(5, seed=1), random_tokens(7, seed=2)],
+  )
   packed = np.concatenate([*alone, np.zeros((1, 3), np.int32)], axis=1)
   segments = np.repeat([1, 2, 0], [5, 7, 3])[None]
   hidden = forward(params, config, packed, segments)
@@ -164,8 +167,8 @@ def test_sequences_of_a_row_do_not_see_one_another(config):
   close(hidden[:, 5:12], all_hidden(alone[1], params, config))
 
 
-# Over 1000 tokens, the four turn 159.2, 15.92, 1.592 and 0.1592 times; the
-# third is (1.592 - 1) / (4 - 1) = 0.1972 of the way from stretched to kept.
+# Over 1000 tokens the frequencies make 159.2, 15.92, 1.592 and 0.1592 cycles.
+# The third is (1.592 - 1) / (4 - 1) = 0.1972 of the way from scaled to kept.
 @pytest.mark.parametrize(
   'scaling, expected',
   [
@@ -181,17 +184,17 @@ def test_sequences_of_a_row_do_not_see_one_another(config):
   ],
 )
 def test_rotary_frequencies(scaling, expected):
-  found = transformer.frequencies(1e4, 8, scaling)
-  assert found.dtype == np.float32
-  np.testing.assert_allclose(found, expected, rtol=1e-5)
+  radians = transformer.frequencies(1e4, 8, scaling)
+  assert radians.dtype == np.float32
+  np.testing.assert_allclose(radians, expected, rtol=1e-5)
 
 
-def test_local_layers_turn_by_a_base_of_their_own_unscaled():
+def test_local_layers_have_another_base_and_no_scaling():
   rope = {
     'rope_theta': 50.0,
     'rope_scaling': transformer.RopeScaling('linear', 2.0),
   }
-  tokens = row(6)
+  tokens = random_tokens(6)
   local = changed(
     **rope,
     layer_pattern=('local',),
@@ -206,39 +209,39 @@ def test_local_layers_turn_by_a_base_of_their_own_unscaled():
 
 
 @both_configs
-def test_scanned_layers_equal_blocks_in_turn(config):
-  tokens, params = row(6), random_params(config)
+def test_scanned_layers_equal_blocks_in_sequence(config):
+  tokens, params = random_tokens(6), random_params(config)
   causal = np.tri(6, dtype=bool)
   near = causal & ~np.tri(6, k=-config.sliding_window, dtype=bool)
 
-  def attend_to(seen):
+  def attend_to(visible):
     return lambda q, k, v: (
       jax.nn.dot_product_attention(
-        q, k, v, mask=seen[None, None], scale=config.query_scale
+        q, k, v, mask=visible[None, None], scale=config.query_scale
       ),
-      'handed back',
+      'output',
     )
 
   @jax.jit
-  def in_turn(params):
+  def in_sequence(params):
     tables = transformer.rotaries(config, jnp.arange(6)[None])
     x = transformer.embed(params['embedding'], config, tokens)
     for layer, kind in enumerate(config.layer_kinds()):
       block = jax.tree.map(lambda a, i=layer: a[i], params['layers'])
       attend = attend_to(causal if kind == 'global' else near)
-      x, handed = transformer.Block(config).apply(
+      x, output = transformer.Block(config).apply(
         {'params': block}, x, tables[kind], attend
       )
-      assert handed == 'handed back'
+      assert output == 'output'
     norm = transformer.RMSNorm(config)
     return norm.apply({'params': params['final_norm']}, x)
 
-  close(all_hidden(tokens, params, config), in_turn(params))
+  close(all_hidden(tokens, params, config), in_sequence(params))
 
 
 @pytest.mark.parametrize('name', [n for n in transformer.REMAT if n != 'off'])
 def test_remat_changes_no_value_and_no_gradient(name):
-  tokens, params = row(6), random_params(GEMMA)
+  tokens, params = random_tokens(6), random_params(GEMMA)
 
   def loss(params, config):
     return jnp.sum(jnp.sin(all_hidden(tokens, params, config)))
@@ -249,18 +252,19 @@ def test_remat_changes_no_value_and_no_gradient(name):
   jax.tree.map(close, plain, remat)
 
 
-def test_offset_norm_is_a_norm_of_one_more():
+def test_an_offset_norm_scales_by_one_more():
   def one_less(path, a):
     return a - 1 if path[-1].key == 'scale' else a
 
   offset = jax.tree_util.tree_map_with_path(one_less, PARAMS)
   close(
-    all_hidden(row(6), offset, changed(norm_offset=True)), all_hidden(row(6))
+    all_hidden(random_tokens(6), offset, changed(norm_offset=True)),
+    all_hidden(random_tokens(6)),
   )
 
 
 @pytest.mark.parametrize('norm_offset', [False, True])
-def test_norms_begin_as_no_more_than_norms(norm_offset):
+def test_norms_start_with_a_scale_of_one(norm_offset):
   config = changed(norm_offset=norm_offset, qk_norm=True, post_norms=True)
   init = jax.jit(transformer.init, static_argnums=1)
   params = nn.unbox(init(jax.random.key(0), config))
@@ -271,34 +275,46 @@ def test_norms_begin_as_no_more_than_norms(norm_offset):
     np.testing.assert_array_equal(scale + norm_offset, np.ones_like(scale))
 
 
-def test_inputs_are_scaled_by_the_root_of_the_width():
+def test_inputs_are_scaled_by_the_square_root_of_the_width():
   louder = PARAMS | {'embedding': PARAMS['embedding'] * 4}  # D is 16.
   config = changed(scaled_embeddings=True)
-  close(all_hidden(row(6), PARAMS, config), all_hidden(row(6), louder))
+  close(
+    all_hidden(random_tokens(6), PARAMS, config),
+    all_hidden(random_tokens(6), louder),
+  )
 
 
 def test_query_scale_multiplies_scores():
   config = changed(query_scale=0.7)
   factor = 0.7 * CONFIG.head_dim**0.5
   equal = scaled(PARAMS, q=factor, q_bias=factor)
-  close(all_hidden(row(6), PARAMS, config), all_hidden(row(6), equal))
+  close(
+    all_hidden(random_tokens(6), PARAMS, config),
+    all_hidden(random_tokens(6), equal),
+  )
 
 
-def test_query_and_key_norms_forget_each_head_s_size():
+def test_query_and_key_norms_remove_the_scale_of_each_head():
   config = changed(qk_norm=True, norm_eps=1e-12)
   params = random_params(config)
   heads_NH, heads_KH = np.array([[2], [3], [5], [7]]), np.array([[2], [9]])
   louder = scaled(
     params, q=heads_NH, q_bias=heads_NH, k=heads_KH, k_bias=heads_KH
   )
-  close(all_hidden(row(6), louder, config), all_hidden(row(6), params, config))
+  close(
+    all_hidden(random_tokens(6), louder, config),
+    all_hidden(random_tokens(6), params, config),
+  )
 
 
-def test_post_norms_forget_the_branches_size():
+def test_post_norms_remove_the_scale_of_the_branches():
   config = changed(post_norms=True, norm_eps=1e-12)
   params = random_params(config)
   louder = scaled(params, o=3, down=5)
-  close(all_hidden(row(6), louder, config), all_hidden(row(6), params, config))
+  close(
+    all_hidden(random_tokens(6), louder, config),
+    all_hidden(random_tokens(6), params, config),
+  )
 
 
 def test_activations():
@@ -311,7 +327,7 @@ def test_activations():
 
 
 def test_grouped_queries_equal_repeated_key_value_heads():
-  tokens, repeats = row(6), CONFIG.num_heads // CONFIG.num_kv_heads
+  tokens, repeats = random_tokens(6), CONFIG.num_heads // CONFIG.num_kv_heads
   layers = dict(PARAMS['layers'])
   for name in ('k', 'v', 'k_bias', 'v_bias'):
     layers[name] = np.repeat(layers[name], repeats, axis=-2)
@@ -331,7 +347,7 @@ def test_unembedding_is_the_table_only_when_tied():
   )
 
 
-# As published, but for our own two.
+# As published, except for the two embedded presets.
 @pytest.mark.parametrize(
   'name, count',
   {

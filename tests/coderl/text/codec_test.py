@@ -117,8 +117,8 @@ def _variant(name, config=None, **changes):
   return tokenization.Tokenizer(json.dumps(model), config, 'variant')
 
 
-def _as_json(part):
-  return json.loads(part.__getstate__())
+def _as_json(step):
+  return json.loads(step.__getstate__())
 
 
 @pytest.mark.parametrize(
@@ -238,10 +238,10 @@ def test_tokens_that_merge_into_a_special_token_are_refused():
   """No text may forge a special token, not even through merges."""
   model = _load('gemma/tokenizer.json')
   vocab, end = model['model']['vocab'], '<end_of_turn>'
-  parts = [end[:i] for i in range(1, len(end) + 1)]
-  for text in {*parts, *end} - {*vocab}:
+  prefixes = [end[:i] for i in range(1, len(end) + 1)]
+  for text in {*prefixes, *end} - {*vocab}:
     vocab[text] = max(vocab.values()) + 1
-  pairs = zip(parts, end[1:], strict=False)
+  pairs = zip(prefixes, end[1:], strict=False)
   model['model']['merges'] = [[left, right] for left, right in pairs]
   tokenizer = _variant('gemma', **model)
   assert tokenizer.encode_chat('a')[0] == _encode_messages(

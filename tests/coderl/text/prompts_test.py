@@ -142,9 +142,9 @@ def test_a_method_is_asked_for_with_its_class(style):
   ],
 )
 def test_a_completion_ends_inside_the_function(problem, text, opening, closing):
-  asked = prompts.generation(problem, 'completion')
+  written = prompts.generation(problem, 'completion')
   prompt, _ = prompts.make(
-    types.GENERATE, asked, problem, TOKENIZER, 'completion'
+    types.GENERATE, written, problem, TOKENIZER, 'completion'
   )
   assert (prompt.text, prompt.opening, prompt.closing) == (
     text, opening, closing

@@ -1,4 +1,4 @@
-"""Laws of reading GGUF files: values, names, config and tokenizer."""
+"""GGUF files give the values, names, config and tokenizer that they hold."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from coderl.text import tokenization
 from commons import errors
 from tests.fixtures import tiny_gguf
 
-# A name in the file -> in a Hugging Face folder.
+# Names in the file and in a Hugging Face folder.
 NAMES = {
   'token_embd.weight': 'model.embed_tokens.weight',
   'output_norm.weight': 'model.norm.weight',
@@ -37,7 +37,7 @@ LAYER_NAMES = {
 }
 
 
-def their_name(name):
+def folder_name(name):
   if name in NAMES:
     return NAMES[name]
   _, layer, kind, _ = name.split('.')
@@ -46,7 +46,7 @@ def their_name(name):
 
 @pytest.fixture(scope='module')
 def converted(tmp_path_factory):
-  """The folder, and the values that were in the file."""
+  """Returns the folder and the values in the file."""
   root = tmp_path_factory.mktemp('gguf')
   written = tiny_gguf.write(root / 'tiny.gguf')
   gguf.convert(root / 'tiny.gguf', root / 'folder')
@@ -60,15 +60,15 @@ def tokenizer(converted):
 
 def test_values_are_kept_and_norms_lose_one(converted):
   folder, written = converted
-  found = safetensors.numpy.load_file(folder / 'model.safetensors')
-  assert found.keys() == {their_name(name) for name in written}
+  tensors = safetensors.numpy.load_file(folder / 'model.safetensors')
+  assert tensors.keys() == {folder_name(name) for name in written}
   for name, value in written.items():
-    wanted = value - 1 if value.ndim == 1 else value
-    assert found[their_name(name)].dtype == np.float32
-    np.testing.assert_array_equal(found[their_name(name)], wanted, name)
+    expected = value - 1 if value.ndim == 1 else value
+    assert tensors[folder_name(name)].dtype == np.float32
+    np.testing.assert_array_equal(tensors[folder_name(name)], expected, name)
 
 
-def test_the_config_is_what_the_fields_say(converted):
+def test_the_config_follows_the_fields(converted):
   assert huggingface.read_config(converted[0]) == transformer.ModelConfig(
     vocab_size=tiny_gguf.VOCAB,
     num_layers=7,
@@ -125,14 +125,14 @@ def test_texts_are_encoded_as_gemma_does(tokenizer, text, pieces):
     t if t.strip(' ') else '\u2581' * len(t): i
     for i, (t, _) in enumerate(tiny_gguf.TOKENS)
   }
-  wanted = [ids[piece] for piece in pieces.split('|')] if pieces else []
-  assert tokenizer.encode(text) == wanted
-  assert tokenizer.decode(wanted) == text
+  expected = [ids[piece] for piece in pieces.split('|')] if pieces else []
+  assert tokenizer.encode(text) == expected
+  assert tokenizer.decode(expected) == text
 
 
-def test_merges_are_ordered_by_what_they_make(converted):
-  said = json.loads((converted[0] / 'tokenizer.json').read_text())
-  assert said['model']['merges'] == [
+def test_merges_are_ordered_by_their_results(converted):
+  model = json.loads((converted[0] / 'tokenizer.json').read_text())
+  assert model['model']['merges'] == [
     ['\n', '\n'],
     ['\u2581', '\u2581'],
     ['\u2581\u2581', '\u2581'],
@@ -162,7 +162,7 @@ def test_a_completion_begins_with_bos(tokenizer):
     tokenizer.encode_chat('ab')
 
 
-def test_the_file_decides_on_bos_and_template(tmp_path):
+def test_the_file_sets_bos_and_template(tmp_path):
   fields = {
     **tiny_gguf.FIELDS,
     'tokenizer.ggml.add_bos_token': None,
@@ -207,7 +207,7 @@ def refused(path):
     ({'tokenizer.ggml.unknown_token_id': 5000}, r'lacks a .*token'),
   ],
 )
-def test_what_is_not_understood_is_refused(tmp_path, changes, message):
+def test_unsupported_fields_are_refused(tmp_path, changes, message):
   fields = {**tiny_gguf.FIELDS, **changes}
   assert re.search(message, refusal(tmp_path, fields=fields))
 
@@ -225,7 +225,7 @@ def test_tensors_that_are_not_dequantised_are_refused(tmp_path):
   assert name in message and 'I32' in message
 
 
-def test_an_unknown_type_of_tensor_is_refused(tmp_path):
+def test_an_unknown_tensor_type_is_refused(tmp_path):
   path = tmp_path / 'bad.gguf'
   tiny_gguf.write(path)
   content = path.read_bytes()
@@ -237,13 +237,13 @@ def test_an_unknown_type_of_tensor_is_refused(tmp_path):
   assert re.search(r'999\W+ is not a valid', refused(path))
 
 
-def test_a_file_cut_short_is_refused(tmp_path):
+def test_a_truncated_file_is_refused(tmp_path):
   tiny_gguf.write(tmp_path / 'whole.gguf')
-  whole = (tmp_path / 'whole.gguf').read_bytes()
+  content = (tmp_path / 'whole.gguf').read_bytes()
   cut = tmp_path / 'cut.gguf'
-  for size in [*range(0, len(whole), len(whole) // 40), len(whole) - 1]:
-    cut.write_bytes(whole[:size])
-    assert 'is cut short' in refused(cut)
+  for size in [*range(0, len(content), len(content) // 40), len(content) - 1]:
+    cut.write_bytes(content[:size])
+    assert 'is truncated' in refused(cut)
 
 
 def test_another_file_is_refused(tmp_path):

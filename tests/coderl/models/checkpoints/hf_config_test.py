@@ -1,4 +1,4 @@
-"""Laws of config.json: the published ones give the presets, and round trips."""
+"""config.json: published files give the presets, and configs round-trip."""
 
 import dataclasses
 import json
@@ -119,7 +119,7 @@ def gemma3(*shape, **more):
   )
 
 
-# As their authors published them, but for fields of no matter here.
+# As published by the authors, without fields that are not read.
 PUBLISHED = {
   'qwen2.5-coder-0.5b': qwen2_5_coder(24, 896, 14, 2, 4864, 151936, tied=True),
   'qwen2.5-coder-1.5b': qwen2_5_coder(28, 1536, 12, 2, 8960, 151936, tied=True),
@@ -148,13 +148,13 @@ PUBLISHED = {
 
 
 def shape_of(config):
-  """The config with its numerics, which no config.json tells, at defaults."""
+  """Returns the config with its numerics at their defaults."""
   return dataclasses.replace(
     config, remat='off', dtype='float32', param_dtype='float32'
   )
 
 
-def test_every_preset_is_published_or_our_own():
+def test_every_preset_is_published_or_embedded():
   assert presets.PRESETS.keys() == PUBLISHED.keys() | {'tiny', 'small'}
 
 
@@ -167,39 +167,41 @@ def test_published_config_gives_the_preset(name):
 @pytest.mark.parametrize('name', presets.PRESETS)
 def test_round_trip(name, tmp_path):
   config = shape_of(presets.PRESETS[name])
-  said = hf_config.to_json(config, 'bfloat16')
+  json_fields = hf_config.to_json(config, 'bfloat16')
   path = tmp_path / 'config.json'
-  path.write_text(json.dumps(said))
+  path.write_text(json.dumps(json_fields))
   assert hf_config.read(str(path)) == config
 
 
-# What version 5 of transformers writes of the same models.
+# The same models as written by transformers 5.
 
 
-def renewed(said):
-  """The fields of version 4 turned into those of version 5."""
-  said = dict(said)
-  rope = {'rope_theta': said.pop('rope_theta'), 'rope_type': 'default'}
-  rope |= said.pop('rope_scaling', None) or {}
-  if 'rope_local_base_freq' in said:
-    local = {'rope_theta': said.pop('rope_local_base_freq')}
+def as_version_5(fields):
+  """Converts the fields of transformers 4 to those of transformers 5."""
+  json_fields = dict(fields)
+  rope = {'rope_theta': json_fields.pop('rope_theta'), 'rope_type': 'default'}
+  rope |= json_fields.pop('rope_scaling', None) or {}
+  if 'rope_local_base_freq' in json_fields:
+    local = {'rope_theta': json_fields.pop('rope_local_base_freq')}
     rope = {FULL: rope, SLIDING: local | {'rope_type': 'default'}}
-  said['rope_parameters'] = rope
-  said['dtype'] = said.pop('torch_dtype')
-  if 'sliding_window_pattern' in said:
-    period = said.pop('sliding_window_pattern')
-    said['layer_types'] = [
+  json_fields['rope_parameters'] = rope
+  json_fields['dtype'] = json_fields.pop('torch_dtype')
+  if 'sliding_window_pattern' in json_fields:
+    period = json_fields.pop('sliding_window_pattern')
+    json_fields['layer_types'] = [
       FULL if (i + 1) % period == 0 else SLIDING
-      for i in range(said['num_hidden_layers'])
+      for i in range(json_fields['num_hidden_layers'])
     ]
-  return said
+  return json_fields
 
 
 @pytest.mark.parametrize('name', PUBLISHED)
-def test_both_versions_tell_the_same(name):
-  said = PUBLISHED[name]
-  assert renewed(said) != said
-  assert hf_config.parse(renewed(said)) == hf_config.parse(said)
+def test_both_versions_give_the_same_config(name):
+  json_fields = PUBLISHED[name]
+  assert as_version_5(json_fields) != json_fields
+  assert hf_config.parse(as_version_5(json_fields)) == hf_config.parse(
+    json_fields
+  )
 
 
 # Single fields.
@@ -210,12 +212,16 @@ LLAMA = QWEN2 | {'model_type': 'llama'}
 GEMMA3 = QWEN2 | {'model_type': 'gemma3_text'}
 
 
-def without(said, *names):
-  return {name: value for name, value in said.items() if name not in names}
+def without(json_fields, *names):
+  return {
+    name: value for name, value in json_fields.items() if name not in names
+  }
 
 
-def test_absent_fields_are_what_transformers_takes_them_for():
-  bare = lambda said: hf_config.parse(without(said, 'num_key_value_heads'))
+def test_absent_json_fieldshave_the_defaults_of_transformers():
+  bare = lambda json_fields: hf_config.parse(
+    without(json_fields, 'num_key_value_heads')
+  )
   llama, gemma3 = bare(LLAMA), bare(GEMMA3)
   qwen3 = bare(QWEN3 | {'num_attention_heads': 32})
   assert (llama.num_kv_heads, llama.head_dim) == (4, 8)
@@ -231,28 +237,28 @@ def test_absent_fields_are_what_transformers_takes_them_for():
 
 
 def test_heads_may_be_null():
-  said = QWEN2 | {'num_key_value_heads': None, 'head_dim': None}
-  config = hf_config.parse(said)
+  json_fields = QWEN2 | {'num_key_value_heads': None, 'head_dim': None}
+  config = hf_config.parse(json_fields)
   assert (config.num_kv_heads, config.head_dim) == (4, 8)
 
 
 def test_query_scale():
-  with_scalar = lambda said, n: (
+  with_scalar = lambda json_fields, n: (
     hf_config.parse(
-      said | {'query_pre_attn_scalar': n, 'head_dim': 16}
+      json_fields | {'query_pre_attn_scalar': n, 'head_dim': 16}
     ).query_scale
   )
   assert with_scalar(GEMMA3, 16) is None
   assert with_scalar(GEMMA3, 168) == 168**-0.5
   assert with_scalar(GEMMA3, 64) == 0.125
-  assert with_scalar(LLAMA, 64) is None  # Its class does not read it.
+  assert with_scalar(LLAMA, 64) is None  # Llama's class does not read it.
 
 
-def test_query_scale_of_any_whole_number_survives():
+def test_query_scale_of_any_integer_survives():
   for scalar in range(1, 400):
     config = hf_config.parse(GEMMA3 | {'query_pre_attn_scalar': scalar})
-    said = hf_config.to_json(config, 'bfloat16')
-    assert said['query_pre_attn_scalar'] == scalar
+    json_fields = hf_config.to_json(config, 'bfloat16')
+    assert json_fields['query_pre_attn_scalar'] == scalar
 
 
 @pytest.mark.parametrize(
@@ -281,17 +287,19 @@ def test_pattern_is_the_shortest_period(fields, pattern):
 @pytest.mark.parametrize('first, pattern', [(6, 'g'), (0, 'l'), (4, 'ggggll')])
 def test_sliding_windows_of_qwen_by_the_first_layer(first, pattern):
   names = {'g': 'global', 'l': 'local'}
-  said = QWEN3 | {'max_window_layers': first, 'sliding_window': 16}
-  assert hf_config.parse(said).layer_pattern == ('global',)
-  config = hf_config.parse(said | {'use_sliding_window': True, 'rope_theta': 7})
+  json_fields = QWEN3 | {'max_window_layers': first, 'sliding_window': 16}
+  assert hf_config.parse(json_fields).layer_pattern == ('global',)
+  config = hf_config.parse(
+    json_fields | {'use_sliding_window': True, 'rope_theta': 7}
+  )
   assert config.layer_pattern == tuple(names[c] for c in pattern)
   if 'l' in pattern:
     assert config.sliding_window == 16
     assert config.local_rope_theta == config.rope_theta == 7.0
-  said = hf_config.to_json(config, 'float32')
-  assert hf_config.parse(said) == config
-  # The old fields and the new ones tell the same.
-  assert hf_config.parse(without(said, 'layer_types')) == config
+  json_fields = hf_config.to_json(config, 'float32')
+  assert hf_config.parse(json_fields) == config
+  # The old fields and the new ones agree.
+  assert hf_config.parse(without(json_fields, 'layer_types')) == config
 
 
 LLAMA3 = {
@@ -317,10 +325,13 @@ LLAMA3 = {
   ],
 )
 @pytest.mark.parametrize('field', ['rope_scaling', 'rope_parameters'])
-@pytest.mark.parametrize('said', [LLAMA, QWEN2, GEMMA3])
-def test_rope_scaling(said, field, rope, expected):
-  said = said | {'max_position_embeddings': 77, 'rope_theta': 321.0}
-  config = hf_config.parse(said | {field: rope})
+@pytest.mark.parametrize('json_fields', [LLAMA, QWEN2, GEMMA3])
+def test_rope_scaling(json_fields, field, rope, expected):
+  json_fields = json_fields | {
+    'max_position_embeddings': 77,
+    'rope_theta': 321.0,
+  }
+  config = hf_config.parse(json_fields | {field: rope})
   assert config.rope_scaling == expected
   assert config.rope_theta == 321.0
   assert hf_config.parse(hf_config.to_json(config, 'float32')) == config
@@ -330,26 +341,30 @@ def test_rope_by_kind_of_layer():
   rope = {FULL: {'rope_theta': 5.0}, SLIDING: {'rope_theta': 6.0}}
   config = hf_config.parse(GEMMA3 | {'rope_parameters': rope})
   assert (config.rope_theta, config.local_rope_theta) == (5.0, 6.0)
-  # A base beside the kinds is that of the kinds that tell none.
+  # A base beside the kinds is the default of the kinds without one.
   rope = {FULL: {'rope_type': 'linear', 'factor': 8.0}, SLIDING: {}}
-  said = {'rope_theta': 7, 'rope_local_base_freq': 8, 'rope_parameters': rope}
-  config = hf_config.parse(GEMMA3 | said)
+  json_fields = {
+    'rope_theta': 7,
+    'rope_local_base_freq': 8,
+    'rope_parameters': rope,
+  }
+  config = hf_config.parse(GEMMA3 | json_fields)
   assert (config.rope_theta, config.local_rope_theta) == (7.0, 8.0)
   assert config.rope_scaling == RopeScaling('linear', 8.0)
 
 
 def test_equal_models_have_equal_configs():
-  # What a model without local layers says of them.
+  # A model without local layers may still have their fields.
   assert hf_config.parse(
     QWEN2 | {'sliding_window': 9, 'max_window_layers': 3}
   ) == hf_config.parse(QWEN2 | {'layer_types': [FULL] * 6})
 
 
-# Refused.
+# Unsupported configs.
 
 
 @pytest.mark.parametrize(
-  'said, parts',
+  'json_fields, words',
   [
     ({'model_type': 'gpt2'}, ['gpt2', *hf_config.FAMILIES]),
     ({'model_type': 'gemma3'}, ['gemma3_text', 'images']),
@@ -404,18 +419,18 @@ def test_equal_models_have_equal_configs():
     (QWEN2 | {'head_dim': 7}, ['heads of 7', 'even']),
   ],
 )
-def test_refused(said, parts, tmp_path):
+def test_unsupported_json_fieldsare_refused(json_fields, words, tmp_path):
   path = tmp_path / 'config.json'
-  path.write_text(json.dumps(said))
+  path.write_text(json.dumps(json_fields))
   with pytest.raises(errors.UserError) as info:
     hf_config.read(str(path))
   message = str(info.value)
   assert '\n' not in message
-  for part in [str(path), *parts]:
-    assert part in message
+  for word in [str(path), *words]:
+    assert word in message
 
 
-def test_fields_of_another_family_have_no_say():
+def test_json_fieldsof_another_family_are_ignored():
   stray = {
     'use_sliding_window': True,
     'max_window_layers': 0,
@@ -427,7 +442,7 @@ def test_fields_of_another_family_have_no_say():
 
 
 @pytest.mark.parametrize(
-  'said, fields, parts',
+  'json_fields, fields, words',
   [
     (QWEN2, {'post_norms': True}, ["'post_norms': True", 'gemma3_text']),
     (LLAMA, {'layer_pattern': ('local',)}, ['llama', 'layer_pattern']),
@@ -436,9 +451,9 @@ def test_fields_of_another_family_have_no_say():
     (QWEN2, {'sliding_window': 9}, ['sliding_window: 9 -> 0']),
   ],
 )
-def test_what_no_family_can_tell_is_not_written(said, fields, parts):
-  config = dataclasses.replace(hf_config.parse(said), **fields)
+def test_a_config_that_no_family_has_is_not_written(json_fields, fields, words):
+  config = dataclasses.replace(hf_config.parse(json_fields), **fields)
   with pytest.raises(errors.UserError) as info:
     hf_config.to_json(config, 'float32')
-  for part in parts:
-    assert part in str(info.value)
+  for word in words:
+    assert word in str(info.value)

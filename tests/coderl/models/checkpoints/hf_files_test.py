@@ -1,4 +1,4 @@
-"""Laws of the files: the package's bytes, rows of a tensor, whole or not."""
+"""Files have the bytes of safetensors, are read by rows and written whole."""
 
 import os
 
@@ -20,14 +20,14 @@ TENSORS = {
 
 @pytest.fixture
 def file(tmp_path):
-  """A file with TENSORS, as the package writes it."""
+  """Returns a file with TENSORS that safetensors wrote."""
   path = tmp_path / hf_files.WEIGHTS
   safetensors.numpy.save_file(TENSORS, path, {'format': 'pt'})
   return path
 
 
 @pytest.mark.parametrize('metadata', [{}, {'format': 'pt'}, {'é': '"\n'}])
-def test_header_and_bytes_are_the_packages(tmp_path, metadata):
+def test_header_and_bytes_are_those_of_safetensors(tmp_path, metadata):
   theirs, ours = tmp_path / 'theirs', tmp_path / 'ours'
   safetensors.numpy.save_file(TENSORS, theirs, metadata or None)
   described = {
@@ -39,27 +39,27 @@ def test_header_and_bytes_are_the_packages(tmp_path, metadata):
   assert ours.read_bytes() == theirs.read_bytes()
 
 
-@pytest.mark.parametrize('piece', [1, 30, 10**6])
-def test_rows_of_a_tensor_seen_as_another_shape(file, monkeypatch, piece):
-  monkeypatch.setattr(hf_files, '_PIECE_BYTES', piece)
+@pytest.mark.parametrize('size', [1, 30, 10**6])
+def test_rows_of_a_tensor_are_read_in_another_shape(file, monkeypatch, size):
+  monkeypatch.setattr(hf_files, '_CHUNK_BYTES', size)
   tensors = hf_files.open_weights(str(file.parent)).tensors()
   assert tensors.keys() == TENSORS.keys()
   for name, shape in [('b.2', (7, 5)), ('b.2', (5, 7)), ('b.10', (3, 2))]:
-    whole = TENSORS[name].reshape(shape)
+    values = TENSORS[name].reshape(shape)
     for start in range(shape[0]):
       for stop in range(start, shape[0] + 1):
-        out = np.full_like(whole[start:stop], -1)
-        for at, rows in hf_files.read_rows(
+        out = np.full_like(values[start:stop], -1)
+        for index, rows in hf_files.read_rows(
           tensors[name], shape, range(start, stop)
         ):
-          assert rows.dtype == whole.dtype
-          assert len(rows) == 1 or 4 * rows.size <= piece
-          out[at] = rows
-        np.testing.assert_array_equal(out, whole[start:stop])
+          assert rows.dtype == values.dtype
+          assert len(rows) == 1 or 4 * rows.size <= size
+          out[index] = rows
+        np.testing.assert_array_equal(out, values[start:stop])
 
 
-def test_equal_is_of_bytes(tmp_path, monkeypatch):
-  monkeypatch.setattr(hf_files, '_PIECE_BYTES', 40)
+def test_equality_compares_bytes(tmp_path, monkeypatch):
+  monkeypatch.setattr(hf_files, '_CHUNK_BYTES', 40)
   a = np.arange(35, dtype=np.float16).reshape(7, 5)
   a[0, 1] = np.nan
   last, zero = a.copy(), a.copy()
@@ -79,7 +79,7 @@ def test_equal_is_of_bytes(tmp_path, monkeypatch):
   assert equal == {'a', 'same'}
 
 
-def test_a_file_is_replaced_when_its_successor_is_whole(file):
+def test_a_file_is_replaced_when_the_new_one_is_complete(file):
   before = file.read_bytes()
   header = hf_files.new_header(str(file), {'a': ('float32', (3,))}, {})
 

@@ -1,6 +1,6 @@
-"""Loads a model spread over devices and saves it; prints the memory that took.
+"""Loads a sharded model and saves it; prints the memory that this takes.
 
-Run by hf_test.py in a process of its own, on a folder with a model of CONFIG.
+huggingface_test.py runs it as a process, on a folder with a model of CONFIG.
 """
 
 import json
@@ -29,14 +29,14 @@ CONFIG = transformer.ModelConfig(
 
 
 def _resident(field):
-  """Bytes in memory: VmRSS is now, VmHWM the most since the last reset."""
+  """Returns the bytes in memory: VmRSS now, VmHWM since the last reset."""
   status = pathlib.Path('/proc/self/status').read_text()
   line = next(s for s in status.splitlines() if s.startswith(field))
   return int(line.split()[1]) * 1024
 
 
 def growth(run):
-  """What `run` gives, and how many bytes more were in memory meanwhile."""
+  """Returns the result of `run` and the growth of the memory in bytes."""
   pathlib.Path('/proc/self/clear_refs').write_text('5')  # Resets VmHWM.
   before = _resident('VmRSS')
   result = run()
@@ -44,15 +44,15 @@ def growth(run):
 
 
 def _other_layout(mesh, shapes):
-  """Spreads the axes that ours leaves whole: layers, and the last ones."""
+  """Shards the axes that sharding.RULES replicates: first and last ones."""
 
-  def spread(shape):
+  def shard(shape):
     spec = [None] * len(shape)
     spec[-1] = 'tensor' if shape[-1] % 2 == 0 else None
     spec[0] = 'fsdp' if shape[0] % 4 == 0 else None
     return NamedSharding(mesh, PartitionSpec(*spec))
 
-  return jax.tree.map(lambda s: spread(s.shape), nn.unbox(shapes))
+  return jax.tree.map(lambda s: shard(s.shape), nn.unbox(shapes))
 
 
 def main(folder):
@@ -67,24 +67,24 @@ def main(folder):
   )
   _, saved = growth(lambda: huggingface.save(folder / 'again', CONFIG, params))
   size = sum(a.nbytes for a in jax.tree.leaves(params))
-  _, whole = huggingface.load(folder, param_dtype='bfloat16')
-  right = []
+  _, expected = huggingface.load(folder, param_dtype='bfloat16')
+  equal = []
   for layout in layouts:
     _, params = huggingface.load(folder, layout, param_dtype='bfloat16')
-    equal = jax.tree.map(
+    matches = jax.tree.map(
       lambda a, b, s: np.array_equal(a, b) and a.sharding == s,
       params,
-      whole,
+      expected,
       layout,
     )
-    right.append(all(jax.tree.leaves(equal)))
+    equal.append(all(jax.tree.leaves(matches)))
   print(
     json.dumps(
       {
         'size': size,
         'loaded': loaded / size,
         'saved': saved / size,
-        'right': right,
+        'equal': equal,
       }
     )
   )

@@ -1,4 +1,4 @@
-"""Laws of the Hugging Face folders: round trips, parity, bad input."""
+"""Hugging Face folders round-trip, agree with a reference, or are refused."""
 
 import dataclasses
 import json
@@ -21,7 +21,7 @@ from tests.coderl.models.checkpoints import hf_memory_script
 
 ROOT = pathlib.Path(__file__).parents[4]
 
-# These programs take long to compile and no time to run.
+# These programs take longer to compile than to run.
 jax.config.update('jax_disable_most_optimizations', True)
 
 CONFIG = transformer.ModelConfig(
@@ -58,14 +58,14 @@ CONFIGS = {
 
 
 def shapes_of(config):
-  """The tree of the parameters' shapes."""
+  """Returns the tree of the parameters' shapes."""
   return jax.eval_shape(
     lambda key: nn.unbox(transformer.init(key, config)), jax.random.key(0)
   )
 
 
 def random_params(config, seed=0):
-  """Unboxed parameters, none of them at a special value (zero, one)."""
+  """Draws unboxed parameters, none of them at a special value (zero, one)."""
   rng = np.random.default_rng(seed)
   return jax.tree.map(
     lambda s: rng.normal(0.3, 0.4, s.shape).astype(np.float32),
@@ -74,7 +74,7 @@ def random_params(config, seed=0):
 
 
 def contents(path):
-  """The files of a folder, but those of its folders."""
+  """Returns the files of a folder, without those of its subfolders."""
   return {f.name: f.read_bytes() for f in sorted(path.iterdir()) if f.is_file()}
 
 
@@ -85,8 +85,8 @@ def folder(tmp_path):
 
 
 def edit_config(path, **fields):
-  said = json.loads((path / huggingface.CONFIG).read_text()) | fields
-  (path / huggingface.CONFIG).write_text(json.dumps(said))
+  fields = json.loads((path / huggingface.CONFIG).read_text()) | fields
+  (path / huggingface.CONFIG).write_text(json.dumps(fields))
 
 
 @pytest.mark.parametrize('tied', [True, False])
@@ -98,11 +98,11 @@ def test_round_trip_keeps_every_bit(tmp_path, tied, family):
   loaded_config, loaded = huggingface.load(tmp_path)
   assert loaded_config == config == huggingface.read_config(tmp_path)
   jax.tree.map(np.testing.assert_array_equal, loaded, params)
-  said = json.loads((tmp_path / huggingface.CONFIG).read_text())
-  assert said['model_type'] == family
+  fields = json.loads((tmp_path / huggingface.CONFIG).read_text())
+  assert fields['model_type'] == family
 
 
-# Of the norms, one name stands for two things.
+# The names of norms, one of which has two meanings.
 NORMS = {
   'llama': {
     'input_layernorm': 'attention_norm',
@@ -131,15 +131,15 @@ def test_names_of_norms(tmp_path, family):
   huggingface.save(tmp_path, CONFIGS[family], params, 'float32')
   tensors = safetensors.numpy.load_file(tmp_path / huggingface.WEIGHTS)
   start, end = 'model.layers.1.', '.weight'
-  found = {
+  scales = {
     name.removeprefix(start).removesuffix(end): value
     for name, value in tensors.items()
     if name.startswith(start) and 'norm' in name
   }
-  assert found.keys() == NORMS[family].keys()
-  for theirs, ours in NORMS[family].items():
-    expected = params['layers'][ours]['scale'][1]
-    np.testing.assert_array_equal(found[theirs], expected)
+  assert scales.keys() == NORMS[family].keys()
+  for tensor, param in NORMS[family].items():
+    expected = params['layers'][param]['scale'][1]
+    np.testing.assert_array_equal(scales[tensor], expected)
 
 
 def test_bfloat16_round_trip_rounds_once(tmp_path):
@@ -165,35 +165,35 @@ def test_saved_twice_gives_equal_bytes(tmp_path):
 
 
 def shard(path):
-  """Turns the one file of a folder into two and an index."""
+  """Replaces the single file of a folder by two files and an index."""
   tensors = safetensors.numpy.load_file(path / huggingface.WEIGHTS)
   (path / huggingface.WEIGHTS).unlink()
   weight_map = {}
   for i in range(2):
-    part = {n: tensors[n] for n in sorted(tensors)[i::2]}
-    safetensors.numpy.save_file(part, path / f'part{i}.safetensors')
-    weight_map |= dict.fromkeys(part, f'part{i}.safetensors')
+    half = {n: tensors[n] for n in sorted(tensors)[i::2]}
+    safetensors.numpy.save_file(half, path / f'part{i}.safetensors')
+    weight_map |= dict.fromkeys(half, f'part{i}.safetensors')
   (path / huggingface.INDEX).write_text(json.dumps({'weight_map': weight_map}))
 
 
 def test_sharded_files_are_read_like_one(folder):
-  _, whole = huggingface.load(folder)
+  _, expected = huggingface.load(folder)
   shard(folder)
-  _, parts = huggingface.load(folder)
-  jax.tree.map(np.testing.assert_array_equal, whole, parts)
+  _, loaded = huggingface.load(folder)
+  jax.tree.map(np.testing.assert_array_equal, expected, loaded)
 
 
 @pytest.mark.parametrize('dtype', ['bfloat16', 'float16', 'float64'])
 def test_any_float_is_read_as_any(tmp_path, dtype):
   params = random_params(CONFIG)
   huggingface.save(tmp_path, CONFIG, params, dtype)
-  for asked in ('float32', 'bfloat16'):
-    config, loaded = huggingface.load(tmp_path, param_dtype=asked)
-    assert config.param_dtype == asked
-    cast = lambda a, to=asked: a.astype(dtype).astype(to)
+  for param_dtype in ('float32', 'bfloat16'):
+    config, loaded = huggingface.load(tmp_path, param_dtype=param_dtype)
+    assert config.param_dtype == param_dtype
+    cast = lambda a, to=param_dtype: a.astype(dtype).astype(to)
     expected = jax.tree.map(cast, params)
     jax.tree.map(np.testing.assert_array_equal, loaded, expected)
-    assert {str(a.dtype) for a in jax.tree.leaves(loaded)} == {asked}
+    assert {str(a.dtype) for a in jax.tree.leaves(loaded)} == {param_dtype}
 
 
 def test_layout_puts_parameters_on_devices(folder):
@@ -205,7 +205,8 @@ def test_layout_puts_parameters_on_devices(folder):
 
 
 @pytest.mark.skipif(
-  not os.path.exists('/proc/self/clear_refs'), reason='tells of memory here'
+  not os.path.exists('/proc/self/clear_refs'),
+  reason='needs the kernel to report the peak memory',
 )
 def test_many_devices_share_one_copy_in_memory(tmp_path):
   script = pathlib.Path(__file__).with_name('hf_memory_script.py')
@@ -224,20 +225,20 @@ def test_many_devices_share_one_copy_in_memory(tmp_path):
     text=True,
     check=True,
   ).stdout
-  found = json.loads(out.splitlines()[-1])
-  assert found['size'] > 1e8
-  assert found['right'] == [True, True]
-  # Of the model's size: the model itself and one parameter, and on its way out
-  # a piece of one and the programs that cut it.
-  assert found['loaded'] < 1.5
-  assert found['saved'] < 0.7
+  result = json.loads(out.splitlines()[-1])
+  assert result['size'] > 1e8
+  assert result['equal'] == [True, True]
+  # In units of the model's size. Loading takes the model and one parameter,
+  # saving a chunk of a parameter and the programs that slice it.
+  assert result['loaded'] < 1.5
+  assert result['saved'] < 0.7
 
 
-# Files made after others.
+# Folders like another one.
 
 
 def halve(path, name=huggingface.WEIGHTS):
-  """Makes every other tensor of a file bfloat16, and its metadata unusual."""
+  """Makes every other tensor of a file bfloat16, with unusual metadata."""
   tensors = safetensors.numpy.load_file(path / name)
   for tensor in sorted(tensors)[::2]:
     tensors[tensor] = tensors[tensor].astype(jnp.bfloat16)
@@ -246,20 +247,20 @@ def halve(path, name=huggingface.WEIGHTS):
 
 
 def untidy(path):
-  """Writes config.json anew, in another style and with a field of nobody's."""
-  said = json.loads((path / huggingface.CONFIG).read_text()) | {
+  """Rewrites config.json in another style and with an unknown field."""
+  fields = json.loads((path / huggingface.CONFIG).read_text()) | {
     'z': [1, {'é': None}]
   }
-  (path / huggingface.CONFIG).write_text(json.dumps(said, ensure_ascii=False))
+  (path / huggingface.CONFIG).write_text(json.dumps(fields, ensure_ascii=False))
 
 
 @pytest.mark.parametrize('family', CONFIGS)
-def test_made_like_its_source_it_is_its_source(tmp_path, family):
+def test_saving_like_the_source_gives_its_bytes(tmp_path, family):
   config = CONFIGS[family]
   huggingface.save(tmp_path / 'a', config, random_params(config), 'float32')
   halve(tmp_path / 'a')
   untidy(tmp_path / 'a')
-  if family != 'llama':  # One of them whole.
+  if family != 'llama':  # Llama stays a single file.
     shard(tmp_path / 'a')
   huggingface.save(
     tmp_path / 'b', *huggingface.load(tmp_path / 'a'), like=tmp_path / 'a'
@@ -267,7 +268,7 @@ def test_made_like_its_source_it_is_its_source(tmp_path, family):
   assert contents(tmp_path / 'a') == contents(tmp_path / 'b')
 
 
-def test_made_like_its_source_in_its_place(folder):
+def test_saving_like_the_source_over_the_source(folder):
   halve(folder)
   shard(folder)
   before = contents(folder)
@@ -281,26 +282,26 @@ def test_made_like_its_source_in_its_place(folder):
   assert not any(a.any() for a in jax.tree.leaves(huggingface.load(folder)[1]))
 
 
-def test_dtype_changes_nothing_else_of_the_source(folder):
+def test_another_dtype_keeps_the_rest_of_the_source(folder):
   shard(folder)
   untidy(folder)
   huggingface.save(
     folder / 'half', *huggingface.load(folder), 'bfloat16', like=folder
   )
-  said, halved = (
+  fields, halved = (
     {
       name: json.loads((at / name).read_text())
       for name in (huggingface.CONFIG, huggingface.INDEX)
     }
     for at in (folder, folder / 'half')
   )
-  assert halved[huggingface.CONFIG] == said[huggingface.CONFIG] | {
+  assert halved[huggingface.CONFIG] == fields[huggingface.CONFIG] | {
     'dtype': 'bfloat16',
     'torch_dtype': 'bfloat16',
   }
   assert (
     halved[huggingface.INDEX]['weight_map']
-    == said[huggingface.INDEX]['weight_map']
+    == fields[huggingface.INDEX]['weight_map']
   )
   tensors = [
     tensor
@@ -313,14 +314,14 @@ def test_dtype_changes_nothing_else_of_the_source(folder):
   assert halved[huggingface.INDEX]['metadata']['total_size'] == sum(
     t.nbytes for t in tensors
   )
-  # And back: what was asked for is what it is already.
+  # The dtype may be the one that the files have already.
   huggingface.save(
     folder / 'same', *huggingface.load(folder), 'float32', like=folder
   )
   assert contents(folder / 'same') == contents(folder)
 
 
-def test_another_model_is_no_source(folder):
+def test_a_source_with_another_model_is_refused(folder):
   config = dataclasses.replace(CONFIG, mlp_dim=24)
   with pytest.raises(errors.UserError) as info:
     huggingface.save(folder / 'x', config, random_params(config), like=folder)
@@ -329,12 +330,12 @@ def test_another_model_is_no_source(folder):
   assert not (folder / 'x').exists()
 
 
-# Files of our own making.
+# New folders.
 
 
 @pytest.fixture
 def small_files(monkeypatch):
-  """Makes the largest file allowed a small one."""
+  """Sets a small limit for the size of a file."""
   most = 5000
   monkeypatch.setattr(huggingface, '_MAX_FILE_BYTES', most)
   return most
@@ -355,9 +356,9 @@ def test_large_models_have_several_files(tmp_path, small_files):
     sizes.append(sum(t.nbytes for t in tensors.values()))
     layers += sorted({int(n.split('.')[2]) for n in tensors if '.layers.' in n})
   assert max(sizes) <= small_files
-  # None with room for the first tensor of the next.
+  # No file has room for the first tensor of the next one.
   assert min(sizes[:-1]) > small_files - 4 * 20 * 12
-  assert layers == sorted(layers)  # Each with its neighbours.
+  assert layers == sorted(layers)  # Neighbouring layers share a file.
   index = json.loads((tmp_path / huggingface.INDEX).read_text())
   assert index['metadata'] == {'total_size': sum(sizes)}
   jax.tree.map(
@@ -365,7 +366,9 @@ def test_large_models_have_several_files(tmp_path, small_files):
   )
 
 
-def test_no_file_of_an_earlier_model_stays(tmp_path, small_files, monkeypatch):
+def test_the_files_of_an_earlier_model_are_removed(
+  tmp_path, small_files, monkeypatch
+):
   others = ['tokenizer.json', 'adapter.safetensors']
   for name in others:
     (tmp_path / name).write_text('mine')
@@ -397,7 +400,7 @@ def test_params_of_another_config_are_not_saved(tmp_path):
     huggingface.save(tmp_path, CONFIG, random_params(other))
 
 
-# Output matrices beside tied ones.
+# Output matrices of tied models.
 
 
 def add_head(path, change=0.0):
@@ -424,8 +427,8 @@ def test_a_head_that_is_not_the_embedding_is_refused(folder):
   fails(folder, 'not tied', 'lm_head.weight', 'tie_word_embeddings')
 
 
-# The equations of Qwen2 as Hugging Face computes them, one head and one
-# position at a time, on the tensors of the file.
+# The equations of Qwen2 in Hugging Face, one head and one position at a time,
+# on the tensors of the file.
 
 
 def rms_norm(x, scale, eps):
@@ -444,16 +447,16 @@ def rotary(x, position, theta):
   return x * np.cos(angles) + rotate_half(x) * np.sin(angles)
 
 
-def slow_attention(xs, tensors, at, said):
-  h, heads = said['head_dim'], said['num_attention_heads']
-  repeats = heads // said['num_key_value_heads']
+def slow_attention(xs, tensors, at, fields):
+  h, heads = fields['head_dim'], fields['num_attention_heads']
+  repeats = heads // fields['num_key_value_heads']
 
   def project(x, name):
     out = tensors[f'{at}.{name}_proj.weight'] @ x
     bias = tensors.get(f'{at}.{name}_proj.bias')
     return (out if bias is None else out + bias).reshape(-1, h)
 
-  theta = said['rope_theta']
+  theta = fields['rope_theta']
   q = [[rotary(y, t, theta) for y in project(x, 'q')] for t, x in enumerate(xs)]
   k = [[rotary(y, t, theta) for y in project(x, 'k')] for t, x in enumerate(xs)]
   v = [project(x, 'v') for x in xs]
@@ -472,20 +475,20 @@ def slow_attention(xs, tensors, at, said):
 
 
 def slow_logits(path, tokens):
-  said = json.loads((path / huggingface.CONFIG).read_text())
+  fields = json.loads((path / huggingface.CONFIG).read_text())
   tensors = {
     name: value.astype(np.float64)
     for name, value in safetensors.numpy.load_file(
       path / huggingface.WEIGHTS
     ).items()
   }
-  eps = said['rms_norm_eps']
+  eps = fields['rms_norm_eps']
   xs = [tensors['model.embed_tokens.weight'][t] for t in tokens]
-  for layer in range(said['num_hidden_layers']):
+  for layer in range(fields['num_hidden_layers']):
     at = f'model.layers.{layer}'
     scale = tensors[f'{at}.input_layernorm.weight']
     normed = [rms_norm(x, scale, eps) for x in xs]
-    attended = slow_attention(normed, tensors, f'{at}.self_attn', said)
+    attended = slow_attention(normed, tensors, f'{at}.self_attn', fields)
     xs = [x + a for x, a in zip(xs, attended, strict=True)]
     scale = tensors[f'{at}.post_attention_layernorm.weight']
     for i, x in enumerate(xs):
@@ -494,7 +497,7 @@ def slow_logits(path, tokens):
       up = tensors[f'{at}.mlp.up_proj.weight'] @ y
       silu = gate / (1 + np.exp(-gate))
       xs[i] = x + tensors[f'{at}.mlp.down_proj.weight'] @ (silu * up)
-  head = 'model.embed_tokens' if said['tie_word_embeddings'] else 'lm_head'
+  head = 'model.embed_tokens' if fields['tie_word_embeddings'] else 'lm_head'
   scale = tensors['model.norm.weight']
   return np.stack(
     [tensors[f'{head}.weight'] @ rms_norm(x, scale, eps) for x in xs]
@@ -502,7 +505,7 @@ def slow_logits(path, tokens):
 
 
 @pytest.mark.parametrize('tied, bias', [(True, True), (False, False)])
-def test_same_logits_as_a_slow_reading_of_the_file(tmp_path, tied, bias):
+def test_logits_equal_the_slow_equations(tmp_path, tied, bias):
   config = dataclasses.replace(CONFIG, tied_embeddings=tied, qkv_bias=bias)
   huggingface.save(tmp_path, config, random_params(config), 'float32')
   config, params = huggingface.load(tmp_path)
@@ -519,11 +522,11 @@ def test_same_logits_as_a_slow_reading_of_the_file(tmp_path, tied, bias):
 # Bad input.
 
 
-def fails(path, *said):
+def fails(path, *words):
   with pytest.raises(errors.UserError) as info:
     huggingface.load(path)
   assert '\n' not in str(info.value)
-  for text in said:
+  for text in words:
     assert text in str(info.value)
 
 
@@ -539,8 +542,8 @@ def test_weights_absent(folder):
 
 @pytest.mark.parametrize('kept', [0, 4, 300, -1])
 def test_truncated_weights(folder, kept):
-  whole = (folder / huggingface.WEIGHTS).read_bytes()
-  (folder / huggingface.WEIGHTS).write_bytes(whole[:kept])
+  content = (folder / huggingface.WEIGHTS).read_bytes()
+  (folder / huggingface.WEIGHTS).write_bytes(content[:kept])
   fails(folder, str(folder / huggingface.WEIGHTS))
 
 
@@ -551,7 +554,7 @@ def test_shard_absent(folder):
 
 
 @pytest.mark.parametrize(
-  'said, parts',
+  'index, words',
   [
     ({}, ['weight_map']),
     ({'weight_map': {}}, ['weight_map']),
@@ -561,14 +564,14 @@ def test_shard_absent(folder):
     ({'weight_map': {'a': '..'}}, ['..']),
   ],
 )
-def test_index_that_is_none(folder, said, parts):
+def test_an_invalid_index_is_refused(folder, index, words):
   (folder / huggingface.WEIGHTS).unlink()
-  (folder / huggingface.INDEX).write_text(json.dumps(said))
-  fails(folder, str(folder), *parts)
+  (folder / huggingface.INDEX).write_text(json.dumps(index))
+  fails(folder, str(folder), *words)
 
 
-def test_whole_file_goes_before_an_index(folder):
-  # As in transformers.
+def test_a_single_file_precedes_an_index(folder):
+  # transformers has the same rule.
   (folder / huggingface.INDEX).write_text('{}')
   huggingface.load(folder)
 
@@ -587,7 +590,7 @@ def test_tensor_in_another_file_than_the_index_says(folder):
   fails(folder, huggingface.INDEX, f'{name} is in {right!r}')
 
 
-def test_integers_are_named(folder):
+def test_integer_tensors_are_named(folder):
   tensors = safetensors.numpy.load_file(folder / huggingface.WEIGHTS)
   name = 'model.layers.0.mlp.up_proj.weight'
   tensors[name] = tensors[name].astype(np.int8)
@@ -602,12 +605,12 @@ def test_broken_config(folder):
   fails(folder, str(folder / huggingface.CONFIG), 'object')
 
 
-def test_config_that_is_not_supported(folder):
+def test_an_unsupported_config_is_refused(folder):
   edit_config(folder, model_type='gpt2')
   fails(folder, 'gpt2', 'qwen2', str(folder / huggingface.CONFIG))
 
 
-def test_every_misfit_is_named_in_one_error(folder):
+def test_one_error_names_every_misfit(folder):
   tensors = safetensors.numpy.load_file(folder / huggingface.WEIGHTS)
   del tensors['model.layers.1.mlp.up_proj.weight']
   tensors['model.rotary'] = np.zeros(3, np.float32)

@@ -1,4 +1,4 @@
-"""Laws of packaged checkpoints: checked, made once, whole or not at all."""
+"""Packaged checkpoints are verified, converted once, whole or not at all."""
 
 from concurrent import futures
 import dataclasses
@@ -24,33 +24,33 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-  """Stands for Gemma's: three modules that hold a tiny checkpoint and terms.
+  """Replaces Gemma by modules that hold a tiny checkpoint and terms.
 
-  The modules must not be run: they raise an error.
+  The modules must not be imported: they raise an error.
   """
   root = tmp_path / 'packages'
   tiny_gguf.write(tmp_path / 'tiny.gguf')
-  whole = (tmp_path / 'tiny.gguf').read_bytes()
+  content = (tmp_path / 'tiny.gguf').read_bytes()
   files = {
-    'tiny_part1': ('data/x.part00', whole[:70000]),
-    'tiny_part2': ('data/x.part01', whole[70000:]),
+    'tiny_part1': ('data/x.part00', content[:70000]),
+    'tiny_part2': ('data/x.part01', content[70000:]),
     'tiny_terms': ('TERMS.html', b'Terms.'),
   }
-  for module, (name, content) in files.items():
+  for module, (name, data) in files.items():
     (root / module / 'data').mkdir(parents=True)
     (root / module / '__init__.py').write_text('raise RuntimeError')
-    (root / module / name).write_bytes(content)
+    (root / module / name).write_bytes(data)
   monkeypatch.setattr(sys, 'path', [str(root), *sys.path])
   names = [(module, name) for module, (name, _) in files.items()]
-  made = packaged.Package(
+  tiny = packaged.Package(
     requirement='tiny==1.0',
     extra='tiny-extra',
-    parts=tuple(names[:2]),
-    sha256=hashlib.sha256(whole).hexdigest(),
+    chunks=tuple(names[:2]),
+    sha256=hashlib.sha256(content).hexdigest(),
     owner='a tiny model',
     terms=names[2],
   )
-  monkeypatch.setitem(packaged.PACKAGES, PRESET, made)
+  monkeypatch.setitem(packaged.PACKAGES, PRESET, tiny)
   return root
 
 
@@ -60,12 +60,12 @@ def folders(cache):
 
 def test_it_is_converted_once_and_its_terms_are_shown(cache, package, capsys):
   folder = packaged.folder(PRESET)
-  said = capsys.readouterr().out
-  assert str(package / 'tiny_terms' / 'TERMS.html') in said
-  assert 'a tiny model' in said and folder in said
+  output = capsys.readouterr().out
+  assert str(package / 'tiny_terms' / 'TERMS.html') in output
+  assert 'a tiny model' in output and folder in output
   assert huggingface.read_config(folder).vocab_size == tiny_gguf.VOCAB
   assert folders(cache) == [folder.rpartition('/')[2]]
-  # From then on nothing of the package is read.
+  # Later calls do not read the package.
   for module in package.iterdir():
     module.rename(package.parent / module.name)
   assert packaged.folder(PRESET) == folder
@@ -82,7 +82,7 @@ def test_an_absent_package_is_named(cache, monkeypatch):
   assert folders(cache) == []
 
 
-def test_another_file_is_not_taken_for_it(cache, package):
+def test_a_file_with_another_digest_is_refused(cache, package):
   part = package / 'tiny_part2' / 'data' / 'x.part01'
   content = bytearray(part.read_bytes())
   content[-1] ^= 1
@@ -93,7 +93,7 @@ def test_another_file_is_not_taken_for_it(cache, package):
   assert folders(cache) == []
 
 
-def test_what_a_killed_run_left_is_not_read(cache, package):
+def test_the_scratch_folder_of_a_killed_run_is_not_read(cache, package):
   target = pathlib.Path(packaged.folder(PRESET))
   work = cache / f'{target.name}.part'
   work.mkdir()
@@ -118,15 +118,15 @@ def test_a_full_disk_leaves_nothing(cache, tmp_path):
   assert folders(cache) == []
 
 
-def test_of_several_runs_one_converts(cache, package, capsys):
+def test_one_of_several_runs_converts(cache, package, capsys):
   with futures.ThreadPoolExecutor(4) as pool:
-    found = list(pool.map(packaged.folder, [PRESET] * 4))
-  assert len(set(found)) == 1
+    paths = list(pool.map(packaged.folder, [PRESET] * 4))
+  assert len(set(paths)) == 1
   assert capsys.readouterr().out.count('Converting') == 1
-  assert huggingface.load(found[0])[0].num_layers == 7
+  assert huggingface.load(paths[0])[0].num_layers == 7
 
 
-def test_a_file_is_known_by_its_content(cache, tmp_path):
+def test_a_file_is_identified_by_its_content(cache, tmp_path):
   tiny_gguf.write(tmp_path / 'a.gguf')
   first = packaged.folder_of(str(tmp_path / 'a.gguf'))
   tiny_gguf.write(
@@ -146,7 +146,7 @@ def test_a_bad_file_leaves_nothing(cache, tmp_path):
   with pytest.raises(errors.UserError, match=r'bad.gguf: cannot be read: No'):
     packaged.folder_of(str(bad))
   bad.write_bytes(b'GGUF')
-  with pytest.raises(errors.UserError, match=r'bad.gguf: .*cut short'):
+  with pytest.raises(errors.UserError, match=r'bad.gguf: .*truncated'):
     packaged.folder_of(str(bad))
   assert folders(cache) == []
 
