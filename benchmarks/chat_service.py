@@ -1,13 +1,12 @@
-"""An OpenAI-compatible service on loopback that answers by rule, for measuring.
+"""An OpenAI-compatible service on loopback that answers by a rule.
 
   python benchmarks/chat_service.py --port 8123
 
-The reply depends on the request alone: mostly a letter, now and then prose or a
-refusal. With `--faults SHARE` so many requests are met with a fault the first
-time, or with `--always` every time: 429 with Retry-After, 500, silence,
-truncated JSON, or an empty reply.
-GET /stats tells how many requests there were, how many different ones, and how
-often the one that was answered most was.
+The reply depends only on the request: mostly a letter, sometimes prose or a
+refusal. With `--faults SHARE`, that share of the requests fails the first time,
+or with `--always` every time: 429 with Retry-After, 500, no response, truncated
+JSON, or an empty reply. GET /stats returns the number of requests, of different
+requests, of answered ones, and of answers to the most frequent one.
 """
 
 import argparse
@@ -26,11 +25,12 @@ _LETTERS = re.compile(r'\b([A-F]), (?:[A-F], )*(?:[A-F] )?or ([A-F])\b')
 
 
 class Service:
-  """Args:
+  """The service.
 
-  faults: share of the requests that are met with one at first.
-  always: or every time.
-  delay_s: before each reply.
+  Args:
+    faults: share of the requests that fail.
+    always: whether they fail every time, not only the first time.
+    delay_s: delay of each reply in seconds.
   """
 
   def __init__(self, faults: float, always: bool, delay_s: float):
@@ -43,16 +43,16 @@ class Service:
   async def serve(
     self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
   ) -> None:
-    """One connection, kept open from request to request."""
+    """Serves one connection, which may carry many requests."""
     try:
-      while await self._one(reader, writer):
+      while await self._respond(reader, writer):
         pass
     except (ConnectionError, asyncio.IncompleteReadError):
       pass
     finally:
       writer.close()
 
-  async def _one(self, reader, writer) -> bool:
+  async def _respond(self, reader, writer) -> bool:
     head = (await reader.readuntil(b'\r\n\r\n')).decode('latin-1')
     length = re.search(r'content-length: (\d+)', head, re.IGNORECASE)
     body = await reader.readexactly(int(length[1]) if length else 0)
@@ -77,8 +77,8 @@ class Service:
     return True
 
   def _fault(self, key: str) -> str:
-    again = key in self._seen and not self._always
-    if again or int(key[:8], 16) / 16**8 >= self._faults:
+    repeated = key in self._seen and not self._always
+    if repeated or int(key[:8], 16) / 16**8 >= self._faults:
       return ''
     return _FAULTS[int(key[8:16], 16) % len(_FAULTS)]
 
@@ -94,8 +94,8 @@ class Service:
 def _reply(body: Mapping[str, Any], key: str) -> str:
   content = body['messages'][-1]['content']
   texts = [p['text'] for p in content if p['type'] == 'text']
-  found = _LETTERS.search(texts[-1])
-  last = found[2] if found else 'B'
+  match = _LETTERS.search(texts[-1])
+  last = match[2] if match else 'B'
   letter = chr(ord('A') + int(key[16:24], 16) % (ord(last) - ord('A') + 1))
   manner = int(key[24:32], 16) % 10
   if manner == 0:
@@ -142,7 +142,7 @@ def main(argv: Sequence[str]) -> None:
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawTextHelpFormatter
   )
-  parser.add_argument('--port', type=int, default=0, help='0: a free one')
+  parser.add_argument('--port', type=int, default=0, help='0 for any free port')
   parser.add_argument('--faults', type=float, default=0.0, metavar='SHARE')
   parser.add_argument('--always', action='store_true')
   parser.add_argument('--delay_s', type=float, default=0.0)

@@ -1,18 +1,18 @@
-"""What asking costs: ours, Inspect's bare generate(), a plain asyncio loop.
+"""Measures what asking costs: this project, plain Inspect, an asyncio loop.
 
   python benchmarks/evaluation.py --data runs/mini --json evaluation.json
 
-All three ask the same prompts, text and pictures in order, of one service on
-loopback (chat_service.py), at several numbers of requests at a time. Each round
-of each is a process of its own, in turn; reported are medians.
+All three send the same prompts, texts and pictures in order, to one service on
+loopback (chat_service.py), with several numbers of concurrent requests. The
+systems take turns, each round in a new process, and medians are reported.
 
-  items/s      from the first request to the last reply, of a running process
+  items/s      from the first request to the last reply, without start-up
   CPU-ms/item  processor time of the asking process in that time
 
-`ours` is the task of wm_abench/evaluation/inspect_tasks.py with its parsing, scoring and cache;
-`bare` the same samples under Inspect's own generate() and match(); `loop` reads
-the pictures' files and calls the `openai` client under a semaphore. That all
-get a reply to every item, and the same, is asserted.
+`ours` is the task of wm_abench/evaluation/inspect_tasks.py, with parsing,
+scoring and cache. `bare` runs the same samples with Inspect's own generate()
+and match(). `loop` reads the pictures and calls the `openai` client under a
+semaphore. An assertion checks that all get the same reply to every item.
 """
 
 import argparse
@@ -34,14 +34,14 @@ import inspect_ai
 from inspect_ai import log, model, scorer, solver
 import openai
 
-from wm_abench.data import picture_files
-from wm_abench.evaluation import inspect_tasks
+from wm_abench.core import records
+from wm_abench.evaluation import inspect_tasks, item_metadata, prompts
 
 _SERVICE = pathlib.Path(__file__).with_name('chat_service.py')
 _MODEL, _KEY = 'rule', 'unused'
 _MAX_TOKENS = 16
 
-# What a process gives back: of each item's id the text of its reply.
+# Id of the sample -> text of the reply.
 Replies = dict[str, str]
 
 
@@ -55,7 +55,7 @@ def bare(task: inspect_ai.Task, url: str, connections: int) -> Replies:
 
 
 def _inspected(task: inspect_ai.Task, url: str, connections: int) -> Replies:
-  found = inspect_ai.eval(
+  logs = inspect_ai.eval(
     task,
     model=model.get_model(f'openai-api/{_MODEL}/{_MODEL}', base_url=url),
     log_dir='logs',
@@ -64,7 +64,7 @@ def _inspected(task: inspect_ai.Task, url: str, connections: int) -> Replies:
     max_connections=connections,
     max_samples=connections,
   )
-  samples = log.read_eval_log_samples(found[0].location)
+  samples = log.read_eval_log_samples(logs[0].location)
   return {sample.id: sample.output.completion for sample in samples}
 
 
@@ -92,12 +92,14 @@ async def _loop(task: inspect_ai.Task, url: str, connections: int) -> Replies:
 
 
 def _content(sample) -> list[dict[str, Any]]:
+  item = item_metadata.decode(sample.metadata['item'])
+  order = sample.metadata['order']
   content: list[dict[str, Any]] = []
-  for part in sample.input[0].content:
-    if part.type == 'text':
-      content.append({'type': 'text', 'text': part.text})
+  for part in prompts.parts(item, order, prompts.STRICT):
+    if isinstance(part, str):
+      content.append({'type': 'text', 'text': part})
       continue
-    encoded = base64.b64encode(pathlib.Path(part.image).read_bytes()).decode()
+    encoded = base64.b64encode(part.read()).decode()
     url = {'url': f'data:image/jpeg;base64,{encoded}', 'detail': 'auto'}
     content.append({'type': 'image_url', 'image_url': url})
   return content
@@ -114,14 +116,20 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawTextHelpFormatter
   )
-  parser.add_argument('--json', type=pathlib.Path, help='results go here too')
-  parser.add_argument('--data', default='runs/mini', help='a generated set')
-  parser.add_argument('--cells', default='M-Nav', help='as in dimensions.py')
+  parser.add_argument('--json', type=pathlib.Path, help='file for the results')
+  parser.add_argument(
+    '--data', default='runs/mini', help='workdir of a generation'
+  )
+  parser.add_argument(
+    '--cells', default='M-Nav', help='as in dimensions.select'
+  )
   parser.add_argument('--items', type=int, default=300)
   parser.add_argument(
     '--connections', type=int, nargs='+', default=[1, 16, 128]
   )
-  parser.add_argument('--delay_s', type=float, default=0.0, help='of a reply')
+  parser.add_argument(
+    '--delay_s', type=float, default=0.0, help='delay of each reply'
+  )
   parser.add_argument('--rounds', type=int, default=3)
   parser.add_argument('--one', help=argparse.SUPPRESS)
   args = parser.parse_args(argv)
@@ -135,8 +143,6 @@ def main(argv: Sequence[str]) -> None:
   if args.one:
     print(json.dumps(_measure(args, **json.loads(args.one))))
     return
-  # Pictures are unpacked before anything is timed.
-  inspect_tasks.questions(_setup(args))
   service = subprocess.Popen(
     [sys.executable, _SERVICE, '--delay_s', str(args.delay_s)],
     stdout=subprocess.PIPE,
@@ -152,12 +158,12 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _row(args, url: str, connections: int) -> dict[str, Any]:
-  """All systems in turn, so many rounds, at so many requests at a time."""
+  """Measures all systems with `connections` concurrent requests."""
   runs: dict[str, list[dict[str, Any]]] = {name: [] for name in SYSTEMS}
   for _ in range(args.rounds):
     for name in SYSTEMS:
       case = {'system': name, 'url': url, 'connections': connections}
-      runs[name].append(_in_a_process(args, case))
+      runs[name].append(_in_new_process(args, case))
   first = runs['loop'][0]['replies']
   assert all(run['replies'] == first for own in runs.values() for run in own)
   row: dict[str, Any] = {'connections': connections, 'items': len(first)}
@@ -167,17 +173,17 @@ def _row(args, url: str, connections: int) -> dict[str, Any]:
       for key in ('items_per_s', 'cpu_ms_per_item')
     }
     print(
-      f'{connections:>4} at a time  {name:<5}'
+      f'{connections:>4} concurrent  {name:<5}'
       f' {row[name]["items_per_s"]:8.1f} items/s'
       f' {row[name]["cpu_ms_per_item"]:8.1f} CPU-ms/item',
       flush=True,
     )
   more = row['ours']['cpu_ms_per_item'] / row['bare']['cpu_ms_per_item'] - 1
-  print(f'{connections:>4} at a time  ours over bare: {more:+.1%} CPU')
+  print(f'{connections:>4} concurrent  ours over bare: {more:+.1%} CPU')
   return row
 
 
-def _in_a_process(args, case: dict[str, Any]) -> dict[str, Any]:
+def _in_new_process(args, case: dict[str, Any]) -> dict[str, Any]:
   command = [
     *(sys.executable, os.path.abspath(__file__), '--one', json.dumps(case)),
     *('--data', os.path.abspath(args.data), '--cells', args.cells),
@@ -199,9 +205,9 @@ def _setup(args) -> inspect_tasks.Setup:
 
 
 def _measure(args, system: str, url: str, connections: int) -> dict[str, Any]:
-  (code, asked), *_ = inspect_tasks.questions(_setup(args)).items()
-  # The same ones again under other names, where the data has fewer.
-  many = [asked[i % len(asked)] for i in range(args.items)]
+  (code, items), *_ = inspect_tasks.items_of(_setup(args)).items()
+  # Items are repeated under other names if the data has too few.
+  many = [items[i % len(items)] for i in range(args.items)]
   task = inspect_tasks.dimension_task(code, _renamed(many), _setup(args))
   task.config = model.GenerateConfig(temperature=0.0, max_tokens=_MAX_TOKENS)
   start, cpu = time.perf_counter(), time.process_time()
@@ -215,12 +221,10 @@ def _measure(args, system: str, url: str, connections: int) -> dict[str, Any]:
   }
 
 
-def _renamed(
-  asked: Sequence[picture_files.Question],
-) -> list[picture_files.Question]:
+def _renamed(items: Sequence[records.Item]) -> list[records.Item]:
   return [
-    dataclasses.replace(q, name=f'{q.name}/{i}', prompt=f'{q.prompt} ({i})')
-    for i, q in enumerate(asked)
+    dataclasses.replace(x, name=f'{x.name}/{i}', prompt=f'{x.prompt} ({i})')
+    for i, x in enumerate(items)
   ]
 
 

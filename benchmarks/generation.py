@@ -1,22 +1,21 @@
-"""What making items costs, beside the bare renderer on the same scenes.
+"""Measures what making items costs, and compares with the bare renderer.
 
   python benchmarks/generation.py --json generation.json
   python benchmarks/generation.py --environments street --sizes_px 256
 
-For each environment, renderer and size, as many processes as there are cores
-make a few groups of each of its dimensions, twice: the first time compiles
-rooms and uploads meshes, the second is measured. That both give the same items,
-bytes and all, is asserted.
+For each environment, renderer and size, one process per core makes a few groups
+of each dimension twice. The first time compiles rooms and uploads meshes; the
+second time is measured. An assertion checks that both give the same items.
 
-  items/s, frames/s  of all processes together
-  ms/frame           of rendering, the mean of each process, median over them
-  shares             of a process's time: drafting, physics, rendering, encoding
-  of bare            frames/s over what they would be if nothing but the
-                     library's own calls took time: of MuJoCo mjv_updateScene,
-                     mjr_render and mjr_readPixels, of Mitsuba render
+  items/s, frames/s  sums over all processes
+  ms/frame           rendering time; median over processes of their means
+  shares             shares of drafting, physics, rendering and encoding in time
+  of bare            frames/s divided by the rate if only the calls of the
+                     library took time: mjv_updateScene, mjr_render and
+                     mjr_readPixels of MuJoCo, render of Mitsuba
 
 `--memory N` then makes N items in one process, environment after environment,
-and prints the resident memory on the way.
+and prints the resident memory in between.
 """
 
 import argparse
@@ -39,17 +38,17 @@ from wm_abench.worlds import registry
 
 _KINDS = ('drafting_s', 'physics_s', 'rendering_s', 'encoding_s')
 _SEED = 0
-# What a frame cannot do without, of each renderer's library.
+# The calls of each renderer's library that a frame needs.
 _CALLS = {
   'mujoco': ('mjv_updateScene', 'mjr_render', 'mjr_readPixels'),
   'mitsuba': ('render',),
 }
 _MEMORY_PX = 96
-_MEMORY_POINTS = 8  # For each environment.
+_MEMORY_POINTS = 8  # Measurements per environment.
 
 
 class Case(NamedTuple):
-  """What one process makes: groups first, first + 1, ... of each dimension."""
+  """The work of one process: groups first, first + 1, ... per dimension."""
 
   environment: str
   renderer: str
@@ -68,7 +67,7 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawTextHelpFormatter
   )
-  parser.add_argument('--json', type=pathlib.Path, help='results go here too')
+  parser.add_argument('--json', type=pathlib.Path, help='file for the results')
   worlds = [*dimensions.STANDS_FOR]
   parser.add_argument(
     '--environments', nargs='+', default=worlds, choices=worlds
@@ -80,13 +79,13 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     '--sizes_px', type=int, nargs='+', default=[256, 384, 512]
   )
   parser.add_argument(
-    '--groups', type=int, default=2, help='of each dimension and process'
+    '--groups', type=int, default=2, help='groups per dimension and process'
   )
   parser.add_argument(
     '--workers', type=int, default=len(os.sched_getaffinity(0))
   )
   parser.add_argument(
-    '--memory', type=int, default=0, help='items, such as 2000'
+    '--memory', type=int, default=0, help='number of items, such as 2000'
   )
   args = parser.parse_args(argv)
   if min(args.workers, args.groups, *args.sizes_px) < 1:
@@ -96,21 +95,22 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
 
 def main(argv: Sequence[str]) -> None:
   args = parse_args(argv)
-  # One core a process, as in wm_abench/generation/workers.py.
+  # One core per process, as in wm_abench/generation/workers.py.
   os.environ.setdefault('LP_NUM_THREADS', '1')
   results: dict[str, Any] = {'workers': args.workers, 'cases': []}
   for case in itertools.product(
     args.environments, args.renderers, args.sizes_px
   ):
-    found = _together(args, *case)
-    results['cases'].append(found)
-    shares = ' '.join(f'{k} {v:.0%}' for k, v in found['shares'].items())
+    measured = _run_together(args, *case)
+    results['cases'].append(measured)
+    shares = ' '.join(f'{k} {v:.0%}' for k, v in measured['shares'].items())
     print(
-      f'{found["environment"]:>17} {found["renderer"]} {found["size_px"]} px:'
-      f' {found["items_per_s"]:.2f} items/s, {found["frames_per_s"]:.1f}'
-      f' frames/s, {found["ms_per_frame"]:.0f} ms/frame,'
-      f' {found["of_bare"]:.0%} of bare; {found["rendered"]} frames for'
-      f' {found["asked"]} asked; {shares}',
+      f'{measured["environment"]:>17} {measured["renderer"]}'
+      f' {measured["size_px"]} px:'
+      f' {measured["items_per_s"]:.2f} items/s, {measured["frames_per_s"]:.1f}'
+      f' frames/s, {measured["ms_per_frame"]:.0f} ms/frame,'
+      f' {measured["of_bare"]:.0%} of bare; {measured["rendered"]} frames for'
+      f' {measured["asked"]} asked; {shares}',
       flush=True,
     )
   if args.memory:
@@ -129,10 +129,10 @@ def _pool(workers: int) -> futures.ProcessPoolExecutor:
   return futures.ProcessPoolExecutor(workers, context)
 
 
-def _together(args, environment: str, renderer: str, size_px: int) -> dict:
-  """A case by all processes at once, each with groups of its own."""
+def _run_together(args, environment: str, renderer: str, size_px: int) -> dict:
+  """Measures a case in all processes at once, each with different groups."""
   with _pool(args.workers) as pool:
-    found = list(
+    processes = list(
       pool.map(
         _measure,
         [
@@ -141,20 +141,20 @@ def _together(args, environment: str, renderer: str, size_px: int) -> dict:
         ],
       )
     )
-  total = {k: sum(f[k] for f in found) for k in found[0]}
-  rate = sum(f['rendered'] / f['seconds'] for f in found)
-  bare_rate = sum(f['rendered'] / f['bare_s'] for f in found)
+  total = {k: sum(p[k] for p in processes) for k in processes[0]}
+  rate = sum(p['rendered'] / p['seconds'] for p in processes)
+  bare_rate = sum(p['rendered'] / p['bare_s'] for p in processes)
   spent = sum(total[k] for k in _KINDS)
   return {
     'environment': environment,
     'renderer': renderer,
     'size_px': size_px,
-    'items_per_s': sum(f['items'] / f['seconds'] for f in found),
+    'items_per_s': sum(p['items'] / p['seconds'] for p in processes),
     'frames_per_s': rate,
     'bare_frames_per_s': bare_rate,
     'of_bare': rate / bare_rate,
     'ms_per_frame': statistics.median(
-      1000 * f['rendering_s'] / f['rendered'] for f in found
+      1000 * p['rendering_s'] / p['rendered'] for p in processes
     ),
     'asked': total['asked'],
     'rendered': total['rendered'],
@@ -187,7 +187,7 @@ def _measure(case: Case) -> dict[str, float]:
 
 
 class _Library:
-  """Counts the seconds inside the renderer's library, from now on."""
+  """Counts the seconds inside the renderer's library from now on."""
 
   def __init__(self, renderer: str):
     self.seconds = 0.0
@@ -206,23 +206,23 @@ class _Library:
 
 
 def _memory(environments: Sequence[str], items: int) -> list[dict[str, Any]]:
-  """Resident memory while items of the environments' cells are made in turn."""
+  """Returns the resident memory while items of the environments are made."""
   settings = generator_lib.Settings(_SEED, _MEMORY_PX, 'mujoco')
   generator = generator_lib.Generator(settings)
-  rows, made = [], 0
+  rows, total = [], 0
   each = -(-items // len(environments))
   for environment in environments:
     cells = itertools.cycle(dimensions.select(environment))
-    own, turn, next_at = 0, 0, 0
-    while own < each:
-      if own >= next_at:
+    count, index, next_row_at = 0, 0, 0
+    while count < each:
+      if count >= next_row_at:
         rows.append(
-          {'items': made, 'environment': environment, 'mib': _resident_mib()}
+          {'items': total, 'environment': environment, 'mib': _resident_mib()}
         )
-        next_at += each // _MEMORY_POINTS
-      new = len(generator.group(next(cells), turn))
-      own, made, turn = own + new, made + new, turn + 1
-  rows.append({'items': made, 'environment': '', 'mib': _resident_mib()})
+        next_row_at += each // _MEMORY_POINTS
+      new = len(generator.group(next(cells), index))
+      count, total, index = count + new, total + new, index + 1
+  rows.append({'items': total, 'environment': '', 'mib': _resident_mib()})
   generator.close()
   return rows
 

@@ -3,7 +3,7 @@
   python -m main --config=configs/wm_abench_generate.py --workdir=runs/mini
 
 generates eight items of each of the 44 cells in some minutes (nine where there
-are three options, so that all groups are complete), and writes tfds folders,
+are three options, so that all groups are complete), and writes parquet shards,
 results.json and gallery.html. The same command continues a run that was
 stopped. Arguments, after the colon: cells=NAME+NAME (cells, dimensions,
 environments or stages; default all); split=mini|test; items=N per cell, instead

@@ -1,4 +1,4 @@
-"""Chromium without a window, spoken to by its DevTools protocol over a pipe."""
+"""Headless Chromium, controlled by its DevTools protocol over a pipe."""
 
 import base64
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 BROWSER = shutil.which('chromium')
-_WAIT_S = 30.0  # Until what a test waits for is there.
+_WAIT_S = 30.0  # How long a test waits for a condition.
 _CODES = {'Enter': 13, 'Backspace': 8, 'Tab': 9, 'ArrowDown': 40}
 
 
@@ -23,15 +23,15 @@ class Browser:
   """One tab.
 
   Attributes:
-    asked: addresses that were asked for so far.
-    said: what the page's script complained of, and what was blocked.
+    requested: addresses that the page requested so far.
+    messages: errors of the page's script, and log entries of the browser.
   """
 
   def __init__(self, into: int, out: int):
     self._into, self._out, self._buffer = into, out, b''
     self._numbers, self._session = itertools.count(1), ''
-    self.asked: list[str] = []
-    self.said: list[str] = []
+    self.requested: list[str] = []
+    self.messages: list[str] = []
     target = self.send('Target.createTarget', url='about:blank')['targetId']
     attached = self.send('Target.attachToTarget', targetId=target, flatten=True)
     self._session = attached['sessionId']
@@ -53,7 +53,7 @@ class Browser:
     self._read_until(lambda m: m.get('method') == 'Page.loadEventFired')
 
   def run(self, program: str) -> Any:
-    """What a JavaScript expression gives, awaited."""
+    """Returns the value of a JavaScript expression, awaited."""
     reply = self.send(
       'Runtime.evaluate',
       expression=program,
@@ -64,16 +64,16 @@ class Browser:
     return reply['result'].get('value')
 
   def wait(self, program: str) -> None:
-    """Until a JavaScript expression is true."""
+    """Waits until a JavaScript expression is true."""
     end = time.monotonic() + _WAIT_S
     while not self.run(program):
-      assert time.monotonic() < end, (program, self.said)
+      assert time.monotonic() < end, (program, self.messages)
       time.sleep(0.02)
 
   def press(self, key: str) -> None:
-    """A key by its name, such as 'Enter', or by what it writes."""
-    written = {'Enter': '\r'}.get(key, key if len(key) == 1 else '')
-    for kind, text in (('keyDown', written), ('keyUp', '')):
+    """Presses a key, by its name such as 'Enter' or by its character."""
+    character = {'Enter': '\r'}.get(key, key if len(key) == 1 else '')
+    for kind, text in (('keyDown', character), ('keyUp', '')):
       self.send(
         'Input.dispatchKeyEvent',
         type=kind,
@@ -83,7 +83,7 @@ class Browser:
       )
 
   def click(self, selector: str) -> None:
-    """In the middle of an element, wherever on the page it is."""
+    """Clicks in the middle of an element, after scrolling to it."""
     x, y = self.run(
       '(e => { e.scrollIntoView({block: "center"});'
       ' const r = e.getBoundingClientRect();'
@@ -110,37 +110,37 @@ class Browser:
     )
 
   def picture(self) -> bytes:
-    """A PNG of what is in view."""
+    """Returns a PNG of the visible part of the page."""
     return base64.b64decode(self.send('Page.captureScreenshot')['data'])
 
   def _read_until(self, wanted: Callable[[dict], bool]) -> dict:
     while True:
       message = json.loads(self._message())
-      told = message.get('params', {})
+      params = message.get('params', {})
       match message.get('method'):
         case 'Network.requestWillBeSent':
-          self.asked.append(told['request']['url'])
+          self.requested.append(params['request']['url'])
         case 'Runtime.exceptionThrown':
-          self.said.append(str(told['exceptionDetails']))
+          self.messages.append(str(params['exceptionDetails']))
         case 'Log.entryAdded':
-          self.said.append(told['entry']['text'])
+          self.messages.append(params['entry']['text'])
       if wanted(message):
         return message
 
   def _message(self) -> bytes:
     while b'\0' not in self._buffer:
-      part = os.read(self._out, 1 << 16)
-      assert part, 'the browser has gone'
-      self._buffer += part
+      chunk = os.read(self._out, 1 << 16)
+      assert chunk, 'the browser has exited'
+      self._buffer += chunk
     message, _, self._buffer = self._buffer.partition(b'\0')
     return message
 
 
 @contextlib.contextmanager
 def started(folder: pathlib.Path) -> Iterator[Browser]:
-  """A browser whose profile is in the folder; skips where there is none."""
+  """Yields a browser with its profile in a folder; skips if there is none."""
   if not BROWSER:
-    pytest.skip('there is no chromium')
+    pytest.skip('chromium is not installed')
   to_read, to_write = os.pipe()
   from_read, from_write = os.pipe()
   arguments = [
@@ -153,7 +153,7 @@ def started(folder: pathlib.Path) -> Iterator[Browser]:
     f'--user-data-dir={folder}',
     '--remote-debugging-pipe',
   ]
-  # It reads commands from descriptor 3 and answers on 4.
+  # It reads commands from descriptor 3 and writes to descriptor 4.
   redirect = f'exec "$@" 3<&{to_read} 4>&{from_write}'
   process = subprocess.Popen(
     ['bash', '-c', redirect, 'bash', *arguments],

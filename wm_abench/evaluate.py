@@ -58,7 +58,11 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> None:
   for name, model in loaded.items():
     by_log = models.ask(config, name, model, items, setup, folder)
     replies[name] = _in_order(by_log, items)
-    logs[name] = {r.sample: log for log, own in by_log.items() for r in own}
+    logs[name] = {
+      r.sample: log
+      for log, replies_in_log in by_log.items()
+      for r in replies_in_log
+    }
     _keep_replies(name, replies[name], folder)
   for path in people:
     replies[f'human/{pathlib.Path(path).stem}'] = _person(path, items)

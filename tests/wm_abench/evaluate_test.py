@@ -35,7 +35,7 @@ def data(tmp_path_factory):
 
 
 class Service:
-  """benchmarks/chat_service.py as a process of its own."""
+  """benchmarks/chat_service.py in a new process."""
 
   def __init__(self, *arguments: str):
     command = [sys.executable, 'benchmarks/chat_service.py', *arguments]
@@ -79,7 +79,7 @@ def _config(data, model, arguments='', **fields):
 
 
 def _replies(workdir):
-  """By model, of each item and turn, all but times and tokens."""
+  """Returns each model's replies without times and tokens."""
   found = {}
   for path in sorted((workdir / 'replies').glob('*.jsonl')):
     rows = [json.loads(line) for line in path.read_text().splitlines()]
@@ -89,7 +89,7 @@ def _replies(workdir):
   return found
 
 
-def test_a_run_leaves_scores_a_page_and_logs(data, tmp_path, capsys):
+def test_a_run_writes_scores_a_page_and_logs(data, tmp_path, capsys):
   evaluate.run(_config(data, 'random+nearest+oracle'), str(tmp_path))
   results = json.loads((tmp_path / 'results.json').read_text())
   assert [*results['models']] == ['random', 'nearest', 'oracle']
@@ -110,7 +110,7 @@ def test_blind_is_the_small_policy_without_the_pictures(data, tmp_path):
   chosen = {}
   for reply in _replies(tmp_path)['blind']:
     chosen.setdefault(reply['group'], set()).add(reply['chosen'])
-  # All that members of a group differ in is a picture of the state.
+  # The items of a group differ only in pictures of the state.
   assert {len(own) for own in chosen.values()} == {1}
   assert results['blind']['all']['corrected'] == pytest.approx(0)
 
@@ -134,8 +134,8 @@ def test_a_name_on_the_page_opens_its_sample_in_inspects_view(data, tmp_path):
     _wait_for(port)
     with browser.started(tmp_path / 'profile') as tab:
       tab.open(link.replace('7575', str(port)))
-      asked = f'number {name.split("/")[1]}?'
-      tab.wait(f'document.body.innerText.includes({json.dumps(asked)})')
+      prompt = f'number {name.split("/")[1]}?'
+      tab.wait(f'document.body.innerText.includes({json.dumps(prompt)})')
       assert tab.run(f'document.body.innerText.includes({json.dumps(name)})')
   finally:
     view.kill()
@@ -162,7 +162,7 @@ def test_faults_of_a_service_change_nothing(data, tmp_path, serve):
     evaluate.run(config, str(tmp_path / share))
     stats = service.stats()
     assert stats['different'] == stats['answered'] == ITEMS
-    assert stats['most'] == 1, 'a reply that had come was asked for again'
+    assert stats['most'] == 1, 'an answered request was sent again'
     runs[share] = (
       _replies(tmp_path / share),
       json.loads((tmp_path / share / 'results.json').read_text())['models'],
@@ -174,9 +174,7 @@ def test_faults_of_a_service_change_nothing(data, tmp_path, serve):
   assert {'answered', 'refused'} <= set(statuses)
 
 
-def test_a_run_that_is_killed_asks_only_what_was_not_answered(
-  data, tmp_path, serve
-):
+def test_a_killed_run_asks_only_what_was_not_answered(data, tmp_path, serve):
   service = serve('--delay_s', '0.5')
   at_a_time = 4
   command = [
@@ -193,13 +191,13 @@ def test_a_run_that_is_killed_asks_only_what_was_not_answered(
     time.sleep(0.05)
   os.killpg(first.pid, signal.SIGKILL)
   first.wait()
-  time.sleep(1)  # What was on its way is answered to no one.
+  time.sleep(1)  # Replies under way are lost.
   before = service.stats()
   assert before['answered'] < ITEMS
   subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
   after = service.stats()
   assert after['answered'] == ITEMS
-  # Each task asks so many at a time.
+  # Each task has this many concurrent requests.
   on_the_way = at_a_time * len(CELLS)
   assert after['requests'] <= ITEMS + on_the_way
   config = _config(data, 'openai-api/rule/rule', base_url=f'{service.root}/v1')
@@ -218,7 +216,7 @@ def test_a_finished_run_asks_nothing_again(data, tmp_path, serve):
 
 
 @pytest.mark.slow
-def test_a_service_that_is_down_leaves_every_item_counted(
+def test_every_item_is_counted_if_a_service_is_down(
   data, tmp_path, serve, capsys
 ):
   service = serve('--faults', '1', '--always')
@@ -247,21 +245,21 @@ def test_an_item_whose_picture_is_broken_is_named_and_counted(tmp_path, capsys):
   (replies,) = _replies(tmp_path / 'run').values()
   statuses = [r['status'] for r in replies]
   assert statuses.count('failed') == 1 and statuses[3] == 'failed'
-  said = capsys.readouterr().err
-  assert bad.name in said and 'does not decode' in said
+  message = capsys.readouterr().err
+  assert bad.name in message and 'does not decode' in message
 
 
-def test_a_dry_run_asks_nothing_and_leaves_nothing(data, tmp_path, capsys):
+def test_a_dry_run_asks_nothing_and_writes_nothing(data, tmp_path, capsys):
   evaluate.run(
     _config(data, 'oracle', ',dry_run,circular'), str(tmp_path / 'dry')
   )
-  said = capsys.readouterr().out
-  assert f'{ITEMS} items, {4 * ITEMS} requests' in said
+  message = capsys.readouterr().out
+  assert f'{ITEMS} items, {4 * ITEMS} requests' in message
   assert not (tmp_path / 'dry').exists()
 
 
 @pytest.mark.parametrize(
-  'model, said',
+  'model, message',
   [
     ('gpt', 'choices: PROVIDER/MODEL, blind, nearest, oracle, random, small'),
     ('opnai/gpt-4o', "did you mean 'openai'"),
@@ -273,15 +271,17 @@ def test_a_dry_run_asks_nothing_and_leaves_nothing(data, tmp_path, capsys):
     ('', 'names no model'),
   ],
 )
-def test_models_that_cannot_be_asked(model, said, data, tmp_path, monkeypatch):
+def test_a_model_that_cannot_be_asked_is_reported(
+  model, message, data, tmp_path, monkeypatch
+):
   for name in ('OPENAI_API_KEY', 'OPENAI_BASE_URL'):
     monkeypatch.delenv(name, raising=False)
-  with pytest.raises(errors.UserError, match=said):
+  with pytest.raises(errors.UserError, match=message):
     evaluate.run(_config(data, model), str(tmp_path / 'run'))
   assert not (tmp_path / 'run').exists()
 
 
-def test_a_workdir_of_other_questions_is_refused(data, tmp_path):
+def test_a_workdir_of_other_items_is_refused(data, tmp_path):
   evaluate.run(_config(data, 'oracle'), str(tmp_path))
   with pytest.raises(errors.UserError, match='protocol=strict, not paper'):
     evaluate.run(_config(data, 'oracle', ',protocol=paper'), str(tmp_path))
@@ -291,13 +291,13 @@ def test_a_workdir_of_other_questions_is_refused(data, tmp_path):
     evaluate.run(_config(other, 'oracle'), str(tmp_path))
 
 
-def test_what_people_answered_is_scored_beside_the_models(data, tmp_path):
-  asked, *_ = inspect_tasks.items_of(
+def test_answers_of_people_are_scored_like_those_of_models(data, tmp_path):
+  items, *_ = inspect_tasks.items_of(
     inspect_tasks.Setup(data=str(data))
   ).values()
   path = tmp_path / 'ada.jsonl'
   replies = []
-  for i, item in enumerate(test_plan.plan(asked, 0)):
+  for i, item in enumerate(test_plan.plan(items, 0)):
     shown_as = prompts.order_of(item, 0).index(i % 4)
     replies.append(test_plan.reply(item, 0, shown_as, 1.5))
   reply_files.write(path, replies)

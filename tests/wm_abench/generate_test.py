@@ -22,7 +22,8 @@ from wm_abench.rendering import mujoco
 
 ROOT = pathlib.Path(__file__).parents[2]
 CELLS = ('m_nav_street', 't_nav_street')
-# Four groups of each, and each group a shard: there is much to stop between.
+# Four groups of each cell and one group per shard, so that there are many
+# points at which a run can be stopped.
 ARG = f'cells={"+".join(CELLS)},items=16,size_px=96,seed=3'
 SHARDS = 8
 PROGRAM = """
@@ -63,14 +64,14 @@ def small_shards():
 
 @pytest.fixture(scope='module')
 def whole(tmp_path_factory, small_shards):
-  """The workdir of a run that was never stopped, by two processes."""
+  """The workdir of an uninterrupted run of two processes."""
   folder = tmp_path_factory.mktemp('whole')
   _run(folder, f'{ARG},workers=2')
   return folder
 
 
 def _times(folder):
-  """When each shard and record was written."""
+  """Returns when each shard and record was written."""
   kept = [*folder.glob('data/*/[!.]*'), *folder.glob('shards/[!.]*')]
   return {p: p.stat().st_mtime_ns for p in kept}
 
@@ -86,9 +87,9 @@ def _timeless(value):
 
 
 def _contents(folder):
-  """Every file by its name: JSON without its times, the rest's digests.
+  """Returns each file by name: JSON without times, a digest of the others.
 
-  The gallery, which tells times, is left out.
+  The gallery contains times and is left out.
   """
   found = {}
   for path in sorted(folder.rglob('*')):
@@ -102,7 +103,7 @@ def _contents(folder):
   return found
 
 
-def test_a_run_leaves_a_data_set_results_and_a_gallery(whole):
+def test_a_run_writes_a_data_set_results_and_a_gallery(whole):
   results = json.loads((whole / 'results.json').read_text())
   assert results['seed'] == 3 and results['size_px'] == 96
   assert tuple(results['cells']) == CELLS
@@ -127,7 +128,7 @@ def test_a_run_leaves_a_data_set_results_and_a_gallery(whole):
   assert rows.num_rows == 16
 
 
-def test_what_is_finished_is_not_made_again(whole, capsys):
+def test_finished_shards_are_not_made_again(whole, capsys):
   before, contents = _times(whole), _contents(whole)
   _run(whole)
   assert 'to be made' not in capsys.readouterr().out
@@ -136,7 +137,7 @@ def test_what_is_finished_is_not_made_again(whole, capsys):
 
 
 @pytest.mark.slow
-def test_a_run_that_is_stopped_again_and_again_ends_with_the_same_bytes(
+def test_a_run_that_is_stopped_repeatedly_ends_with_the_same_bytes(
   whole, tmp_path, capsys
 ):
   kept = {}
@@ -151,10 +152,12 @@ def test_a_run_that_is_stopped_again_and_again_ends_with_the_same_bytes(
       assert started.poll() is None and time.monotonic() < end
       time.sleep(0.01)
     started.send_signal(sent)
-    _, said = started.communicate(timeout=60)
+    _, message = started.communicate(timeout=60)
     assert started.returncode == status
     if sent != signal.SIGKILL:
-      assert 'the same command goes on' in said and 'Traceback' not in said
+      assert (
+        'the same command goes on' in message and 'Traceback' not in message
+      )
     now = _times(tmp_path)
     assert len(now) < 2 * SHARDS
     assert {p: now[p] for p in kept} == kept
@@ -163,22 +166,24 @@ def test_a_run_that_is_stopped_again_and_again_ends_with_the_same_bytes(
     kept |= {p: t for p, t in now.items() if _record_of(p) in kept}
   _run(tmp_path, f'{ARG},workers=2')
   left = (2 * SHARDS - len(kept)) // 2
-  said = capsys.readouterr().out
-  assert f'{4 * left} items of' in said
-  assert re.search(r'^MuJoCo 3.3.7 renders through (egl|osmesa)$', said, re.M)
+  message = capsys.readouterr().out
+  assert f'{4 * left} items of' in message
+  assert re.search(
+    r'^MuJoCo 3.3.7 renders through (egl|osmesa)$', message, re.M
+  )
   assert {p: _times(tmp_path)[p] for p in kept} == kept
   assert _contents(tmp_path) == _contents(whole)
 
 
 def _record_of(path):
-  """The record of a shard in WORKDIR/data/CELL."""
+  """Returns the path of the record of a shard in WORKDIR/data/CELL."""
   name = f'{path.parent.name}-{path.stem}.json'
   return path.parents[2] / 'shards' / name
 
 
 @pytest.mark.slow
-def test_no_room_in_the_middle_keeps_what_is_finished(whole, tmp_path):
-  """The limit of a file's size is one that root has too."""
+def test_a_full_disk_keeps_the_finished_shards(whole, tmp_path):
+  """The limit of a file's size also holds for root."""
   cells = [dimensions.CELLS[name] for name in CELLS]
   planned = shards.plan(cells, 'mini', dict.fromkeys(CELLS, 16))
   sizes = [s.path(whole).stat().st_size for s in planned]
@@ -189,8 +194,8 @@ hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
 resource.setrlimit(resource.RLIMIT_FSIZE, ({too_large - 1}, hard))
 """
   started = _start(tmp_path, f'{ARG},workers=1', more)
-  _, said = started.communicate(timeout=120)
-  last = said.strip().rpartition('\n')[2]
+  _, message = started.communicate(timeout=120)
+  last = message.strip().rpartition('\n')[2]
   assert re.search(
     r'UserError: there is no space left.*same command goes on', last
   )
@@ -202,7 +207,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, ({too_large - 1}, hard))
   assert _contents(tmp_path) == _contents(whole)
 
 
-def test_beam_makes_the_same_bytes_and_goes_on_too(whole, tmp_path, capsys):
+def test_beam_makes_the_same_bytes_and_continues_a_run(whole, tmp_path, capsys):
   pytest.importorskip('apache_beam')
   kept = [p for p in _times(whole) if 't_nav' in str(p) or '-00000-' in p.name]
   for path in kept:
@@ -221,7 +226,7 @@ def test_beam_makes_the_same_bytes_and_goes_on_too(whole, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-  ('arg', 'said'),
+  ('arg', 'message'),
   [
     ('cells=sr_tabel', r"'sr_tabel'.*did you mean.*sr_tabletop"),
     ('cells=street+moon', r"'moon'.*street"),
@@ -236,31 +241,33 @@ def test_beam_makes_the_same_bytes_and_goes_on_too(whole, tmp_path, capsys):
     ('workers=-1', r'workers=-1 is below 0'),
   ],
 )
-def test_a_mistake_is_answered_before_anything_is_done(tmp_path, arg, said):
-  with pytest.raises(errors.UserError, match=said):
+def test_a_mistake_is_reported_before_anything_is_written(
+  tmp_path, arg, message
+):
+  with pytest.raises(errors.UserError, match=message):
     _run(tmp_path, arg)
   assert [*tmp_path.iterdir()] == []
 
 
 def test_a_workdir_keeps_its_settings(whole):
-  for arg, said in (
+  for arg, message in (
     (ARG.replace('seed=3', 'seed=4'), 'seed=3, not 4'),
     (ARG.replace('size_px=96', 'size_px=128'), 'size_px=96, not 128'),
     (f'{ARG},split=test', 'split=mini, not test'),
     (f'{ARG},renderer=mitsuba', 'renderer=mujoco, not mitsuba'),
   ):
-    with pytest.raises(errors.UserError, match=said):
+    with pytest.raises(errors.UserError, match=message):
       _run(whole, arg)
 
 
-def test_a_disk_without_room_is_told_before_the_start(tmp_path, monkeypatch):
+def test_a_lack_of_space_is_reported_before_the_start(tmp_path, monkeypatch):
   usage = generate.shutil.disk_usage(tmp_path)._replace(free=10**6)
   monkeypatch.setattr(generate.shutil, 'disk_usage', lambda _: usage)
   with pytest.raises(errors.UserError, match=r'1 MB free.*are needed'):
     _run(tmp_path, 'cells=indoor,split=test')
 
 
-def test_what_a_simulator_lacks_is_told_and_leaves_the_workdir_free(
+def test_a_missing_simulator_is_reported_and_leaves_the_workdir_unused(
   tmp_path, monkeypatch
 ):
   monkeypatch.setenv('VK_ICD_FILENAMES', '/nowhere')
@@ -299,7 +306,7 @@ def test_the_estimate_of_a_size_is_near(whole):
     assert 0.25 < cell['bytes'] / about < 4
 
 
-def test_a_host_that_cannot_render_is_told_before_anything_is_made(
+def test_a_host_that_cannot_render_is_reported_before_the_start(
   tmp_path, monkeypatch
 ):
   monkeypatch.setenv('MUJOCO_GL', 'glx')

@@ -1,8 +1,8 @@
 """The 23 dimensions and the 44 cells of WM-ABench, as one frozen table.
 
-A dimension is one atomic ability (16 of perception, 7 of prediction); a cell is
-a dimension in an environment, with an action where the dimension has several
-(arXiv 2506.21876, Figure 2 and Table 5). All else reads this table.
+A dimension is one atomic ability: 16 are of perception and 7 of prediction. A
+cell is a dimension in an environment, and with an action if the dimension has
+several there (arXiv 2506.21876, Figure 2 and Table 5).
 """
 
 import dataclasses
@@ -10,10 +10,10 @@ import dataclasses
 from commons import errors
 
 PERCEPTION, PREDICTION = 'perception', 'prediction'
-# How the options are given: as words, or as one image each.
+# The form of the options: phrases, or one image each.
 TEXT, IMAGE = 'text', 'image'
 
-# Ours, and the simulator of the paper's that each is an embedded stand-in for.
+# Environment -> the simulator of the paper for which it is a stand-in.
 STANDS_FOR = {
   'tabletop': 'ThreeDWorld',
   'apartment_table': 'ManiSkill2',
@@ -30,13 +30,13 @@ class Dimension:
 
   Attributes:
     code: the paper's abbreviation.
-    name: in words.
+    name: the paper's name within the category.
     stage: PERCEPTION or PREDICTION.
-    category: space, time, vision, motion, quantity; mechanistic, transitive,
-      compositional.
+    category: space, time, vision, motion or quantity; mechanistic, transitive
+      or compositional.
     asks: the question in short.
-    form: TEXT or IMAGE, what the options are.
-    options: how many there are.
+    form: TEXT or IMAGE, the form of the options.
+    options: the number of options.
   """
 
   code: str
@@ -49,7 +49,7 @@ class Dimension:
 
   @property
   def chance(self) -> float:
-    """Accuracy of a guess."""
+    """The accuracy of a random guess."""
     return 1 / self.options
 
 
@@ -98,13 +98,12 @@ class Cell:
   """A dimension in an environment.
 
   Attributes:
-    dimension: its code.
+    dimension: the code of the dimension.
     environment: one of STANDS_FOR.
-    images: how many show the state that is asked about; image options come
-      on top.
-    cases: items in the paper's Table 5, and in our full set.
-    action: what tells apart several cells of a dimension and environment.
-    release: its configuration's name in the published data set, where known.
+    images: the number of images of the state, without pictured options.
+    cases: the number of items in the paper's Table 5 and in the split `test`.
+    action: distinguishes cells with the same dimension and environment.
+    release: the configuration's name in the published data set; '' if unknown.
   """
 
   dimension: str
@@ -116,12 +115,13 @@ class Cell:
 
   @property
   def name(self) -> str:
-    """The cell's own name, such as 'm_man_manipulation_lift'."""
+    """The cell's name, such as 'm_man_manipulation_lift'."""
     parts = [self.dimension.lower().replace('-', '_'), self.environment]
     return '_'.join(filter(None, [*parts, self.action]))
 
   @property
   def of(self) -> Dimension:
+    """The dimension."""
     return DIMENSIONS[self.dimension]
 
 
@@ -295,27 +295,28 @@ CELLS: dict[str, Cell] = {cell.name: cell for cell in (Cell(*r) for r in _ROWS)}
 
 
 def select(names: str) -> tuple[Cell, ...]:
-  """The cells that a comma-separated list names; '' or 'all' names every one.
+  """Returns the cells that a comma-separated list names, in table order.
 
   Args:
-    names: of cells ('sr_tabletop'), dimensions ('SR', 'm-man'), environments
-      ('street') or stages ('perception').
+    names: names of cells ('sr_tabletop'), dimensions ('SR', 'm-man'),
+      environments ('street') or stages ('perception'); '' or 'all' for all.
 
   Raises:
-    UserError: a name that is none of these.
+    UserError: a name is unknown.
   """
   if names in ('', 'all'):
     return tuple(CELLS.values())
   chosen: dict[str, Cell] = {}
   for name in map(str.strip, names.split(',')):
-    found = {c.name: c for c in CELLS.values() if _answers(c, name)}
-    if not found:
-      every = [*CELLS, *DIMENSIONS, *STANDS_FOR, PERCEPTION, PREDICTION]
-      raise errors.unknown('cell, dimension, environment or stage', name, every)
-    chosen |= found
+    named = {c.name: c for c in CELLS.values() if _has_name(c, name)}
+    if not named:
+      choices = [*CELLS, *DIMENSIONS, *STANDS_FOR, PERCEPTION, PREDICTION]
+      kind = 'cell, dimension, environment or stage'
+      raise errors.unknown(kind, name, choices)
+    chosen |= named
   return tuple(cell for cell in CELLS.values() if cell.name in chosen)
 
 
-def _answers(cell: Cell, name: str) -> bool:
-  own = (cell.name, cell.environment, cell.of.stage, cell.of.category)
-  return name in own or name.lower() == cell.dimension.lower()
+def _has_name(cell: Cell, name: str) -> bool:
+  names = (cell.name, cell.environment, cell.of.stage, cell.of.category)
+  return name in names or name.lower() == cell.dimension.lower()

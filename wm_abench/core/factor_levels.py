@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-# Colours that questions and options name; worlds/tabletop/props.py has their RGB.
+# Colours that questions and options name; worlds/tabletop/props.py has their
+# RGB values.
 COLOR_NAMES = (
   'red',
   'orange',

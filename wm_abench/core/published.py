@@ -1,8 +1,9 @@
-"""The paper's results, cell by cell, as reference rows beside ours.
+"""The paper's results per cell, as reference rows of the report.
 
 Accuracies in percent, from Tables 1 and 2 of arXiv 2506.21876, on the published
-data: models marked * were run on 100 items of each task, people answered 50.
-They are not comparable with scores on items of our own worlds.
+data. Models whose names end in * were run on 100 items of each task; people
+answered 50. They are not comparable with scores on items that this project
+generates.
 """
 
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 from wm_abench.core import dimensions
 
 NOTE = 'published (arXiv 2506.21876), on the original data'
-ON_100 = '*'  # Ends the names of models that were run on 100 items a task.
+ON_100 = '*'  # Last character of models that were run on 100 items per task.
 
 # The columns of Table 1, perception, in its order.
 _PERCEPTION = (
@@ -44,7 +45,7 @@ _PERCEPTION = (
   'rq_apartment_table',
   'rq_tabletop',
 )
-# Those of Table 2, prediction.
+# The columns of Table 2, prediction, in its order.
 _PREDICTION = (
   'm_nav_street',
   'm_nav_indoor',
@@ -167,7 +168,7 @@ _ROWS = {
   ),
 }
 
-# Model -> cell -> accuracy in [0, 1]. Of 'random' a guess's.
+# Model -> cell -> accuracy in [0, 1]; 'random' has the accuracy of a guess.
 ACCURACY: dict[str, Mapping[str, float]] = {
   name: dict(
     zip(
@@ -182,22 +183,27 @@ ACCURACY['random'] = {c.name: c.of.chance for c in dimensions.CELLS.values()}
 
 
 def averages(model: str) -> dict[str, float]:
-  """Plain means over cells, of 'perception', 'prediction' and 'all'.
+  """Returns unweighted means over the cells of each stage, and over 'all'.
 
   Args:
-    model: of ACCURACY.
+    model: a key of ACCURACY.
   """
-  own = ACCURACY[model]
+  by_cell = ACCURACY[model]
   stages = {
-    stage: [a for c, a in own.items() if dimensions.CELLS[c].of.stage == stage]
+    stage: [
+      accuracy
+      for cell, accuracy in by_cell.items()
+      if dimensions.CELLS[cell].of.stage == stage
+    ]
     for stage in (dimensions.PERCEPTION, dimensions.PREDICTION)
-  } | {'all': [*own.values()]}
+  } | {'all': [*by_cell.values()]}
   return {stage: sum(values) / len(values) for stage, values in stages.items()}
 
 
 def by_dimension(model: str) -> dict[str, float]:
-  """Means over a dimension's cells, by its code."""
-  found: dict[str, list[float]] = {}
-  for name, accuracy in ACCURACY[model].items():
-    found.setdefault(dimensions.CELLS[name].dimension, []).append(accuracy)
-  return {code: sum(own) / len(own) for code, own in found.items()}
+  """Returns the mean over each dimension's cells, by its code."""
+  accuracies: dict[str, list[float]] = {}
+  for cell, accuracy in ACCURACY[model].items():
+    code = dimensions.CELLS[cell].dimension
+    accuracies.setdefault(code, []).append(accuracy)
+  return {code: sum(a) / len(a) for code, a in accuracies.items()}

@@ -48,7 +48,7 @@ TYPES = {
   'choice_digests': pa.list_(pa.string()),
   'digest': pa.string(),
 }
-# Of these, what an item is read from, beside its pictures and its state.
+# The columns from which an item is read; its state is read on request.
 ITEM_COLUMNS = (
   *('name', 'cell', 'group', 'source', 'prompt', 'image_choices'),
   *('randomization_params', 'varies', 'key', 'choices'),
@@ -59,13 +59,13 @@ _ENDINGS = {'image/jpeg': 'jpg', 'image/png': 'png', 'image/webp': 'webp'}
 
 def schema(cell: str, simulator: str) -> pa.Schema:
   """Returns the columns, with the metadata of this project and of datasets."""
-  own = {
+  project = {
     'version': layout.VERSION,
     'cell': cell,
     'description': layout.describe(cell, simulator),
   }
   metadata = {
-    layout.NAME: json.dumps(own),
+    layout.NAME: json.dumps(project),
     'huggingface': json.dumps({'info': {'features': _features()}}),
   }
   return pa.schema(list(TYPES.items()), metadata=metadata)

@@ -131,16 +131,16 @@ def splits_in(
 def _splits(place: pathlib.Path) -> list[Split]:
   matches = [_SHARD.fullmatch(path.name) for path in sorted(place.iterdir())]
   shards = [match for match in matches if match]
-  found = []
+  splits = []
   for name in dict.fromkeys(match[1] for match in shards):
     names = [match[0] for match in shards if match[1] == name]
     count = max(int(match[3]) for match in shards if match[1] == name)
     expected = [_shard_name(name, i, count) for i in range(count)]
-    found.append(
+    splits.append(
       Split(
         name,
         tuple(place / n for n in expected if n in names),
         tuple(n for n in expected if n not in names),
       )
     )
-  return found
+  return splits

@@ -27,5 +27,5 @@ def decode_error(picture: records.Picture) -> str:
 
 def decode_errors(pictures: Iterable[records.Picture]) -> str:
   """Returns the different errors of several pictures, joined by '; '."""
-  found = (decode_error(picture) for picture in dict.fromkeys(pictures))
-  return '; '.join(dict.fromkeys(filter(None, found)))
+  problems = (decode_error(picture) for picture in dict.fromkeys(pictures))
+  return '; '.join(dict.fromkeys(filter(None, problems)))

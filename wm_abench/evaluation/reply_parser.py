@@ -1,7 +1,7 @@
-"""Reads which option a reply names.
+"""Parses which option a reply chooses.
 
-Rules in order of how plain they are; what none of them reads is unparsed, never
-guessed. A reply that names several options names none.
+The rules are tried from the most to the least explicit form. A reply to which
+no rule applies, or which names several options, is unparsed and not guessed.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import re
 
 from wm_abench.core import records
 
-_MARKS = re.compile(r'[*_`$#]|\\boxed|\\text|[{}]')
+_MARKUP = re.compile(r'[*_`$#]|\\boxed|\\text|[{}]')
 _CLAIM = r'(?:final\s+)?(?:answer|choice|option)\s*(?:is|would\s+be|:|=|-)*\s*'
 _REFUSAL = re.compile(
   r"\b(?:i(?:'m| am)\s+(?:sorry|unable|not able)|i\s+(?:can't|cannot|can not|"
@@ -24,17 +24,18 @@ def status_of(
   labels: Sequence[str],
   options: Sequence[str],
 ) -> tuple[str, int | None]:
-  """How a reply ended, and which option it names.
+  """Returns how a reply ended, and which option it chooses.
 
   Args:
-    text: what the model wrote.
-    stop_reason: Inspect's word for why it stopped.
-    refused: whether its service marked the reply as a refusal.
-    labels: of the options, in the order that they were shown in.
-    options: their words in that order; none where they were pictures.
+    text: the text of the reply.
+    stop_reason: Inspect's name for why the model stopped.
+    refused: whether the service marked the reply as a refusal.
+    labels: labels of the options, in the order in which they were shown.
+    options: phrases in the same order; empty if the options are pictures.
 
   Returns:
-    (one of records.STATUSES, index into labels where that is ANSWERED).
+    One of records.STATUSES, and an index into labels, or None unless the status
+    is ANSWERED.
   """
   if stop_reason == 'content_filter':
     return records.BLOCKED, None
@@ -50,14 +51,14 @@ def status_of(
 def chosen_in(
   text: str, labels: Sequence[str], options: Sequence[str]
 ) -> int | None:
-  """Index into labels of the one option that a text names, if it does.
+  """Returns the index of the option that a text chooses, or None.
 
   Args:
-    text: a model's.
-    labels: as shown, such as 'A', 'B'.
-    options: words as shown; none where options are pictures.
+    text: the text of a reply.
+    labels: the labels as shown, such as 'A', 'B'.
+    options: the phrases as shown; empty if the options are pictures.
   """
-  text = ' '.join(_MARKS.sub(' ', text).replace('’', "'").split())
+  text = ' '.join(_MARKUP.sub(' ', text).replace('’', "'").split())
   for rule in (_alone, _claimed, _first, _named):
     chosen = rule(text, labels, options)
     if chosen is not None:
@@ -66,48 +67,48 @@ def chosen_in(
 
 
 def _alone(text, labels, options) -> int | None:
-  """A label, an option's words, or both, and nothing else."""
+  """Matches a label, a phrase, or both, and nothing else."""
   bare = text.strip(' ."\'()[]:,!').lower()
   for i, label in enumerate(labels):
-    own = label.lower()
-    if bare in (own, f'option {own}', f'image {own}', f'picture {own}'):
+    name = label.lower()
+    if bare in (name, f'option {name}', f'image {name}', f'picture {name}'):
       return i
-  words = [option.lower() for option in options]
-  if bare in words:
-    return words.index(bare)
-  for i, (label, word) in enumerate(zip(labels, words, strict=False)):
-    if re.fullmatch(rf'{label.lower()}[).:,\s-]+{re.escape(word)}', bare):
+  phrases = [option.lower() for option in options]
+  if bare in phrases:
+    return phrases.index(bare)
+  for i, (label, phrase) in enumerate(zip(labels, phrases, strict=False)):
+    if re.fullmatch(rf'{label.lower()}[).:,\s-]+{re.escape(phrase)}', bare):
       return i
   return None
 
 
 def _claimed(text, labels, options) -> int | None:
-  """'The answer is B', 'Final answer: (C)'; the last where there are more."""
+  """Matches 'The answer is B' or 'Final answer: (C)'; the last match counts."""
   names = '|'.join(map(re.escape, labels))
-  # A letter that goes on as a sentence, 'answer: A red cube', is an article.
-  found = re.findall(
+  # A letter that starts a sentence, 'answer: A red cube', is an article.
+  matches = re.findall(
     rf'(?i:{_CLAIM})[("\[]*(?i:option |image |picture )?({names})(?![\w-])'
     rf'(?!\s+[a-z])',
     text,
   )
-  if found:
-    return list(labels).index(found[-1])
-  words = sorted(options, key=len, reverse=True)
-  pattern = '|'.join(map(re.escape, words))
-  found = words and re.findall(
+  if matches:
+    return list(labels).index(matches[-1])
+  phrases = sorted(options, key=len, reverse=True)
+  pattern = '|'.join(map(re.escape, phrases))
+  matches = phrases and re.findall(
     rf'{_CLAIM}(?:the )?[("\[]*({pattern})(?!\w)', text, re.IGNORECASE
   )
-  if found:
-    return [o.lower() for o in options].index(found[-1].lower())
+  if matches:
+    return [o.lower() for o in options].index(matches[-1].lower())
   return None
 
 
 def _first(text, labels, options) -> int | None:
-  """The answer first, then why: 'B. Because ...', '(2) The ...', 'Yes, ...'."""
+  """Matches an answer before its reason: 'B. Because ...', 'Yes, ...'."""
   names = '|'.join(map(re.escape, labels))
-  found = re.match(rf'[("\[]*({names})[)"\].:,;](?:\s|$)', text)
-  if found:
-    return list(labels).index(found[1])
+  match = re.match(rf'[("\[]*({names})[)"\].:,;](?:\s|$)', text)
+  if match:
+    return list(labels).index(match[1])
   for i, option in enumerate(options):
     if re.match(rf'{re.escape(option)}[.:,;!]', text, re.IGNORECASE):
       return i
@@ -115,12 +116,12 @@ def _first(text, labels, options) -> int | None:
 
 
 def _named(text, labels, options) -> int | None:
-  """Prose with the words of one option only."""
-  left = text.lower()
-  found = []
-  # Longer ones first, so that 'left' is not read in 'front left'.
+  """Matches prose that contains the phrase of exactly one option."""
+  remaining = text.lower()
+  named = []
+  # Longer phrases first, so that 'left' does not match in 'front left'.
   for i in sorted(range(len(options)), key=lambda i: -len(options[i])):
     pattern = rf'(?<!\w){re.escape(options[i].lower())}(?!\w)'
-    left, times = re.subn(pattern, ' ', left)
-    found += [i] if times else []
-  return found[0] if len(found) == 1 else None
+    remaining, count = re.subn(pattern, ' ', remaining)
+    named += [i] if count else []
+  return named[0] if len(named) == 1 else None

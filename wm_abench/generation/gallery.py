@@ -87,7 +87,7 @@ def write(
     'cells': cells,
     'stages': _stages(cells),
     'environments': _environments(cells),
-    'items': sum(c['found']['items'] for c in cells),
+    'items': sum(c['numbers']['items'] for c in cells),
   }
   path = pathlib.Path(folder) / 'gallery.html'
   pages.write(path, _TEMPLATE, values)
@@ -123,7 +123,7 @@ def _cell(
   seconds = sum(v for k, v in work.items() if k.endswith('_s'))
   return {
     'cell': cell,
-    'found': numbers,
+    'numbers': numbers,
     'tone': 'good' if verdict == 'ok' else verdict.partition(':')[0].split()[0],
     'seconds_per_item': seconds / numbers['items'] if work else None,
     'items': [_item(entry) for entry in entries],
@@ -159,7 +159,7 @@ def _member(member: records.Item, item: records.Item) -> dict[str, Any]:
   """Returns the template's values for a group member, beside the item."""
   key = item.options.index(member.options[member.answer])
   return {
-    'own': member.name == item.name,
+    'is_item': member.name == item.name,
     'level': _shorten(member.factors.get(member.varies, '')),
     'prompt': '' if member.prompt == item.prompt else member.prompt,
     'image': pages.thumbnail(_distinct_image(member, item), _SMALL_PX),

@@ -13,7 +13,7 @@ import pytest
 
 from commons import errors
 from wm_abench.core import dimensions, records
-from wm_abench.data import columns, layout, parquet, stored_pictures
+from wm_abench.data import columns, layout, parquet
 
 IMAGES, TEXTS = 'm_nav_indoor', 'ms_tabletop'
 
@@ -190,13 +190,6 @@ def test_a_missing_cell_or_split_is_answered_with_what_exists(tmp_path):
     next(parquet.read(tmp_path, [IMAGES]))
 
 
-def test_one_cell_in_two_folders_is_ambiguous(tmp_path):
-  for name in 'ab':
-    _write(tmp_path / name, IMAGES, [2])
-  with pytest.raises(errors.UserError, match=r'twice, in .*/a/.* and .*/b/'):
-    parquet.cells_in(tmp_path)
-
-
 def test_a_damaged_or_missing_shard_is_named(tmp_path):
   _write(tmp_path, IMAGES, [2, 2])
   path = layout.shard_path(tmp_path, IMAGES, 'mini', 1, 2)
@@ -223,44 +216,6 @@ def test_items_of_another_version_are_refused(tmp_path, monkeypatch):
     _write(tmp_path, IMAGES, [2])
   with pytest.raises(errors.UserError, match=r'version 0\.9\.0, not 2\.0\.0'):
     next(parquet.read(tmp_path))
-
-
-def test_a_file_that_was_replaced_is_read_again(tmp_path):
-  _write(tmp_path, IMAGES, [2])
-  first = next(parquet.read(tmp_path))
-  assert first.images[0].read() == _bytes(_item(IMAGES, 0))[0]
-  path = layout.shard_path(tmp_path, IMAGES, 'mini', 0, 1)
-  parquet.write_shard(path, [_item(IMAGES, 7)] * 3)
-  assert first.images[0].read() == _bytes(_item(IMAGES, 7))[0]
-
-
-def test_the_cache_keeps_to_its_size(tmp_path, monkeypatch):
-  items = _write(tmp_path, IMAGES, [80])
-  monkeypatch.setattr(stored_pictures, 'CACHE_BYTES', 10_000)
-  cache = stored_pictures._Cache()
-  monkeypatch.setattr(stored_pictures, '_CACHE', cache)
-  for item, wanted in zip(parquet.read(tmp_path), items, strict=True):
-    assert _bytes(item) == _bytes(wanted)
-    held = sum(column.nbytes for column in cache._columns.values())
-    assert held == cache._bytes
-    assert held <= 10_000 or len(cache._columns) == 1
-
-
-def test_splits_have_whole_groups_and_the_papers_numbers():
-  for cell in dimensions.CELLS.values():
-    mini = layout.size_of(cell, 'mini')
-    assert mini == (9 if cell.of.options == 3 else 8)
-    assert mini % cell.of.options == 0
-    assert layout.size_of(cell, 'test') == cell.cases
-  with pytest.raises(errors.UserError, match=r"'train'.*mini, test"):
-    layout.size_of(cell, 'train')
-
-
-def test_a_simulators_cell_is_not_called_a_stand_in():
-  embedded = layout.describe('m_man_manipulation_lift')
-  simulated = layout.describe('m_man_manipulation_lift', 'maniskill')
-  assert 'stand-in for ManiSkill3' in embedded
-  assert 'stand-in' not in simulated and "'maniskill' itself" in simulated
 
 
 def test_a_row_has_every_column():

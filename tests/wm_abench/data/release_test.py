@@ -49,14 +49,14 @@ def _noise(seed, size):
 
 
 def _write(folder, cell, rows, part=0, parts=1, end='', **options):
-  place = folder / 'Perception' / 'Some' / f'{cell.release}{end}'
-  place.mkdir(parents=True, exist_ok=True)
-  path = place / f'test-{part:05d}-of-{parts:05d}.parquet'
+  configuration = folder / 'Perception' / 'Some' / f'{cell.release}{end}'
+  configuration.mkdir(parents=True, exist_ok=True)
+  path = configuration / f'test-{part:05d}-of-{parts:05d}.parquet'
   parquet.write_table(pa.Table.from_pylist(rows), path, **options)
   return path
 
 
-def test_pictures_to_choose_from(tmp_path):
+def test_pictured_options_are_read(tmp_path):
   _write(tmp_path, IMAGES, [_image_row(i) for i in range(5)])
   items = [*parquet_lib.read(tmp_path)]
   assert [item.answer for item in items] == [0, 1, 2, 3, 0]
@@ -78,7 +78,7 @@ def test_pictures_to_choose_from(tmp_path):
 
 
 @pytest.mark.parametrize('answers', [[1, 2, 3, 4], ['1', '2', '3', '4']])
-def test_numbers_of_answers_are_from_one_on(tmp_path, answers):
+def test_numbers_of_answers_start_at_one(tmp_path, answers):
   _write(tmp_path, WORDS, [_word_row(a) for a in answers])
   items = [*parquet_lib.read(tmp_path)]
   assert [item.answer for item in items] == [0, 1, 2, 3]
@@ -86,7 +86,7 @@ def test_numbers_of_answers_are_from_one_on(tmp_path, answers):
   assert _bytes(items[0].images) == [b'front', b'top']
 
 
-def test_letters_and_words_are_answers_too(tmp_path):
+def test_letters_and_phrases_are_answers_as_well(tmp_path):
   _write(tmp_path, WORDS, [_word_row(a) for a in ('B', 'd', 'Behind')])
   assert [item.answer for item in parquet_lib.read(tmp_path)] == [1, 3, 2]
 
@@ -94,13 +94,13 @@ def test_letters_and_words_are_answers_too(tmp_path):
 @pytest.mark.parametrize(
   'text', ['A. 3 cm\nB. 1. 5 cm', '(A) 3 cm (B) 1. 5 cm', 'A) 3 cm B) 1. 5 cm']
 )
-def test_ways_to_write_choices(tmp_path, text):
+def test_several_notations_of_choices_are_read(tmp_path, text):
   _write(tmp_path, WORDS, [_word_row(2, choices_str_letter=text)])
   (item,) = parquet_lib.read(tmp_path)
   assert item.options == ('3 cm', '1. 5 cm') and item.answer == 1
 
 
-def test_two_words_may_go_without_saying(tmp_path):
+def test_yes_and_no_may_be_omitted(tmp_path):
   rows = [_word_row(a, choices_str_letter=None) for a in ('yes', 'No')]
   _write(tmp_path, YES_NO, rows)
   items = [*parquet_lib.read(tmp_path)]
@@ -131,7 +131,7 @@ def test_files_follow_one_another_and_cells_the_table(tmp_path):
   assert len([*parquet_lib.read(tmp_path, subset=True)]) == 2
 
 
-def test_the_table_has_no_configuration_twice():
+def test_no_two_cells_have_the_same_configuration():
   named = [c.release for c in dimensions.CELLS.values() if c.release]
   assert len(named) == len(set(named)) > 35
 
@@ -163,7 +163,7 @@ def test_memory_stays_flat_over_a_large_file(
 
 
 @pytest.mark.parametrize(
-  ('column', 'value', 'said'),
+  ('column', 'value', 'problem'),
   [
     ('answer', 5, r'5 is none of 1 to 4'),
     ('answer', 0, r'0 is none of 1 to 4'),
@@ -181,14 +181,14 @@ def test_memory_stays_flat_over_a_large_file(
   ],
 )
 def test_a_bad_value_is_named_with_file_row_and_column(
-  tmp_path, column, value, said
+  tmp_path, column, value, problem
 ):
   rows = [*(_image_row(i) for i in range(10)), _image_row(0, **{column: value})]
   path = _write(tmp_path, IMAGES, rows)
   items = parquet_lib.read(tmp_path)
   for _ in range(10):
     next(items)
-  where = f'{path.name}.*row 10, column {column!r}.*{said}'
+  where = f'{path.name}.*row 10, column {column!r}.*{problem}'
   with pytest.raises(errors.UserError, match=where):
     next(items)
 
@@ -196,7 +196,7 @@ def test_a_bad_value_is_named_with_file_row_and_column(
 @pytest.mark.parametrize(
   'text', ['', None, 'left or right', 'A. left', 'B. left A. right', 'A. B. x']
 )
-def test_choices_that_cannot_be_told_apart_are_refused(tmp_path, text):
+def test_choices_that_cannot_be_separated_are_refused(tmp_path, text):
   _write(tmp_path, WORDS, [_word_row(1), _word_row(1, choices_str_letter=text)])
   items = parquet_lib.read(tmp_path)
   next(items)
@@ -205,7 +205,7 @@ def test_choices_that_cannot_be_told_apart_are_refused(tmp_path, text):
 
 
 @pytest.mark.parametrize('value', ['{', '[1]'])
-def test_parameters_that_are_no_table_are_refused(tmp_path, value):
+def test_parameters_that_are_not_a_table_are_refused(tmp_path, value):
   _write(tmp_path, IMAGES, [_image_row(0, randomization_params=value)])
   with pytest.raises(errors.UserError, match=r"row 0, column 'randomization"):
     next(parquet_lib.read(tmp_path))
@@ -228,7 +228,7 @@ def test_a_missing_column_and_a_broken_file_are_named(tmp_path):
     [*parquet_lib.read(tmp_path)]
 
 
-def test_what_is_not_there_is_answered_with_what_is(tmp_path):
+def test_a_missing_cell_is_answered_with_what_exists(tmp_path):
   with pytest.raises(errors.UserError, match='contains no items'):
     next(parquet_lib.read(tmp_path))
   _write(tmp_path, WORDS, [_word_row(1)])

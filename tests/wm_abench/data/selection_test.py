@@ -1,4 +1,4 @@
-"""Subsets of cells, and pictures that cannot be decoded."""
+"""Subsets of cells, and names that do not exist."""
 
 import dataclasses
 
@@ -6,8 +6,7 @@ import pytest
 
 from commons import errors
 from tests.wm_abench import synthetic
-from wm_abench.core import records
-from wm_abench.data import pictures, selection
+from wm_abench.data import selection
 
 WORDS, IMAGES = 'sr_tabletop', 'm_nav_street'
 
@@ -30,19 +29,6 @@ def test_a_subset_has_whole_groups(tmp_path):
   assert [item.group for item in items] == [
     f'ms_tabletop/{i}' for i in (0, 0, 0, 1, 1, 1, 2, 2, 2)
   ]
-
-
-def test_a_picture_that_cannot_be_decoded_has_an_error():
-  encoded = synthetic.items(WORDS, 1)[0].images[1].read()
-  whole, cut, other = (
-    records.Picture.encoded(data)
-    for data in (encoded, encoded[: len(encoded) // 2], b'no picture')
-  )
-  assert pictures.decode_error(whole) == ''
-  assert 'does not decode' in pictures.decode_error(cut)
-  assert 'no JPEG, PNG or WebP' in pictures.decode_error(other)
-  assert pictures.decode_errors([whole, cut, cut]).count('does not') == 1
-  assert pictures.decode_errors([whole]) == ''
 
 
 def test_unknown_names_are_answered_with_choices(tmp_path):

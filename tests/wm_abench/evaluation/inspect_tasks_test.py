@@ -28,7 +28,7 @@ def data(tmp_path_factory):
 
 @pytest.fixture
 def ask(data, tmp_path, monkeypatch):
-  """Asks a baseline by Inspect; gives the replies and the logs."""
+  """Asks a baseline by Inspect and returns the replies and the logs."""
   monkeypatch.setenv('INSPECT_CACHE_DIR', str(tmp_path / 'cache'))
 
   def asked(model, **setup):
@@ -70,10 +70,10 @@ def test_the_oracle_is_right_in_every_rotation(ask):
   }
   assert all(r.right for r in replies)
   labels = {(r.item, r.order.index(r.chosen)) for r in replies}
-  assert len(labels) == len(replies)  # Each under every label once.
+  assert len(labels) == len(replies)  # Each item under every label once.
 
 
-def test_accuracy_of_inspect_is_that_of_the_replies(ask):
+def test_inspects_accuracy_equals_that_of_the_replies(ask):
   replies, logs = ask('baseline/random')
   for log in logs:
     own = [
@@ -90,13 +90,13 @@ def test_accuracy_of_inspect_is_that_of_the_replies(ask):
 def test_the_same_seed_gives_the_same_replies(ask):
   first, second = ask('baseline/random')[0], ask('baseline/random')[0]
   other = ask('baseline/random', seed=1)[0]
-  said = [
+  chosen = [
     [(r.item, r.order, r.chosen) for r in x] for x in (first, second, other)
   ]
-  assert said[0] == said[1] != said[2]
+  assert chosen[0] == chosen[1] != chosen[2]
 
 
-def test_nearest_takes_the_picture_that_was_shown_last(tmp_path):
+def test_nearest_chooses_the_last_picture_shown(tmp_path):
   items = [
     dataclasses.replace(item, images=(item.options[item.answer],))
     for item in synthetic.items('m_nav_street', 3)
@@ -114,7 +114,7 @@ def test_nearest_takes_the_picture_that_was_shown_last(tmp_path):
   assert all(r.right for r in inspect_tasks.replies_in(logs[0].location))
 
 
-def test_a_dimension_is_asked_from_the_command_line(data, tmp_path):
+def test_the_command_line_asks_a_dimension(data, tmp_path):
   environment = os.environ | {'INSPECT_CACHE_DIR': str(tmp_path / 'cache')}
   command = [
     os.path.join(os.path.dirname(sys.executable), 'inspect'),
@@ -145,12 +145,12 @@ def test_a_dimension_is_asked_from_the_command_line(data, tmp_path):
   assert len(replies) == 8 and all(r.right for r in replies)
 
 
-def test_an_unknown_baseline_is_told():
+def test_an_unknown_baseline_is_answered_with_the_choices():
   with pytest.raises(errors.UserError, match='choices: nearest, oracle'):
     baselines.Baseline('omniscient')
 
 
-def test_a_cell_that_is_not_there_is_told(data):
+def test_a_missing_cell_is_named(data):
   setup = inspect_tasks.Setup(data=str(data), cells='sr_tabletop,rq_tabletop')
   with pytest.raises(errors.UserError, match="'rq_tabletop'"):
     inspect_tasks.items_of(setup)

@@ -1,4 +1,4 @@
-"""Our own policies, asked through Inspect like any other model."""
+"""The policies of this repository, asked through Inspect."""
 
 import asyncio
 
@@ -37,8 +37,10 @@ def _asked(data, blind=False):
   return inspect_tasks.Setup(data=str(data), blind=blind)
 
 
-def test_inspect_gets_what_the_policy_says(folder, data, tmp_path, monkeypatch):
-  """Whatever company a request has in its batch."""
+def test_inspect_gets_the_completions_of_the_policy(
+  folder, data, tmp_path, monkeypatch
+):
+  """Other requests in a batch have no influence."""
   monkeypatch.setenv('INSPECT_CACHE_DIR', str(tmp_path / 'cache'))
   setup = _asked(data)
   by_code = inspect_tasks.items_of(setup)
@@ -72,23 +74,27 @@ def _alone(learned, item):
 
 
 def test_requests_that_wait_are_answered_together_and_once(folder):
-  """A hundred at once: each batch is as large as may be, none is left over."""
+  """A hundred at once: batches are as large as possible, no request is left."""
   provider = jax_provider.JaxProvider(str(folder))
   sizes = []
   answer = provider._answer
   provider._answer = lambda batch: (sizes.append(len(batch)), answer(batch))
 
   async def ask(i):
-    said = [model.ChatMessageUser(content=f'Which?\nA. {i}\nB. {i} or none')]
-    output = await provider.generate(said, [], 'none', model.GenerateConfig())
+    messages = [
+      model.ChatMessageUser(content=f'Which?\nA. {i}\nB. {i} or none')
+    ]
+    output = await provider.generate(
+      messages, [], 'none', model.GenerateConfig()
+    )
     return output.completion
 
   async def every():
     return await asyncio.gather(*map(ask, range(100)))
 
-  said = asyncio.run(every())
+  messages = asyncio.run(every())
   learned = policy.load(folder)
-  assert said == [
+  assert messages == [
     learned.reply([learned.read([f'Which?\nA. {i}\nB. {i} or none'])])[0].text
     for i in range(100)
   ]
@@ -96,13 +102,13 @@ def test_requests_that_wait_are_answered_together_and_once(folder):
   assert not provider._waiting
 
 
-def test_what_is_no_picture_fails_alone(folder):
+def test_a_broken_picture_fails_without_the_rest_of_its_batch(folder):
   provider = jax_provider.JaxProvider(str(folder))
   bad = model.ContentImage(image='data:image/png;base64,bm8h')
 
   async def ask(content):
-    said = [model.ChatMessageUser(content=content)]
-    return await provider.generate(said, [], 'none', model.GenerateConfig())
+    messages = [model.ChatMessageUser(content=content)]
+    return await provider.generate(messages, [], 'none', model.GenerateConfig())
 
   async def every():
     return await asyncio.gather(

@@ -31,7 +31,7 @@ NONE = ()
     ('Answer: A red cube is behind it', 3),
   ],
 )
-def test_one_option_is_read(text, chosen):
+def test_one_option_is_parsed(text, chosen):
   assert reply_parser.chosen_in(text, LETTERS, WORDS) == chosen
 
 
@@ -48,7 +48,7 @@ def test_one_option_is_read(text, chosen):
     'Brightness grows.',
   ],
 )
-def test_what_names_none_or_several_is_not_guessed(text):
+def test_a_reply_that_names_none_or_several_is_not_guessed(text):
   assert reply_parser.chosen_in(text, LETTERS, WORDS) is None
 
 
@@ -56,14 +56,14 @@ def test_what_names_none_or_several_is_not_guessed(text):
   'text, chosen',
   [('3', 2), ('Image 2', 1), ('2. The ball rolls on for 1 m.', 1), ('4)', 3)],
 )
-def test_numbers_of_pictures_are_read(text, chosen):
+def test_numbers_of_pictures_are_parsed(text, chosen):
   assert reply_parser.chosen_in(text, ('1', '2', '3', '4'), NONE) == chosen
 
 
 @pytest.mark.parametrize(
   'text, chosen', [('Yes, it fits.', 0), ('no', 1), ('Answer: No.', 1)]
 )
-def test_yes_and_no_are_read_without_labels(text, chosen):
+def test_yes_and_no_are_parsed_without_labels(text, chosen):
   assert reply_parser.chosen_in(text, ('A', 'B'), ('yes', 'no')) == chosen
 
 
@@ -80,6 +80,6 @@ def test_yes_and_no_are_read_without_labels(text, chosen):
     ('', 'stop', False, records.UNPARSED),
   ],
 )
-def test_how_a_reply_ended(text, stop, refused, status):
+def test_the_status_of_a_reply(text, stop, refused, status):
   found = reply_parser.status_of(text, stop, refused, LETTERS, WORDS)
   assert found == (status, 1 if status == records.ANSWERED else None)

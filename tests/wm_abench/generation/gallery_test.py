@@ -1,4 +1,4 @@
-"""The page in a browser: answers hidden until asked for, and no network."""
+"""The gallery in a browser: keys are hidden, and no request is sent."""
 
 import html.parser
 import io
@@ -26,14 +26,14 @@ def _picture(seed):
 
 
 def _items(name, groups=4):
-  """Items of a cell; markup in whatever the page shows as text."""
+  """Returns items of a cell, with markup in everything shown as text."""
   cell, items = dimensions.CELLS[name], []
   for group, m in itertools.product(range(groups), range(cell.of.options)):
     seed = 1000 * group + 100 * list(CELLS).index(name)
     options = [f'<b>{i}</b> & so' for i in range(cell.of.options)]
     if cell.of.form == dimensions.IMAGE:
       options = [_picture(seed + 50 + i) for i in range(cell.of.options)]
-    turn = group % len(options)
+    rotation = group % len(options)
     items.append(
       records.Item(
         name=f'{name}/{group}/{m}',
@@ -41,8 +41,8 @@ def _items(name, groups=4):
         group=f'{name}/{group}',
         prompt=f'Which <i>one</i> of group {group}?',
         images=tuple(_picture(seed + 10 * m + i) for i in range(cell.images)),
-        options=tuple(options[turn:] + options[:turn]),
-        answer=(m - turn) % len(options),
+        options=tuple(options[rotation:] + options[:rotation]),
+        answer=(m - rotation) % len(options),
         varies='relation',
         factors={'relation': f'<level {m}>', 'room': 'attic', 'xy_m': [1.5, 2]},
       )
@@ -84,9 +84,9 @@ def page(tmp_path_factory):
     yield tab
 
 
-def test_a_page_asks_for_nothing_but_itself(page):
-  asked = [a for a in page.asked if not a.startswith('data:')]
-  assert len(asked) == 1 and asked[0].endswith('gallery.html')
+def test_a_page_requests_nothing_but_itself(page):
+  requests = [a for a in page.requested if not a.startswith('data:')]
+  assert len(requests) == 1 and requests[0].endswith('gallery.html')
 
 
 def test_every_cell_has_a_heading_and_three_items(page):
@@ -110,7 +110,7 @@ def test_every_picture_loads(page):
   assert len(widths) >= pictures and min(widths) >= 100
 
 
-def test_every_link_leads_somewhere(page):
+def test_every_link_has_a_target(page):
   dead = page.run(
     '[...document.querySelectorAll("a")].map(a => a.getAttribute("href"))'
     '.filter(h => !h.startsWith("#") || !document.querySelector(h))'
@@ -127,7 +127,7 @@ VISIBLE = (
 )
 
 
-def test_answers_are_hidden_until_a_click_or_a_key(page):
+def test_keys_are_hidden_until_a_click_or_a_key_press(page):
   assert page.run(VISIBLE) == [False] * 3 * len(CELLS)
   page.run('document.querySelector(".answer > summary").click()')
   assert page.run(VISIBLE) == [True] + [False] * (3 * len(CELLS) - 1)
@@ -138,14 +138,14 @@ def test_answers_are_hidden_until_a_click_or_a_key(page):
   assert page.run(VISIBLE)[:3] == [True, False, False]
 
 
-def test_the_answer_is_the_items(page):
-  said = page.run(
+def test_the_key_shown_is_the_key_of_the_item(page):
+  shown_keys = page.run(
     '[...document.querySelectorAll(".item")].map(e =>'
     ' [e.querySelector(".number").textContent,'
     ' e.querySelector(".right b").textContent])'
   )
   items = {i.name: i for name in CELLS for i in _items(name)}
-  assert said == [[n, 'ABCD'[items[n].answer]] for n, _ in said]
+  assert shown_keys == [[n, 'ABCD'[items[n].answer]] for n, _ in shown_keys]
 
 
 @pytest.mark.parametrize('width', [320, 400, 700, 1000, 1300])
@@ -186,7 +186,7 @@ def test_the_tags_are_closed(tmp_path):
         self.stack.append(tag)
 
     def handle_startendtag(self, tag, attrs):
-      pass  # As of the drawings, which close themselves.
+      pass  # Elements of drawings close themselves.
 
     def handle_endtag(self, tag):
       assert self.stack.pop() == tag, self.getpos()
@@ -205,7 +205,7 @@ def test_items_are_chosen_from_different_groups():
     assert len(s.members) == 4
 
 
-def test_answers_differ_among_the_chosen():
+def test_the_chosen_items_have_different_keys():
   shown = gallery.choose(_items('sr_tabletop', groups=9), 3)
   assert [s.item.group.split('/')[1] for s in shown] == ['0', '4', '8']
   assert len({s.members[0].answer for s in shown}) == 1

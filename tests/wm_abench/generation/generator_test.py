@@ -20,7 +20,7 @@ TEXTS = dimensions.CELLS['se_o_tabletop']
 
 @pytest.fixture(scope='module')
 def made():
-  """Of both cells a group, with the work that each took."""
+  """A group of each cell, with the work that it took."""
   generator = generator_lib.Generator(SETTINGS)
   found = {}
   for cell in (IMAGES, TEXTS):
@@ -51,7 +51,7 @@ def test_members_of_a_group_differ_by_one_factor_and_the_answer(made, cell):
 
 
 @pytest.mark.parametrize('cell', [IMAGES, TEXTS])
-def test_there_is_a_state_for_every_picture(made, cell):
+def test_every_picture_has_a_state(made, cell):
   for item in made[cell][0]:
     assert len(item.state['images']) == len(item.images)
     pictured = len(item.options) if item.pictured else 0
@@ -59,23 +59,23 @@ def test_there_is_a_state_for_every_picture(made, cell):
     assert item.state['images'][0]['bodies']
 
 
-def test_pictures_are_square_and_of_the_size_asked_for(made):
+def test_pictures_are_square_and_have_the_size_of_the_settings(made):
   for items, _ in made.values():
     for picture in set(_pictures(items)):
       assert Image.open(io.BytesIO(picture.read())).size == (96, 96)
 
 
-def test_what_several_items_show_is_rendered_once(made):
+def test_a_picture_of_several_items_is_rendered_once(made):
   items, work = made[IMAGES]
   pictures = [*_pictures(items)]
   assert work['rejected'] == 0
   assert work['asked'] == len(pictures) == 20
-  # Four outcomes, and one start, or one a member where the starts differ.
+  # Four outcomes and one start, or a start per member if the starts differ.
   starts = {'moves': 1, 'start': 4}[items[0].varies]
   assert work['rendered'] == len(set(pictures)) == 4 + starts
 
 
-def test_work_is_counted_and_handed_over_once(made):
+def test_work_is_counted_and_taken_once(made):
   for _, work in made.values():
     for kind in ('drafting_s', 'physics_s', 'rendering_s', 'encoding_s'):
       assert work[kind] > 0
@@ -94,13 +94,15 @@ def test_groups_do_not_depend_on_what_was_made_before(made):
 
 def test_another_seed_makes_other_items(made):
   generator = generator_lib.Generator(dataclasses.replace(SETTINGS, seed=6))
-  said = {generator_lib.digests(i)[0] for i in generator.group(IMAGES, 1)}
+  content = {generator_lib.digests(i)[0] for i in generator.group(IMAGES, 1)}
   generator.close()
-  assert said.isdisjoint(generator_lib.digests(i)[0] for i in made[IMAGES][0])
+  assert content.isdisjoint(
+    generator_lib.digests(i)[0] for i in made[IMAGES][0]
+  )
 
 
-class _Given:
-  """A generator whose groups are given."""
+class _Simple:
+  """A generator with simple groups."""
 
   def group(self, cell, index):
     return [(index, k) for k in range(cell.of.options)]
@@ -112,22 +114,25 @@ def test_members_are_the_items_from_one_number_to_another(cell):
   every = [divmod(i, options) for i in range(25)]
   for start in range(0, 20, 3):
     for stop in range(start, 25):
-      found = generator_lib.members(_Given(), cell, start, stop)
+      found = generator_lib.members(_Simple(), cell, start, stop)
       assert [*found] == every[start:stop]
 
 
-def test_digests_tell_what_is_said_from_what_is_seen(made):
+def test_one_digest_covers_the_texts_and_the_other_one_the_pictures(made):
   item = made[IMAGES][0][0]
-  said, seen = generator_lib.digests(item)
+  content, pictures = generator_lib.digests(item)
   asked = dataclasses.replace(item, prompt='another')
-  assert generator_lib.digests(asked) == (generator_lib.digests(asked)[0], seen)
-  assert generator_lib.digests(asked)[0] != said
+  assert generator_lib.digests(asked) == (
+    generator_lib.digests(asked)[0],
+    pictures,
+  )
+  assert generator_lib.digests(asked)[0] != content
   turned = dataclasses.replace(item, options=item.options[::-1])
-  assert generator_lib.digests(turned)[0] == said
-  assert generator_lib.digests(turned)[1] != seen
+  assert generator_lib.digests(turned)[0] == content
+  assert generator_lib.digests(turned)[1] != pictures
   state = {**item.state, 'images': []}
   assert (
-    generator_lib.digests(dataclasses.replace(item, state=state))[0] != said
+    generator_lib.digests(dataclasses.replace(item, state=state))[0] != content
   )
   words = made[TEXTS][0][0]
   swapped = dataclasses.replace(words, options=words.options[::-1])
@@ -141,7 +146,7 @@ def test_encoding_keeps_colours_close():
   assert np.abs(decoded.astype(int) - frame).mean() < 4
 
 
-def test_a_maker_that_gives_up_each_time_is_an_error(monkeypatch):
+def test_a_maker_that_rejects_every_draw_is_an_error(monkeypatch):
   def give_up(request):
     raise group_law.Rejected(f'attempt {request.attempt}')
 
@@ -153,7 +158,7 @@ def test_a_maker_that_gives_up_each_time_is_an_error(monkeypatch):
   generator.close()
 
 
-def test_a_simulator_makes_its_own_cells_alone():
+def test_a_simulator_makes_its_cells_and_no_others():
   every = tuple(dimensions.CELLS.values())
   assert generator_lib.made_by('', every) == every
   made = [c.name for c in generator_lib.made_by('maniskill', every)]
@@ -165,7 +170,7 @@ def test_a_simulator_makes_its_own_cells_alone():
       generator_lib.made_by(name, every)
 
 
-def test_maniskill_makes_groups_under_the_same_law():
+def test_groups_of_maniskill_obey_the_same_law():
   pytest.importorskip('mani_skill')
   settings = dataclasses.replace(SETTINGS, simulator='maniskill')
   cell = dimensions.CELLS['m_man_manipulation_lift']
@@ -219,12 +224,12 @@ def test_names_and_order_contain_no_information_on_the_key(name):
   assert np.abs(by_parity - groups / 2).max() < 4 * np.sqrt(groups) / 2
 
 
-def test_names_do_not_depend_on_key_factors_or_seed_of_the_name():
+def test_names_do_not_depend_on_keys_or_factors():
   cell = dimensions.CELLS['se_v_tabletop']
   group = _draft(cell, 0)
   names = generator_lib.item_names(group)
   for draft in group.drafts:
-    # The options of SE-V are one pair of words, so the key says all.
+    # The options of SE-V are always yes and no.
     assert draft.options in (('yes', 'no'), ('no', 'yes'))
   changed = dataclasses.replace(
     group,

@@ -17,7 +17,7 @@ TASKS = [workers.Task(CELL.name, i, i + 6) for i in range(0, 18, 6)]
 
 
 def _is_running(pid):
-  """Whether it is there and no zombie."""
+  """Returns whether a process exists and is not a zombie."""
   try:
     with open(f'/proc/{pid}/stat') as f:
       return f.read().rpartition(')')[2].split()[0] != 'Z'
@@ -66,7 +66,7 @@ def test_an_error_ends_a_pool_at_once():
   assert not any(map(_is_running, pids))
 
 
-def test_tasks_are_taken_as_they_are_needed():
+def test_tasks_are_taken_when_they_are_needed():
   taken = []
 
   def tasks():
@@ -79,16 +79,16 @@ def test_tasks_are_taken_as_they_are_needed():
     assert len(taken) <= 4
 
 
-def test_a_worker_that_was_killed_is_told():
+def test_a_killed_worker_is_reported():
   worker = workers.Worker(SETTINGS)
   os.kill(worker._process.pid, signal.SIGKILL)
   with pytest.raises(errors.ServiceError, match=r'ended with -9'):
     worker.make(TASKS[0])
 
 
-def test_a_users_mistake_comes_back_as_one():
+def test_a_mistake_of_the_user_is_raised_as_one():
   worker = workers.Worker(generator.Settings(0, 96, 'none'))
-  for _ in range(2):  # It goes on.
+  for _ in range(2):  # The worker continues.
     with pytest.raises(errors.UserError, match=r'renderer.*mitsuba, mujoco'):
       worker.make(TASKS[0])
   worker.close()
@@ -108,7 +108,7 @@ def test_a_busy_worker_ends_with_the_one_that_started_it():
     [sys.executable, '-c', _STARTS_ONE], stdout=subprocess.PIPE, text=True
   )
   pid = int(parent.stdout.readline())
-  time.sleep(3)  # Amid the task.
+  time.sleep(3)  # In the middle of the task.
   assert _is_running(pid)
   parent.kill()
   parent.communicate()

@@ -1,4 +1,4 @@
-"""A real server and a real browser: what is asked, kept, and refused."""
+"""The page for people, with a real server and a real browser."""
 
 import itertools
 import json
@@ -15,7 +15,7 @@ from tests import browser
 from tests.wm_abench import synthetic
 from wm_abench.core import records, reply_files
 
-ROOT = pathlib.Path(__file__).parents[2]
+ROOT = pathlib.Path(__file__).parents[3]
 CELLS = ('sr_tabletop', 'm_nav_street')
 ITEMS = 2 * len(CELLS) * 4
 
@@ -35,7 +35,7 @@ def _command(data, folder, *more):
 
 
 class Served:
-  """The page, from a process of its own."""
+  """The server in a new process."""
 
   def __init__(self, data, folder):
     self.file = folder / 'ada.jsonl'
@@ -83,7 +83,7 @@ def serve(data):
       served.stop(signal.SIGKILL)
 
 
-def test_what_is_chosen_is_kept_over_a_kill_and_none_twice(serve, tmp_path):
+def test_answers_survive_a_kill_and_none_is_asked_twice(serve, tmp_path):
   served = serve(tmp_path)
   state = served.ask('state')
   assert (state['answered'], state['total']) == (0, ITEMS)
@@ -91,7 +91,7 @@ def test_what_is_chosen_is_kept_over_a_kill_and_none_twice(serve, tmp_path):
     state = served.answer(state, i % 4)
   served.stop(signal.SIGKILL)
   with served.file.open('ab') as f:
-    f.write(b'{"item": "half a li')  # As a kill in the middle leaves it.
+    f.write(b'{"item": "half a li')  # A kill while writing leaves this.
 
   served = serve(tmp_path)
   again = served.ask('state')
@@ -107,20 +107,20 @@ def test_what_is_chosen_is_kept_over_a_kill_and_none_twice(serve, tmp_path):
     assert reply.chosen == reply.order[i % 4] and reply.text == 'ABCD'[i % 4]
 
 
-def test_no_answer_factor_or_name_is_told(serve, tmp_path):
+def test_the_browser_gets_no_key_factor_or_name(serve, tmp_path):
   served = serve(tmp_path)
-  state, told = served.ask('state'), []
+  state, states = served.ask('state'), []
   for _ in range(ITEMS):
-    told.append(json.dumps(state))
+    states.append(json.dumps(state))
     state = served.answer(state)
   items = [i for c in CELLS for i in synthetic.items(c, 2)]
-  for said in told:
-    assert not any(i.name in said for i in items)
-    assert 'answer"' not in said and 'factors' not in said
-    assert '"level"' not in said and 'difficulty' not in said
+  for state_text in states:
+    assert not any(i.name in state_text for i in items)
+    assert 'answer"' not in state_text and 'factors' not in state_text
+    assert '"level"' not in state_text and 'difficulty' not in state_text
 
 
-def test_members_of_a_group_share_their_order_and_are_no_neighbours(
+def test_items_of_a_group_share_their_order_and_are_not_neighbours(
   serve, tmp_path
 ):
   served = serve(tmp_path)
@@ -164,7 +164,7 @@ def test_other_pages_cannot_answer(serve, tmp_path, headers):
     ({'more': 1}, 400),
   ],
 )
-def test_what_is_not_asked_is_not_kept(serve, tmp_path, change, status):
+def test_an_invalid_answer_is_not_kept(serve, tmp_path, change, status):
   served = serve(tmp_path)
   state = served.ask('state')
   row = {'test': state['test'], 'position': 0, 'chosen': 0, 'seconds': 1}
@@ -174,7 +174,7 @@ def test_what_is_not_asked_is_not_kept(serve, tmp_path, change, status):
   assert served.file.read_bytes() == b''
 
 
-def test_a_person_goes_through_it_by_keys(serve, tmp_path):
+def test_a_person_answers_by_keys(serve, tmp_path):
   served = serve(tmp_path)
   with browser.started(tmp_path / 'profile') as tab:
     tab.open(served.address)
@@ -188,15 +188,15 @@ def test_a_person_goes_through_it_by_keys(serve, tmp_path):
       tab.press('B')
       tab.press('Enter')
     tab.wait('document.body.innerText.includes("Thank you")')
-    asked = [a for a in tab.asked if not a.startswith('data:')]
-    assert all(a.startswith(served.address) for a in asked)
-    assert not tab.said
+    requests = [a for a in tab.requested if not a.startswith('data:')]
+    assert all(a.startswith(served.address) for a in requests)
+    assert not tab.messages
   replies = reply_files.read(served.file)
   assert len(replies) == ITEMS and {r.text for r in replies} == {'B'}
 
 
 @pytest.mark.parametrize(
-  'more, said',
+  'more, message',
   [
     (('--name', 'a/b'), 'a/b'),
     (('--cells', 'rq_tabletop'), 'rq_tabletop'),
@@ -204,7 +204,7 @@ def test_a_person_goes_through_it_by_keys(serve, tmp_path):
     (('--seed', '-1'), 'below 0'),
   ],
 )
-def test_mistakes_are_one_line(data, tmp_path, more, said):
+def test_a_mistake_is_reported_in_one_line(data, tmp_path, more, message):
   done = subprocess.run(
     _command(data, tmp_path / 'run', *more),
     cwd=ROOT,
@@ -215,7 +215,7 @@ def test_mistakes_are_one_line(data, tmp_path, more, said):
   )
   assert done.returncode == 2
   lines = [li for li in done.stderr.splitlines() if li.startswith('error:')]
-  assert len(lines) == 1 and said in lines[0]
+  assert len(lines) == 1 and message in lines[0]
   assert 'Traceback' not in done.stderr
 
 

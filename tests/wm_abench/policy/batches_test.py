@@ -16,7 +16,7 @@ from wm_abench.policy import batches, picture_labels
 
 
 def _films(groups):
-  """Items of MI with a red thing where the state says, on blue."""
+  """Yields items of MI with a red object at the position in the state."""
   rng = np.random.default_rng(0)
   for group in range(groups):
     x, y = rng.uniform(-0.3, 0.3, 2).tolist()
@@ -103,17 +103,17 @@ def test_a_batch_holds_whole_groups_and_each_answer_once():
     assert len(np.unique(batch.picture_at_BP[rows], axis=0)) == 1
 
 
-def test_a_mirror_of_a_mirror_says_the_same():
-  said = 'to the left of the cup, on its right side: clockwise or anticlockwise'
+def test_a_mirror_of_a_mirror_is_the_same():
+  text = 'to the left of the cup, on its right side: clockwise or anticlockwise'
   turned = (
     'to the right of the cup, on its left side: anticlockwise or clockwise'
   )
-  assert batches.mirrored(said) == turned
-  assert batches.mirrored(turned) == said
+  assert batches.mirrored(text) == turned
+  assert batches.mirrored(turned) == text
   assert batches.mirrored('nothing is leftover') == 'nothing is leftover'
 
 
-def test_a_batch_tells_where_things_are_mirrored_or_not():
+def test_labels_are_where_the_objects_are_mirrored_or_not():
   films = [*_films(40)]
   stream = batches.batches(synthetic.grouped(films), 24, 64, seed=0)
   seen = collections.Counter()
@@ -125,6 +125,6 @@ def test_a_batch_tells_where_things_are_mirrored_or_not():
           continue
         x, y = targets.object_at_BPT2[row, p, 0]
         pixel = batch.pictures_BPYXC[row, p, int(y * 64), int(x * 64)]
-        assert pixel[0] > 150 > pixel[2], 'the red thing is not there'
+        assert pixel[0] > 150 > pixel[2], 'the red object is not there'
         seen['left' if x < 0.5 else 'right'] += 1
   assert seen['blind'] and seen['left'] and seen['right']

@@ -1,4 +1,4 @@
-"""The policy in this repository sees: on scenes that it was not trained on."""
+"""The embedded policy is above chance on scenes outside its training set."""
 
 import pathlib
 

@@ -1,4 +1,4 @@
-"""What is said to be in a picture is seen there, in pictures as rendered."""
+"""Labelled objects are visible in rendered pictures."""
 
 import collections
 import io
@@ -33,7 +33,7 @@ def made():
 
 
 def _votes(pixels):
-  """How many of the pixels are nearest to each colour, in light or shade."""
+  """Counts the pixels nearest to each colour, in light or shade."""
   known = np.array([*props.COLORS.values()])
   lit = np.concatenate([known, 0.6 * known])
   gaps = np.square(pixels[:, None] - lit).sum(-1)
@@ -42,7 +42,7 @@ def _votes(pixels):
 
 
 @pytest.mark.parametrize('cell', CELLS)
-def test_a_thing_has_its_colour_where_it_is_said_to_be(made, cell):
+def test_an_object_has_its_colour_at_its_labelled_position(made, cell):
   right = []
   for item in made[cell]:
     found = picture_labels.labels_of(item)
@@ -55,7 +55,7 @@ def test_a_thing_has_its_colour_where_it_is_said_to_be(made, cell):
         x, y = int(thing.x * 128), int(thing.y * 128)
         patch = image[y - 2 : y + 3, x - 2 : x + 3].reshape(-1, 3)
         right.append(_votes(patch)[thing.color] >= 4)
-  # Lamps tint, and one may stand before another.
+  # Lamps tint objects, and objects may occlude each other.
   assert np.mean(right) > 0.75
 
 
@@ -67,13 +67,13 @@ def test_shapes_are_those_of_the_state(made):
   )
 
 
-def test_what_is_not_known_is_not_said():
+def test_unknown_views_have_no_labels():
   (item, *_) = synthetic.items('cq_tabletop', 1)
   assert picture_labels.labels_of(item) == [[]]
 
 
-def test_a_thing_moves_the_way_that_its_film_shows(made):
-  """MD: the first alone moves, towards its target."""
+def test_an_object_moves_in_its_labelled_direction(made):
+  """In MD only the first object moves, towards its target."""
   for item in made['md_apartment_table']:
     films = picture_labels.labels_of(item)
     first, last = films[0], films[-1]

@@ -1,6 +1,6 @@
-"""Prints a policy's scores on as many devices as it is told.
+"""Prints a policy's scores on the number of devices in its argument.
 
-A process of its own, since the number of devices is fixed at the first use.
+It is a separate program, because JAX fixes the number of devices at first use.
 """
 
 import json

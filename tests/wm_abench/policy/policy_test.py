@@ -1,4 +1,4 @@
-"""Laws of the small policy: what its replies depend on and what not."""
+"""Laws of the small policy: what its completions depend on."""
 
 import io
 import json
@@ -54,7 +54,7 @@ def learned():
 def test_options_are_the_labelled_lines_and_the_pictures_behind_labels():
   worded = policy.read(_worded(b'shown'), 64, len)
   assert worded.labels == ('A', 'B')
-  # Red; green one; not the question, nor how to answer.
+  # "red" and "green one", not the question or the instruction.
   assert [of for of in worded.word_of if of >= 0] == [0, 1, 1]
   assert worded.picture_of == (-1,)
   pictured = policy.read(_pictured(b'shown', [b'x', b'y', b'z']), 64, len)
@@ -69,17 +69,17 @@ def test_places_follow_the_order_of_the_conversation():
   assert reading.picture_at == (2,)
 
 
-def test_company_and_padding_do_not_change_scores(learned):
-  asked = _read(*(_worded(_picture(i)) for i in range(3)))
+def test_other_rows_and_padding_do_not_change_scores(learned):
+  readings = _read(*(_worded(_picture(i)) for i in range(3)))
   (longer,) = _read(_worded(*map(_picture, range(5)), question='and ' * 70))
-  alone = np.concatenate([learned.scores([one]) for one in asked])
+  alone = np.concatenate([learned.scores([one]) for one in readings])
   np.testing.assert_allclose(
-    learned.scores([*asked, longer])[:3], alone, rtol=1e-4, atol=1e-5
+    learned.scores([*readings, longer])[:3], alone, rtol=1e-4, atol=1e-5
   )
 
 
 @pytest.mark.slow
-def test_padding_is_not_looked_at(learned):
+def test_padding_is_not_attended_to(learned):
   readings = _read(_worded(_picture(0)))
   batches = [policy.pack(readings, shape, 1) for shape in ((1, 64), (3, 128))]
   batches[1].pictures_BPYXC[:, 1:] = 200
@@ -90,25 +90,25 @@ def test_padding_is_not_looked_at(learned):
   np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
-def test_only_the_options_there_are_get_a_chance(learned):
-  asked = _read(_worded(_picture(0), options=('x', 'y', 'z')))
-  scores = learned.scores(asked)[0]
+def test_only_existing_options_have_a_probability(learned):
+  readings = _read(_worded(_picture(0), options=('x', 'y', 'z')))
+  scores = learned.scores(readings)[0]
   assert np.isfinite(scores[:3]).all()
   assert np.isneginf(scores[3:]).all()
   assert np.exp(scores[:3]).sum() == pytest.approx(1, abs=1e-5)
 
 
-def test_labels_have_no_weight_of_their_own(learned):
-  """Other letters, or digits, and the same option is said."""
+def test_labels_have_no_parameters(learned):
+  """With other labels, the same option is chosen."""
   lettered = _pictured(_picture(0), [_picture(1), _picture(2)])
   numbered = [
     {'A.': '1.', 'B.': '2.'}.get(part, part) if isinstance(part, str) else part
     for part in lettered
   ]
-  asked = _read(lettered, numbered)
-  a, b = learned.reply(asked)
+  readings = _read(lettered, numbered)
+  a, b = learned.reply(readings)
   assert ('A', 'B').index(a.text) == ('1', '2').index(b.text)
-  np.testing.assert_array_equal(*learned.scores(asked))
+  np.testing.assert_array_equal(*learned.scores(readings))
 
 
 def test_order_of_pictures_matters(learned):
@@ -124,35 +124,37 @@ def test_order_of_words_matters(learned):
   assert np.abs(a[:2] - b[:2]).max() > 1e-6
 
 
-def test_words_never_seen_get_a_reply(learned):
+def test_unseen_words_get_a_reply(learned):
   replies = learned.reply(_read(_worded(question='Qwyjibo ñandú 漢字 \x00?')))
   assert replies[0].text in ('A', 'B')
   assert replies[0].output_tokens == 1
 
 
 def test_a_question_without_labels_gets_no_reply(learned):
-  said = learned.reply(_read(['What do you see?', _picture(0)]))[0]
-  assert said.text == ''
-  assert said.output_tokens == 0
+  completion = learned.reply(_read(['What do you see?', _picture(0)]))[0]
+  assert completion.text == ''
+  assert completion.output_tokens == 0
 
 
 def test_tokens_are_words_and_parts_of_pictures(learned):
-  said = learned.reply(_read(['three small words', _picture(0), 'A. x']))[0]
-  assert said.input_tokens == 3 + 16 + 1
+  completion = learned.reply(_read(['three small words', _picture(0), 'A. x']))[
+    0
+  ]
+  assert completion.input_tokens == 3 + 16 + 1
 
 
-def test_saved_and_loaded_it_says_the_same(learned, tmp_path):
+def test_a_loaded_policy_has_the_same_scores(learned, tmp_path):
   policy.save(tmp_path, learned)
   loaded = policy.load(tmp_path)
   again = policy.load(tmp_path)
   policy.save(tmp_path / 'twice', loaded)
   twice = policy.load(tmp_path / 'twice')
-  asked = _read(_worded(_picture(0)))
+  readings = _read(_worded(_picture(0)))
   assert loaded.config == CONFIG
-  np.testing.assert_array_equal(loaded.scores(asked), again.scores(asked))
-  np.testing.assert_array_equal(loaded.scores(asked), twice.scores(asked))
+  np.testing.assert_array_equal(loaded.scores(readings), again.scores(readings))
+  np.testing.assert_array_equal(loaded.scores(readings), twice.scores(readings))
   np.testing.assert_allclose(  # Stored in half precision.
-    loaded.scores(asked)[:, :2], learned.scores(asked)[:, :2], atol=0.02
+    loaded.scores(readings)[:, :2], learned.scores(readings)[:, :2], atol=0.02
   )
 
 
@@ -161,12 +163,12 @@ def test_jpeg_and_png_are_read():
     assert policy.small(_picture(0, kind)).shape == (64, 64, 3)
 
 
-def test_what_is_no_picture_is_refused():
+def test_bytes_that_are_not_a_picture_are_refused():
   with pytest.raises(errors.UserError, match='3 bytes are not a picture'):
     _read([b'no!', 'A. x'])
 
 
-def test_a_name_that_is_no_policy_is_refused():
+def test_a_missing_policy_is_refused():
   with pytest.raises(errors.UserError, match="'smal' is not a folder"):
     policy.load('smal')
 
@@ -187,8 +189,8 @@ def test_a_damaged_folder_is_refused(learned, tmp_path, change):
     policy.load(tmp_path)
 
 
-def test_several_devices_say_what_one_says():
-  said = []
+def test_several_devices_give_the_scores_of_one():
+  outputs = []
   script = 'tests.wm_abench.policy.policy_mesh_script'
   for devices in ('1', '4'):
     done = subprocess.run(
@@ -197,7 +199,7 @@ def test_several_devices_say_what_one_says():
       text=True,
       check=True,
     )
-    said.append(json.loads(done.stdout))
-  assert [s['devices'] for s in said] == [1, 4]
-  for one, four in zip(*(s['scores'] for s in said), strict=True):
+    outputs.append(json.loads(done.stdout))
+  assert [s['devices'] for s in outputs] == [1, 4]
+  for one, four in zip(*(s['scores'] for s in outputs), strict=True):
     np.testing.assert_allclose(four, one, rtol=1e-4, atol=1e-5)

@@ -95,8 +95,8 @@ def test_what_a_model_said_is_text_and_no_markup(written):
 def test_a_browser_shows_the_page(written, tmp_path):
   with browser.started(tmp_path) as tab:
     tab.open(written[-1].as_uri())
-    asked = [a for a in tab.asked if not a.startswith('data:')]
-    assert asked == [written[-1].as_uri()] and not tab.said
+    asked = [a for a in tab.requested if not a.startswith('data:')]
+    assert asked == [written[-1].as_uri()] and not tab.messages
     heads = 'document.querySelectorAll("h2").length'
     assert tab.run(heads) == 10
     widths = tab.run(
