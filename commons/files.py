@@ -1,7 +1,11 @@
-"""Files that are complete or absent: written aside, then renamed."""
+"""Files that are complete or absent, and locks between processes.
+
+A file is written aside, then renamed.
+"""
 
 from collections.abc import Iterator
 import contextlib
+import fcntl
 import os
 import pathlib
 import tempfile
@@ -41,6 +45,21 @@ def write_text(path: str | os.PathLike, text: str) -> None:
   """Writes UTF-8 text to `path`, whole or not at all; see `replacing`."""
   with replacing(path) as unfinished:
     unfinished.write_text(text, encoding='utf-8')
+
+
+@contextlib.contextmanager
+def locked(path: str | os.PathLike) -> Iterator[None]:
+  """Holds an exclusive lock on the file `path` while the body runs.
+
+  Waits until no other process or thread holds it. The kernel releases the lock
+  of a process that dies. The file is created and stays; its folder must exist.
+
+  Raises:
+    OSError: the file cannot be created, or its file system has no locks.
+  """
+  with open(path, 'w', encoding='utf-8') as file:
+    fcntl.flock(file, fcntl.LOCK_EX)
+    yield
 
 
 def _umask() -> int:

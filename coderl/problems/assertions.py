@@ -1,9 +1,9 @@
-"""Assertions to tests.
+"""Converts assertions to tests.
 
-Benchmarks of functions test by assertions. Most compare a call with a literal,
-and such a one says which input gives which output: it becomes a call test.
-What says more becomes a checker, which sees the program's values and nothing
-else of the program.
+Benchmarks of functions use assertions as tests. Most assertions compare a call
+with a literal, so that the input and the output are known: these become call
+tests. All others become a checker, which sees the values that the program
+returns, but not the program.
 """
 
 import ast
@@ -17,33 +17,34 @@ from coderl.sandbox.tracing import values
 def tests_of(
   source: str, entry_point: str, *, context: str = '', setup: str = ''
 ) -> tuple[types.Test, ...]:
-  """Tests of a source of assertions.
+  """Returns the tests that a source of assertions contains.
 
   `assert entry_point(...) == LITERAL` becomes a call and the literal's
-  canonical text. All other statements become one checker, if they call the
-  entry point at all, after the definitions of `context` that they use.
+  canonical text. All other statements become one checker, provided that they
+  call the entry point. The checker begins with the definitions of `context`
+  that it uses.
 
   Args:
-    source: assertions, and perhaps other statements.
+    source: assertions and possibly other statements.
     entry_point: the function under test.
-    context: source whose definitions the assertions may use, and which a
-      right program has as well.
-    setup: statements to be run before each call, in the program's namespace.
+    context: source with definitions that the assertions may use, and that a
+      correct program has as well.
+    setup: statements that run before each call, in the program's namespace.
   """
   tree = parse(source)
   assigned = {name for node in tree.body for name in _stored(node)}
   outer = {*definitions(context), *definitions(setup)}
   known = ({*dir(builtins), *outer} - assigned) | {entry_point}
-  tests, rest = [], []
+  tests, others = [], []
   for node in tree.body:
     test = _call_test(node, entry_point, known, setup)
     if test is None:
-      rest.append(node)
+      others.append(node)
     else:
       tests.append(test)
-  loose = ast.Module(rest, [])
-  if entry_point in loaded(loose):
-    parts = [*_needed(loose, context, entry_point), setup, ast.unparse(loose)]
+  checks = ast.Module(others, [])
+  if entry_point in loaded(checks):
+    parts = [*_needed(checks, context, entry_point), setup, ast.unparse(checks)]
     tests.append(types.Test(checker='\n'.join(filter(None, parts))))
   return tuple(tests)
 
@@ -51,6 +52,10 @@ def tests_of(
 def _call_test(
   node: ast.stmt, entry_point: str, known: set[str], setup: str
 ) -> types.Test | None:
+  """Returns the call test of a statement, or None if it is not one.
+
+  Its arguments may use only `known` names and names that they bind.
+  """
   match node:
     case ast.Assert(
       test=ast.Compare(
@@ -66,28 +71,29 @@ def _call_test(
     value = ast.literal_eval(literal)
   except (ValueError, TypeError):
     return None
-  expected, complete = values.canonical(value, **values.WHOLE)
+  expected, complete = values.canonical(value, **values.CALL_LIMITS)
   if not complete:
     return None
   text = ast.unparse(call)
-  # A call is an expression, so statements before it hide in one.
+  # A call has to be one expression, so exec runs the setup within it.
   text = f'(exec({setup!r}), {text})[1]' if setup else text
   return types.Test(call=text, expected=expected)
 
 
 def parse(source: str) -> ast.Module:
-  """Parses without warnings, as of escapes in data that nobody will mend."""
+  """Parses a module; drops warnings, such as those on escapes in the data."""
   with warnings.catch_warnings():
     warnings.simplefilter('ignore')
     return ast.parse(source)
 
 
 def loaded(tree: ast.AST) -> set[str]:
+  """Returns all names that occur within, other than those of attributes."""
   return {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
 
 
 def _stored(tree: ast.AST) -> set[str]:
-  """Names that are bound somewhere within, parameters included."""
+  """Returns the names that are bound within, including parameters."""
   names = {n.arg for n in ast.walk(tree) if isinstance(n, ast.arg)}
   return names | {
     n.id
@@ -97,32 +103,33 @@ def _stored(tree: ast.AST) -> set[str]:
 
 
 def definitions(source: str) -> dict[str, ast.stmt]:
-  """The statements of a module that bind its names."""
-  found = {}
+  """Returns the names that a module binds, each with its last statement."""
+  statements = {}
   for node in parse(source).body:
     match node:
       case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
-        found[name] = node
+        statements[name] = node
       case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
         names = [a.asname or a.name.partition('.')[0] for a in aliases]
-        found.update(dict.fromkeys(names, node))
+        statements.update(dict.fromkeys(names, node))
       case ast.Assign():
-        found.update(dict.fromkeys(sorted(_stored(node)), node))
-  return found
+        statements.update(dict.fromkeys(sorted(_stored(node)), node))
+  return statements
 
 
 def _needed(tree: ast.AST, context: str, entry_point: str) -> list[str]:
-  """Sources of the context's definitions that `tree` uses, in their order.
+  """Returns the definitions of the context that `tree` uses, as source.
 
-  The entry point's own is left out: it is the program's to define.
+  They keep the order of the context. The entry point is left out, because the
+  program defines it.
   """
-  found = definitions(context)
-  found.pop(entry_point, None)
-  todo, needed = [tree], []
-  while todo:
-    for name in sorted(loaded(todo.pop())):
-      node = found.get(name)
+  statements = definitions(context)
+  statements.pop(entry_point, None)
+  unread, needed = [tree], []
+  while unread:
+    for name in sorted(loaded(unread.pop())):
+      node = statements.get(name)
       if node is not None and node not in needed:
         needed.append(node)
-        todo.append(node)
+        unread.append(node)
   return [ast.unparse(n) for n in sorted(needed, key=lambda n: n.lineno)]

@@ -1,7 +1,7 @@
 """seqio tasks and mixtures over the sources of problems.
 
-`register` adds them, explicitly; importing this module adds none.
-`load_problems` reads a source, a task or a mixture back into problems.
+`register` adds them; importing this module adds none. `load_problems` reads the
+problems of a source, a task or a mixture.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,13 +9,11 @@ import os
 from typing import Any
 
 import numpy as np
-import seqio
-import tensorflow as tf
-import tensorflow_datasets as tfds
 
 from coderl import types
-from coderl.problems import builder as builder_lib
+from coderl.problems import builder, examples
 from coderl.problems.sources import registry
+from coderl.problems.tensorflow_cpu import seqio, tf, tfds
 from coderl.text import prompts, tokenization
 from commons import errors
 
@@ -25,7 +23,7 @@ INPUTS = 'inputs'
 class SeqioVocabulary(seqio.Vocabulary):
   """A tokenizer as a seqio vocabulary.
 
-  As seqio has it, `decode` reads up through the first end-of-turn token.
+  As seqio requires, `decode` stops after the first end-of-turn token.
   """
 
   def __init__(self, tokenizer: tokenization.Tokenizer):
@@ -77,7 +75,7 @@ class SeqioVocabulary(seqio.Vocabulary):
 
 
 def register(
-  configs: Sequence[builder_lib.Config],
+  configs: Sequence[builder.Config],
   tokenizer: tokenization.Tokenizer,
   *,
   style: str,
@@ -85,19 +83,19 @@ def register(
   prefix: str = 'coderl',
   data_dir: str | os.PathLike[str] | None = None,
 ) -> str:
-  """Adds a task for each source, and a mixture over them.
+  """Adds a task for each source, and a mixture of these tasks.
 
-  A task's examples hold 'inputs', the token ids of the prompt that asks for a
-  program, 'inputs_pretokenized', its text before the chat template, and the
+  An example of a task holds 'inputs', the token ids of the prompt that asks for
+  a program, 'inputs_pretokenized', its text before the chat template, and the
   problem's fields. Tasks and mixtures of the same name are replaced.
 
   Args:
-    configs: of builder.config, one a source.
-    tokenizer: makes the token ids.
-    style: of the prompts; see prompts.
-    rates: each source's rate in the mixture; 1 by default.
-    prefix: the mixture's name; tasks are named PREFIX_SOURCE.
-    data_dir: see builder.prepare.
+    configs: made by builder.config, one per source.
+    tokenizer: encodes the prompts.
+    style: the style of the prompts; see text.prompts.
+    rates: the rate of each source in the mixture; 1 by default.
+    prefix: the name of the mixture; tasks are named PREFIX_SOURCE.
+    data_dir: the folder of prepared data; see builder.prepare.
 
   Returns:
     The mixture's name.
@@ -106,8 +104,8 @@ def register(
   rates = dict.fromkeys(names, 1.0) | dict(rates or {})
   if len(set(names)) < len(names) or set(rates) != set(names):
     raise ValueError(
-      f'expected one config and at most one rate a source: configs of {names}, '
-      f'rates of {sorted(rates)}'
+      'expected one config and at most one rate per source: configs of '
+      f'{names}, rates of {sorted(rates)}'
     )
   feature = seqio.Feature(SeqioVocabulary(tokenizer), add_eos=False)
   seqio.MixtureRegistry.remove(prefix)
@@ -117,9 +115,9 @@ def register(
     seqio.TaskRegistry.add(
       name,
       source=seqio.FunctionDataSource(
-        _reader(config, data_dir), registry.SOURCES[config.source].splits
+        _dataset_fn(config, data_dir), registry.SOURCES[config.source].splits
       ),
-      preprocessors=[_prompter(tokenizer, style)],
+      preprocessors=[_prompt_preprocessor(tokenizer, style)],
       output_features={INPUTS: feature},
     )
   seqio.MixtureRegistry.add(
@@ -136,19 +134,19 @@ def load_problems(
   seed: int = 0,
   data_dir: str | os.PathLike[str] | None = None,
 ) -> list[types.Problem]:
-  """The problems of a split, in a fixed order.
+  """Returns the problems of a split, in a fixed order.
 
   Args:
-    name: a source, or a task or mixture that `register` added. A mixture is
-      read until one of its tasks is used up, so that its rates hold.
+    name: a source, or a task or mixture that `register` added. A mixture ends
+      where the first of its tasks does, so that its rates hold.
     split: the name of a split.
-    path: a source's file; see builder.config.
-    seed: a source's seed; a mixture's order.
-    data_dir: where a source's prepared data lie; see builder.prepare.
+    path: the source's file or folder; see builder.config.
+    seed: seeds what a source generates, or the order of a mixture.
+    data_dir: the folder of a source's prepared data; see builder.prepare.
   """
   known = {*seqio.TaskRegistry.names(), *seqio.MixtureRegistry.names()}
   if name in registry.SOURCES:
-    config = builder_lib.config(name, path=path, seed=seed)
+    config = builder.config(name, path=path, seed=seed)
     splits = registry.SOURCES[name].splits
   elif name in known:
     provider = seqio.get_mixture_or_task(name)
@@ -158,10 +156,10 @@ def load_problems(
   if split not in splits:
     raise errors.unknown(f'split of {name!r}', split, splits)
   if name in registry.SOURCES:
-    dataset = _reader(config, data_dir)(split, shuffle_files=False)
+    dataset = _dataset_fn(config, data_dir)(split, shuffle_files=False)
   else:
-    dataset = _examples(provider, split, seed)
-  return [builder_lib.to_problem(e) for e in dataset.as_numpy_iterator()]
+    dataset = _task_dataset(provider, split, seed)
+  return [examples.to_problem(e) for e in dataset.as_numpy_iterator()]
 
 
 def load_mixture(
@@ -174,14 +172,16 @@ def load_mixture(
   seed: int = 0,
   data_dir: str | os.PathLike[str] | None = None,
 ) -> list[types.Problem]:
-  """The problems of several sources, mixed at equal rates.
+  """Returns the problems of several sources, mixed at equal rates.
 
   Args:
-    names: sources; one alone is read as it is.
+    names: sources; a single one is read without a mixture.
     split: the name of a split that all of them have.
-    tokenizer, style: of the prompts of the tasks registered for them.
-    path: the file of those sources that need one.
-    seed, data_dir: as in `load_problems`.
+    tokenizer: encodes the prompts of the tasks that are registered.
+    style: the style of these prompts; see text.prompts.
+    path: the file or folder of the sources that need one.
+    seed: seeds what sources generate, and the order of the mixture.
+    data_dir: the folder of prepared data; see builder.prepare.
   """
   if len(names) == 1:
     return load_problems(
@@ -191,7 +191,7 @@ def load_mixture(
   if unknown:
     raise errors.unknown('data source', unknown[0], registry.SOURCES)
   configs = [
-    builder_lib.config(
+    builder.config(
       name, path=path if registry.SOURCES[name].needs_path else None, seed=seed
     )
     for name in names
@@ -200,30 +200,31 @@ def load_mixture(
   return load_problems(mixture, split, seed=seed)
 
 
-def _examples(
+def _task_dataset(
   provider: seqio.Task | seqio.Mixture, split: str, seed: int
 ) -> tf.data.Dataset:
+  """Returns one epoch of a task or mixture, with the problems' fields."""
   options: dict[str, Any] = {}
   if isinstance(provider, seqio.Mixture):
-    options['passthrough_features'] = builder_lib.FIELDS
+    options['passthrough_features'] = examples.FIELDS
   return provider.get_dataset(
     None, split, shuffle=False, seed=seed, num_epochs=1, **options
   )
 
 
-def _reader(
-  config: builder_lib.Config, data_dir: str | os.PathLike[str] | None
+def _dataset_fn(
+  config: builder.Config, data_dir: str | os.PathLike[str] | None
 ) -> Callable[..., tf.data.Dataset]:
-  """What seqio calls for a split; prepares the data when first called."""
+  """Returns a seqio dataset function, which prepares the data when called."""
 
   def read(split: str, shuffle_files: bool, seed: int | None = None):
-    builder = builder_lib.prepare(config, data_dir)
-    if split not in builder.info.splits:
+    prepared = builder.prepare(config, data_dir)
+    if split not in prepared.info.splits:
       raise errors.UserError(
         f'{config.path or config.source}: no problems of split {split!r}, '
-        f'but of {sorted(builder.info.splits)}'
+        f'but of {sorted(prepared.info.splits)}'
       )
-    return builder.as_dataset(
+    return prepared.as_dataset(
       split,
       shuffle_files=shuffle_files,
       read_config=tfds.ReadConfig(shuffle_seed=seed),
@@ -232,18 +233,18 @@ def _reader(
   return read
 
 
-def _prompter(
+def _prompt_preprocessor(
   tokenizer: tokenization.Tokenizer, style: str
 ) -> Callable[[tf.data.Dataset], tf.data.Dataset]:
-  """A preprocessor that adds the prompt."""
+  """Returns a preprocessor that adds the prompt to each example."""
 
   def add_prompts(dataset: tf.data.Dataset) -> tf.data.Dataset:
     def prompt(*leaves):
       example = tf.nest.pack_sequence_as(dataset.element_spec, leaves)
-      problem = builder_lib.to_problem(example)
+      problem = examples.to_problem(example)
       text = prompts.generation(problem, style)
-      made, _ = prompts.make(types.GENERATE, text, problem, tokenizer, style)
-      return np.array(made.tokens, np.int32), text.encode()
+      encoded, _ = prompts.make(types.GENERATE, text, problem, tokenizer, style)
+      return np.array(encoded.tokens, np.int32), text.encode()
 
     def add_prompt(example):
       ids, text = tf.numpy_function(

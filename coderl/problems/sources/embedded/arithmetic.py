@@ -1,4 +1,4 @@
-"""Number theory that the truths of several families share."""
+"""Number theory for the truths of several families."""
 
 import math
 

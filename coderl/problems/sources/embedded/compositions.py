@@ -1,10 +1,10 @@
-"""Compositions: a reader, operations in sequence, and programs for them.
+"""Compositions: a reader, a sequence of operations, and programs for them.
 
-A composition's id spells it out, as in 'counted/keep_even/scale=3/sum/0'. Its
-right value comes from the families' truths, never from a program. A program is
-the sequence of steps with the snippet that stands for each; wrong programs
-forget an operation or the empty case, swap two operations, or hold one wrong
-snippet.
+The id of a composition describes it completely, for example
+'counted/keep_even/scale=3/sum/0'. The right output is computed by the families'
+truths, never by a program. A program is the sequence of steps with a snippet
+for each. A wrong program omits an operation or the empty case, swaps two
+operations, or has one wrong snippet.
 """
 
 from collections.abc import Iterable, Sequence
@@ -27,7 +27,7 @@ from coderl.problems.sources.embedded import (
 
 FAMILIES: dict[str, families.Family] = {
   family.name: family
-  for room in (
+  for module in (
     elements,
     shapes,
     reducers,
@@ -36,11 +36,11 @@ FAMILIES: dict[str, families.Family] = {
     letters,
     words,
   )
-  for family in room.FAMILIES
+  for family in module.FAMILIES
 }
 
-# Variables by type and position. The snippets' own variables (f, i, j, m, t,
-# u, x, y and longer words) are none of these.
+# Variables by type and position. Snippets use other names inside (f, i, j, m,
+# t, u, x, y and longer words).
 NAMES = {
   'ints': ('a', 'b', 'c', 'd'),
   'int': ('n', 'r', 'v', 'z'),
@@ -68,10 +68,13 @@ _FUNCTION_SHARE = 0.15
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-  """An operation at its place in a composition.
+  """An operation within a composition.
 
-  k: its parameter; 0 where it has none. guarded: the value read may be empty,
-  and the result on that has been agreed upon (`family.empty`).
+  Attributes:
+    family: the operation.
+    k: its parameter; 0 if it has none.
+    guarded: whether the value read may be empty and the statement defines the
+      result for that (`family.empty`).
   """
 
   family: families.Family
@@ -81,10 +84,13 @@ class Step:
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-  """What a problem's id spells out.
+  """The composition that a problem's id describes.
 
-  reader: a name in inputs.READERS. may_be_empty: what is printed may be.
-  variant: tells apart the wordings of one composition.
+  Attributes:
+    reader: a name in inputs.READERS.
+    steps: the operations, in order.
+    may_be_empty: whether the printed value may be empty.
+    variant: the number of the wording of this composition.
   """
 
   reader: str
@@ -114,7 +120,7 @@ def compose(
   operations: Iterable[tuple[families.Family, int]],
   variant: int,
 ) -> Spec:
-  """The composition of (family, parameter) pairs whose types fit."""
+  """Returns the composition of (family, parameter) pairs with fitting types."""
   steps, may_be_empty = [], False
   for family, k in operations:
     guarded = may_be_empty and family.empty is not None
@@ -126,9 +132,10 @@ def compose(
 
 
 def spec_of(problem_id: str) -> Spec:
-  """The composition that an id spells out.
+  """Returns the composition that an id describes.
 
-  Raises ValueError for an id that is not of this suite.
+  Raises:
+    ValueError: the id is not one of this suite.
   """
   reader, *parts, variant = problem_id.split('/')
   named = [part.partition('=') for part in parts]
@@ -144,7 +151,7 @@ def spec_of(problem_id: str) -> Spec:
 
 
 def true_value(spec: Spec, value: Any) -> Any:
-  """What is to be printed for the input `value`, or inputs.UNDEFINED."""
+  """Returns the value to print for the input, or inputs.UNDEFINED."""
   for step in spec.steps:
     if not (inputs.is_small(value) and inputs.in_domain(value, step.family)):
       return inputs.UNDEFINED
@@ -159,18 +166,18 @@ def true_value(spec: Spec, value: Any) -> Any:
 
 
 def failures(program: Program, cases: Sequence[tuple[Any, Any]]) -> list[bool]:
-  """For each (input, right value), whether the program surely goes wrong."""
+  """Returns for each (input, right value) whether the program surely fails."""
   stages = [
     (families.compiled(snippet, step.family.takes, step.k), step.family)
     for step, snippet in program
   ]
-  return [_goes_wrong(stages, *case) for case in cases]
+  return [_fails(stages, *case) for case in cases]
 
 
-def _goes_wrong(stages, value: Any, expected: Any) -> bool:
+def _fails(stages, value: Any, expected: Any) -> bool:
   for run, family in stages:
     if family.takes == 'int' and not inputs.in_domain(value, family):
-      return False  # It might not end; nothing is known.
+      return False  # The snippet might not end, so it does not run.
     try:
       value = run(value)
     except (ArithmeticError, LookupError, TypeError, ValueError):
@@ -179,22 +186,24 @@ def _goes_wrong(stages, value: Any, expected: Any) -> bool:
 
 
 def _guard(step: Step, snippet: str) -> str:
+  """Adds the case of an empty value to a snippet, if the step is guarded."""
   if not step.guarded:
     return snippet
   return f'$ = {step.family.empty!r}\nif @:\n{families.indent(snippet)}'
 
 
 def canonical(spec: Spec) -> Program:
+  """Returns the program of the canonical snippets."""
   return tuple((s, _guard(s, s.family.styles[0])) for s in spec.steps)
 
 
 def usual_mistake(step: Step) -> str:
-  """The first of the family's wrong snippets."""
+  """Returns the first wrong snippet of the step's family."""
   return _guard(step, families.wrong_snippets(step.family)[0])
 
 
 def forgetful(spec: Spec) -> list[Program]:
-  """Programs that forget one operation, or the empty case before one."""
+  """Returns programs that omit one operation, or the empty case before it."""
   right, wrong = canonical(spec), []
   for i, step in enumerate(spec.steps):
     before, after = right[:i], right[i + 1 :]
@@ -206,7 +215,7 @@ def forgetful(spec: Spec) -> list[Program]:
 
 
 def _swapped(spec: Spec) -> list[Program]:
-  """Programs with two neighbouring operations in the wrong order."""
+  """Returns programs with two neighbouring operations in the wrong order."""
   right, wrong = canonical(spec), []
   for i in range(len(right) - 1):
     first, second = (step.family for step, _ in right[i : i + 2])
@@ -216,7 +225,7 @@ def _swapped(spec: Spec) -> list[Program]:
 
 
 def mistaken(spec: Spec) -> list[Program]:
-  """Programs with another usual mistake; a few may happen to be right."""
+  """Returns programs with another usual mistake; a few may be right."""
   right, wrong = canonical(spec), _swapped(spec)
   for i, step in enumerate(spec.steps):
     for snippet in families.wrong_snippets(step.family):
@@ -231,18 +240,25 @@ def source(
   names: dict[str, tuple[str, ...]] = NAMES,
   in_function: Sequence[bool] = (False, False, False),
 ) -> str:
-  """The program's text; `in_function[i]` gives operation i its own function."""
+  """Returns the source of a program.
+
+  Args:
+    reader: a name in inputs.READERS.
+    program: the steps and their snippets.
+    names: for each type, the variable at each position.
+    in_function: for each operation, whether it is in a function.
+  """
   kind = inputs.READERS[reader].gives
   value = names[kind][0] if kind in names else ''
   functions, blocks = [], [inputs.READERS[reader].code.replace('$', value)]
   for i, (step, snippet) in enumerate(program):
-    read, value = value, names[step.family.gives][i + 1]
+    argument, value = value, names[step.family.gives][i + 1]
     text = snippet.replace('#', str(step.k))
-    text = text.replace('@', read).replace('$', value)
-    if in_function[i] and read:
+    text = text.replace('@', argument).replace('$', value)
+    if in_function[i] and argument:
       body = families.indent(f'{text}\nreturn {value}')
-      functions.append(f'def f{i + 1}({read}):\n{body}\n')
-      text = f'{value} = f{i + 1}({read})'
+      functions.append(f'def f{i + 1}({argument}):\n{body}\n')
+      text = f'{value} = f{i + 1}({argument})'
     blocks.append(text)
     kind = step.family.gives
   blocks.append(_PRINT.get(kind, 'print(@)').replace('@', value))
@@ -250,7 +266,10 @@ def source(
 
 
 def styled(spec: Spec, program: Program, rng: np.random.Generator) -> str:
-  """`program` with its right steps in styles, names and functions at random."""
+  """Returns the source of `program` in a style drawn from `rng`.
+
+  The snippets of right steps, the names and the functions are drawn.
+  """
   right = set(canonical(spec))
   restyled = []
   for step, snippet in program:

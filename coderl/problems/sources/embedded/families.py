@@ -1,14 +1,14 @@
 """Families: the operations that the embedded problems are composed of.
 
-A family is data: an operation in words, as Python snippets in several styles,
-and as a function that is the independent truth of what it computes. Its texts
-hold four marks: `@` is the variable read, `$` the variable written, `#` the
-family's small integer parameter, and, in phrases, `~` is what is read ('the
-numbers', 'that number').
+A family is an operation in words, as Python snippets in several styles, and as
+a function that defines its result independently of the snippets. Its texts have
+four placeholders: `@` is the variable that is read, `$` the variable that is
+written, `#` the family's small integer parameter and, in phrases, `~` the noun
+for what is read ('the numbers', 'that number').
 
-Wrong snippets come from each family's own list of usual mistakes, and from
-one-spot edits of its right snippets (a bound off by one, a strict comparison
-made lax). Such an edit may by chance be right; the tests of a problem tell.
+Wrong snippets are a family's list of usual mistakes and single edits of its
+right snippets (a bound off by one, `>` for `>=`). Such an edit may happen to be
+right; the tests of a problem show it.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from typing import Any
 
 Truth = Callable[[Any, int], Any]
 
-# One-spot edits that make the usual mistakes.
+# Edits of a snippet that make the usual mistakes.
 _EDITS = (
   (' >= ', ' > '),
   (' > ', ' >= '),
@@ -45,25 +45,27 @@ _EDITS = (
   (' * ', ' + '),
   (' + ', ' - '),
 )
-_WRONG = 5  # Wrong snippets a family, at most.
+_WRONG = 5  # The greatest number of wrong snippets per family.
 
 
 @dataclasses.dataclass(frozen=True)
 class Family:
   """An operation.
 
-  takes, gives: types of the value read and written: 'ints', 'int', 'text',
-    'words', 'grid'; 'pair' (two integers) is only read, and 'label' (a text
-    that is an answer) is only written.
-  phrases: ways to say it; one that begins with 'the' or 'yes' names a result
-    ('the sum of ~'), any other is an order ('square each number').
-  truth: (value, parameter) -> value; raises where it is undefined.
-  styles: right snippets; the first is the canonical one.
-  ks: values of the parameter; empty where there is none.
-  wrong: snippets with a usual mistake.
-  empty: the result on an empty value, where that has to be agreed upon.
-  shrinks: the result may be empty though the value is not.
-  domain: least and greatest integer taken, where `takes` is 'int'.
+  Attributes:
+    name: the unique name, which is part of problem ids.
+    takes, gives: types of the value read and written: 'ints', 'int', 'text',
+      'words', 'grid'; 'pair' (two integers) is only read, and 'label' (a text
+      that is an answer) is only written.
+    phrases: wordings; one that begins with 'the' or 'yes' names a result ('the
+      sum of ~'), any other is an instruction ('square each number').
+    truth: (value, parameter) -> value; raises if that is undefined.
+    styles: right snippets; the first is the canonical one.
+    ks: values of the parameter; empty if there is none.
+    wrong: snippets with a usual mistake.
+    empty: the result for an empty value, if the statement has to define it.
+    shrinks: whether a non-empty value may give an empty result.
+    domain: the least and the greatest integer, if `takes` is 'int'.
   """
 
   name: str
@@ -80,7 +82,7 @@ class Family:
 
 
 def op(name, signature, truth, phrases, *styles, **rest) -> Family:
-  """A family; `signature` is 'takes -> gives', phrases are parted by '|'."""
+  """Makes a family from 'takes -> gives' and phrases separated by '|'."""
   takes, gives = signature.split(' -> ')
   return Family(
     name, takes, gives, tuple(phrases.split('|')), truth, styles, **rest
@@ -88,7 +90,7 @@ def op(name, signature, truth, phrases, *styles, **rest) -> Family:
 
 
 def keep(name, condition, truth, phrases, takes='ints', **rest) -> Family:
-  """A filter: `condition` and `truth` speak of one element x."""
+  """Makes a filter; `condition` and `truth` are about one element x."""
   return op(
     name,
     f'{takes} -> {takes}',
@@ -102,7 +104,7 @@ def keep(name, condition, truth, phrases, takes='ints', **rest) -> Family:
 
 
 def each(name, expression, truth, phrases, signature='ints -> ints', **rest):
-  """A map: `expression` and `truth` speak of one element x."""
+  """Makes a map; `expression` and `truth` are about one element x."""
   return op(
     name,
     signature,
@@ -115,7 +117,7 @@ def each(name, expression, truth, phrases, signature='ints -> ints', **rest):
 
 
 def count(name, condition, truth, phrases, takes='ints', **rest) -> Family:
-  """A number of elements x of which `condition` and `truth` hold."""
+  """Makes a count of the elements x for which `condition` and `truth` hold."""
   return op(
     name,
     f'{takes} -> int',
@@ -128,7 +130,7 @@ def count(name, condition, truth, phrases, takes='ints', **rest) -> Family:
 
 
 def ask(name, condition, truth, phrases, takes='ints', **rest) -> Family:
-  """A yes-or-no question; `condition` speaks of `@`."""
+  """Makes a yes-or-no question; `condition` is about `@`."""
   return op(
     name,
     f'{takes} -> label',
@@ -142,9 +144,9 @@ def ask(name, condition, truth, phrases, takes='ints', **rest) -> Family:
 
 @functools.cache
 def wrong_snippets(family: Family) -> tuple[str, ...]:
-  """Snippets for `family` that are wrong, with few exceptions.
+  """Returns snippets for `family` that are wrong, with few exceptions.
 
-  Loops with `while` are left as they are: an edit could make them endless.
+  Snippets with `while` are not edited, since an edit could make them endless.
   """
   right = [s for s in family.styles if 'while ' not in s]
   edited = [
@@ -155,13 +157,13 @@ def wrong_snippets(family: Family) -> tuple[str, ...]:
 
 
 def indent(text: str) -> str:
-  """`text` as the body of a block."""
+  """Indents `text` as the body of a block."""
   return '\n'.join('    ' + line for line in text.split('\n'))
 
 
 @functools.cache
 def compiled(snippet: str, takes: str, k: int) -> Callable[[Any], Any]:
-  """The snippet as a function; a pair is read as p and q."""
+  """Compiles a snippet to a function; a pair is read as p and q."""
   source = snippet.replace('#', str(k)).replace('@', 'a').replace('$', 'b')
   head = 'p, q = a\n' if takes == 'pair' else ''
   namespace: dict[str, Any] = {}

