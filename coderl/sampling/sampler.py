@@ -384,7 +384,7 @@ def advance(
     return True if until_step is None else state.steps < until_step
 
   def keep_decoding(state, low, high):
-    ready = _worth_decoding(state, prompts) & in_time(state)
+    ready = _should_decode(state, prompts) & in_time(state)
     return ready & _fits(state, prompt_len, low, high)
 
   def decode_round(state):
@@ -413,7 +413,7 @@ def advance(
   )
 
 
-def _worth_decoding(state: SamplingState, prompts: Prompts) -> Array:
+def _should_decode(state: SamplingState, prompts: Prompts) -> Array:
   """Returns whether a slot is busy and too few are idle for a refill."""
   n, slots = state.samples.len_N.shape[0], state.sequence_B.shape[0]
   idle = jnp.sum(state.sequence_B == n)

@@ -141,7 +141,7 @@ def test_overlong_penalty_falls_over_the_last_tokens():
     advantages.overlong_penalty(len_tokens, 100, 0)
 
 
-def test_wrong_shapes_and_types_stop_at_the_door():
+def test_wrong_shapes_and_types_are_refused():
   with pytest.raises(AssertionError):
     advantages.group_normalized(REWARDS_BG, ALL_BG[:, :2])
   with pytest.raises(AssertionError):

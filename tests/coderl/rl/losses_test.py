@@ -224,7 +224,7 @@ def _inputs(dtype=jnp.float32):
 
 
 def _whole(hidden_BTD, unembed_DV, targets_BT, temperature):
-  """The same, with logits for all of T at once."""
+  """Computes the same with the logits of all positions."""
   logits_BTV = jnp.einsum(
     'btd,dv->btv',
     hidden_BTD,

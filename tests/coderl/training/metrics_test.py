@@ -118,7 +118,7 @@ def test_the_writer_continues_the_history_of_a_run(
   lines.write_text('{"step": 99}\n')  # Steps after the last checkpoint.
   writer = metrics.make_writer(tmp_path, history, steps=4)
   writer.write_scalars(3, STEP)
-  # Every line is there at once, for those who watch the run.
+  # Every line is written before the writer is closed.
   written = [json.loads(line) for line in lines.read_text().splitlines()]
   assert written == [*history, STEP]
   writer.close()

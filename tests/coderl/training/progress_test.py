@@ -95,5 +95,7 @@ def test_a_compilation_is_announced_once_per_shape(capsys):
     lines[2] == 'Compiling train_step for [T, R, M] = [32, 8, 3] (shape 2) ...'
   )
   for line in (lines[1], lines[3]):
-    assert line.startswith('Compiled and ran train_step') and line.endswith(' s.')
+    assert line.startswith('Compiled and ran train_step') and line.endswith(
+      ' s.'
+    )
   assert len(lines) == 4

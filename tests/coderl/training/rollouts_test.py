@@ -136,7 +136,7 @@ class Scored:
     return self._rollouts
 
 
-def test_alignment_rollouts_take_the_place_of_code_groups_and_come_last():
+def test_alignment_rollouts_replace_code_groups_and_come_last():
   align = make_group(0.1, 0.2)
   pending = rollouts_lib.PendingStep(Scored(flatten(GROUPS)), Scored(align))
   code, trained = rollouts_lib.collect(
