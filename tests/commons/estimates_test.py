@@ -1,3 +1,5 @@
+"""Estimates against exhaustive counts, published values and simulations."""
+
 import itertools
 
 import numpy as np
@@ -6,7 +8,7 @@ import pytest
 from commons import estimates
 
 
-def test_pass_at_k_is_the_count_over_all_draws():
+def test_pass_at_k_equals_the_count_over_all_draws():
   for n in range(1, 7):
     for c, k in itertools.product(range(n + 1), range(1, n + 1)):
       draws = list(itertools.combinations(range(n), k))
@@ -16,13 +18,15 @@ def test_pass_at_k_is_the_count_over_all_draws():
       )
 
 
-@pytest.mark.parametrize('n,c,k', [(3, 4, 1), (3, -1, 1), (3, 1, 4), (3, 1, 0)])
-def test_pass_at_k_refuses_what_cannot_be(n, c, k):
+@pytest.mark.parametrize(
+  ('n', 'c', 'k'), [(3, 4, 1), (3, -1, 1), (3, 1, 4), (3, 1, 0)]
+)
+def test_pass_at_k_refuses_impossible_counts(n, c, k):
   with pytest.raises(ValueError, match=f'n={n} c={c} k={k}'):
     estimates.pass_at_k(n, c, k)
 
 
-def test_wilson_interval_has_the_known_numbers():
+def test_wilson_interval_equals_published_values():
   # Newcombe (1998), table I, method 3.
   for successes, n, expected in [
     (81, 263, (0.2553, 0.3662)),
@@ -30,11 +34,11 @@ def test_wilson_interval_has_the_known_numbers():
     (0, 20, (0.0, 0.1611)),
     (1, 29, (0.0061, 0.1718)),
   ]:
-    got = estimates.wilson_interval(successes, n)
-    np.testing.assert_allclose(got, expected, atol=5e-5)
+    interval = estimates.wilson_interval(successes, n)
+    np.testing.assert_allclose(interval, expected, atol=5e-5)
 
 
-def test_wilson_interval_is_symmetric_and_knows_nothing_of_nothing():
+def test_wilson_interval_is_symmetric_and_is_all_of_0_1_without_data():
   low, high = estimates.wilson_interval(3, 20)
   mirrored = estimates.wilson_interval(17, 20)
   np.testing.assert_allclose(mirrored, (1 - high, 1 - low), atol=1e-12)
@@ -44,17 +48,17 @@ def test_wilson_interval_is_symmetric_and_knows_nothing_of_nothing():
     estimates.wilson_interval(3, 2)
 
 
-def test_bootstrap_interval_is_near_the_normal_one_and_seeded():
+def test_bootstrap_interval_is_close_to_the_normal_one_and_seeded():
   values = np.random.default_rng(0).random(400)
-  got = estimates.bootstrap_interval(values, seed=1)
+  interval = estimates.bootstrap_interval(values, seed=1)
   half = 1.96 * values.std() / 20
   expected = values.mean() - half, values.mean() + half
-  np.testing.assert_allclose(got, expected, atol=0.1 * half)
-  assert estimates.bootstrap_interval(values, seed=1) == got
-  assert estimates.bootstrap_interval(values, seed=2) != got
+  np.testing.assert_allclose(interval, expected, atol=0.1 * half)
+  assert estimates.bootstrap_interval(values, seed=1) == interval
+  assert estimates.bootstrap_interval(values, seed=2) != interval
 
 
-def test_bootstrap_interval_covers_the_truth_about_as_often_as_it_says():
+def test_bootstrap_interval_covers_the_mean_at_about_its_confidence():
   rng = np.random.default_rng(0)
   hits = 0
   for seed in range(200):
@@ -65,7 +69,7 @@ def test_bootstrap_interval_covers_the_truth_about_as_often_as_it_says():
   assert 0.82 <= hits / 200 <= 0.96
 
 
-def test_an_interval_is_that_of_resampling_whole_groups_by_hand():
+def test_bootstrap_interval_equals_resampling_of_whole_groups_by_hand():
   rng = np.random.default_rng(0)
   values, groups = rng.random(60), rng.integers(9, size=60)
   members = [values[groups == g] for g in dict.fromkeys(groups)]
@@ -75,7 +79,7 @@ def test_an_interval_is_that_of_resampling_whole_groups_by_hand():
   np.testing.assert_allclose([low, high], np.quantile(means, [0.025, 0.975]))
 
 
-def test_a_single_group_has_no_spread():
+def test_bootstrap_interval_of_a_single_group_is_its_mean():
   interval = estimates.bootstrap_interval([0.0, 1.0], ['a', 'a'], seed=0)
   assert interval == (0.5, 0.5)
 
@@ -90,14 +94,14 @@ def test_copies_within_a_group_do_not_narrow_the_interval():
   assert naive[1] - naive[0] < 0.7 * (single[1] - single[0])
 
 
-def test_bootstrap_interval_names_bad_input():
+def test_bootstrap_interval_refuses_bad_input():
   with pytest.raises(ValueError, match='0 values'):
     estimates.bootstrap_interval([], seed=0)
   with pytest.raises(ValueError, match='2 values, 1 groups'):
     estimates.bootstrap_interval([0, 1], ['a'], seed=0)
 
 
-def test_pairing_takes_the_spread_of_the_problems_out():
+def test_pairing_removes_the_variance_between_problems():
   rng = np.random.default_rng(0)
   before = (rng.random(200) < 0.5).astype(float)
   after = before.copy()

@@ -1,3 +1,5 @@
+"""A file is replaced as a whole, or stays as it was."""
+
 import pathlib
 import subprocess
 import sys
