@@ -15,23 +15,27 @@ def prompts(source: inputs.Inputs) -> list[types.Prompt]:
   A problem whose first test is a checker has no single expected output and is
   left out.
   """
-  made = []
-  for problem in source.problems:
-    test = problem.tests[0]
-    if test.checker is not None:
-      continue
-    test_input = test.call or test.stdin
-    prompt, _ = prompts_lib.make(
-      types.TEST_OUTPUT,
-      prompts_lib.test_output(problem, test_input, source.style),
-      problem,
-      source.tokenizer,
-      source.style,
-      stdin=test_input,
-      expected=test.expected,
-    )
-    made.append(prompt)
-  return made
+  return [
+    _prompt(problem, problem.tests[0], source)
+    for problem in source.problems
+    if problem.tests[0].checker is None
+  ]
+
+
+def _prompt(
+  problem: types.Problem, test: types.Test, source: inputs.Inputs
+) -> types.Prompt:
+  test_input = test.call or test.stdin
+  prompt, _ = prompts_lib.make(
+    types.TEST_OUTPUT,
+    prompts_lib.test_output(problem, test_input, source.style),
+    problem,
+    source.tokenizer,
+    source.style,
+    stdin=test_input,
+    expected=test.expected,
+  )
+  return prompt
 
 
 def scores(rollouts: Sequence[types.Rollout]) -> dict[str, list[float]]:

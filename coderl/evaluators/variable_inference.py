@@ -21,7 +21,7 @@ ANY_NOTATION = 'in any notation'
 
 def prompts(source: inputs.Inputs) -> list[types.Prompt]:
   """Returns one prompt per reference run that asks for its variables."""
-  made = [
+  candidates = [
     tasks.to_prompt(
       task,
       problem,
@@ -31,7 +31,7 @@ def prompts(source: inputs.Inputs) -> list[types.Prompt]:
     )
     for problem, task in source.reference_runs
   ]
-  return [prompt for prompt in made if prompt is not None]
+  return [prompt for prompt in candidates if prompt is not None]
 
 
 def scores(rollouts: Sequence[types.Rollout]) -> dict[str, list[float]]:

@@ -51,8 +51,8 @@ def prompts(workers, arg='', *questions):
 
 def test_each_evaluator_takes_the_problems_that_it_can_use(workers):
   ids = {
-    name: [prompt.problem.id for prompt in made]
-    for name, made in prompts(workers).items()
+    name: [prompt.problem.id for prompt in asked]
+    for name, asked in prompts(workers).items()
   }
   assert ids == {
     'pass@1': ['sum', 'one', 'f'],
@@ -71,8 +71,8 @@ class Unused(sandbox.Sandbox):
 
 def test_evaluators_that_are_not_named_cost_nothing():
   with Unused(workers=1) as unused:
-    made = prompts(unused, '', 'test output', 'pass@1')
-    assert list(made) == ['pass@1', 'test output']
+    prompts_by_name = prompts(unused, '', 'test output', 'pass@1')
+    assert list(prompts_by_name) == ['pass@1', 'test output']
     # A base model is only asked for programs.
     (completions,) = prompts(unused, 'model=gemma3-270m').values()
   assert all(p.completion and p.stops for p in completions)
@@ -97,21 +97,23 @@ def test_references_run_once_for_all_evaluators():
 
 @pytest.mark.parametrize('name', suite.EVALUATORS)
 def test_every_evaluator_can_ask_for_a_completion(workers, name):
-  made = prompts(workers, 'style=completion', name)
-  assert all(p.completion and p.stops for p in made[name])
+  prompts_by_name = prompts(workers, 'style=completion', name)
+  assert all(p.completion and p.stops for p in prompts_by_name[name])
   if name != 'pass@1':
-    assert made[name][0].text.endswith(('a":', '\\boxed{'))
+    assert prompts_by_name[name][0].text.endswith(('a":', '\\boxed{'))
 
 
 def test_prompts_that_are_too_long_are_left_out(workers):
   unlimited = prompts(workers)
-  longest = max(len(p.tokens) for made in unlimited.values() for p in made)
+  longest = max(len(p.tokens) for ps in unlimited.values() for p in ps)
   limited = config()
   limited.data.max_prompt_len_tokens = longest - 1
-  made = suite.make_suite(PROBLEMS, TOKENIZER, workers, limited)
+  prompts_by_name = suite.make_suite(PROBLEMS, TOKENIZER, workers, limited)
   for name in suite.EVALUATORS:
-    assert made[name] == [p for p in unlimited[name] if len(p.tokens) < longest]
-  assert made != unlimited
+    assert prompts_by_name[name] == [
+      p for p in unlimited[name] if len(p.tokens) < longest
+    ]
+  assert prompts_by_name != unlimited
 
 
 def test_unknown_names_are_answered_with_the_table():
@@ -125,7 +127,7 @@ def test_unknown_names_are_answered_with_the_table():
 class Echo:
   """A sampler whose responses are the answers that the prompts expect.
 
-  Like the real one it hands over rollouts in another order than the prompts'.
+  Like the real sampler, it yields rollouts in another order than the prompts.
   """
 
   def __init__(self):
@@ -147,10 +149,10 @@ def test_rollouts_are_in_the_order_of_the_prompts(workers):
   ]
   settings = config('', 'test output')
   settings.eval.batch_size = 3
-  made = suite.make_suite(problems, TOKENIZER, workers, settings)
+  prompts_by_name = suite.make_suite(problems, TOKENIZER, workers, settings)
   echo = Echo()
   rollouts = suite.evaluate(
-    echo, None, made, async_rewards.RewardFunction(workers), settings
+    echo, None, prompts_by_name, async_rewards.RewardFunction(workers), settings
   )
   ids = [r.prompt.problem.id for r in rollouts['test output']]
   assert ids == [problem.id for problem in problems]
@@ -161,9 +163,15 @@ def test_rollouts_are_in_the_order_of_the_prompts(workers):
 
 def test_an_evaluator_without_prompts_has_no_figure(workers):
   settings = config('', 'code reasoning', 'variable inference')
-  made = suite.make_suite(PROBLEMS[1:2], TOKENIZER, workers, settings)
+  prompts_by_name = suite.make_suite(
+    PROBLEMS[1:2], TOKENIZER, workers, settings
+  )
   rollouts = suite.evaluate(
-    Echo(), None, made, async_rewards.RewardFunction(workers), settings
+    Echo(),
+    None,
+    prompts_by_name,
+    async_rewards.RewardFunction(workers),
+    settings,
   )
   assert rollouts == {}
   assert suite.scores(rollouts) == {}

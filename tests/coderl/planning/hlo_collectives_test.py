@@ -17,29 +17,29 @@ HloModule m, is_scheduled=true
   ROOT %sum = f32[] add(%a, %b)
 }
 
-%turn (t: (s32[], bf16[8,128])) -> (s32[], bf16[8,128]) {
+%step (t: (s32[], bf16[8,128])) -> (s32[], bf16[8,128]) {
   %t = (s32[], bf16[8,128]) parameter(0)
   %x = bf16[8,32]{1,0:T(8,128)(2,1)} get-tuple-element(%t), index=1
   %all-gather.1 = bf16[8,128]{1,0:T(8,128)(2,1)} all-gather(%x), GROUPS
   ROOT %out = (s32[], bf16[8,128]) tuple(%t)
 }
 
-%more (t: (s32[], bf16[8,128])) -> pred[] {
+%bounded (t: (s32[], bf16[8,128])) -> pred[] {
   %t = (s32[], bf16[8,128]) parameter(0)
   %i = s32[]{:T(128)} get-tuple-element(%t), index=0
   %bound = s32[]{:T(128)} constant(28)
   ROOT %lt = pred[]{:T(512)} compare(%i, %bound), direction=LT
 }
 
-%open (t: (s32[], bf16[8,128])) -> pred[] {
+%unbounded (t: (s32[], bf16[8,128])) -> pred[] {
   %t = (s32[], bf16[8,128]) parameter(0)
   ROOT %any = pred[] get-tuple-element(%t), index=0
 }
 
 ENTRY %main (p: (s32[], bf16[8,128])) -> (s32[], bf16[8,128]) {
   %p = (s32[], bf16[8,128]) parameter(0)
-  %w = (s32[], bf16[8,128]) while(%p), condition=%more, body=%turn
-  %v = (s32[], bf16[8,128]) while(%w), condition=%open, body=%turn
+  %w = (s32[], bf16[8,128]) while(%p), condition=%bounded, body=%step
+  %v = (s32[], bf16[8,128]) while(%w), condition=%unbounded, body=%step
   %s = (f32[4]{0}, f32[16]{0}) all-gather-start(%p), FOURS
   %alone = f32[4]{0} all-reduce(%p), ALONE, to_apply=%add
   ROOT %r = (s32[], bf16[8,128]) tuple(%v)

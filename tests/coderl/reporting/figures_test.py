@@ -9,8 +9,8 @@ from coderl.reporting import figures, report
 
 def test_curves_of_absent_metrics_are_left_out(workdir):
   metrics = report.read(workdir).metrics
-  for row in metrics:
-    row.pop('align/reward', None)
+  for step in metrics:
+    step.pop('align/reward', None)
   curves = figures.curves(metrics)
   assert list(curves) == [
     'generate/reward',
@@ -23,13 +23,13 @@ def test_curves_of_absent_metrics_are_left_out(workdir):
   ]
   dots, _ = curves['entropy'].axes[0].lines
   np.testing.assert_array_equal(
-    dots.get_ydata(), [row['entropy'] for row in metrics]
+    dots.get_ydata(), [step['entropy'] for step in metrics]
   )
 
 
 def test_the_line_is_a_running_median():
-  rows = [{'step': i, 'entropy': v} for i, v in enumerate([0, 0, 9, 1, 1, 1])]
-  _, line = figures.curves(rows)['entropy'].axes[0].lines
+  steps = [{'step': i, 'entropy': v} for i, v in enumerate([0, 0, 9, 1, 1, 1])]
+  _, line = figures.curves(steps)['entropy'].axes[0].lines
   # Two values on either side, fewer at the ends.
   np.testing.assert_array_equal(line.get_ydata(), [0, 0.5, 1, 1, 1, 1])
 

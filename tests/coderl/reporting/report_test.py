@@ -30,11 +30,11 @@ def _write(workdir) -> str:
 
 
 def _change(workdir, index, **fields):
-  """Rewrites fields of one of the workdir's rollouts."""
+  """Changes fields of one rollout in the workdir."""
   path = workdir / 'rollouts.jsonl'
-  rows = [json.loads(line) for line in path.read_text().splitlines()]
-  rows[index] |= fields
-  path.write_text(''.join(json.dumps(row) + '\n' for row in rows))
+  records = [json.loads(line) for line in path.read_text().splitlines()]
+  records[index] |= fields
+  path.write_text(''.join(json.dumps(r) + '\n' for r in records))
 
 
 def test_table_aligns_numbers_with_intervals():
