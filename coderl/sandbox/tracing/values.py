@@ -18,7 +18,6 @@ MAX_ITEMS = 64
 MAX_DEPTH = 8
 # The limits for values of calls, which must not be truncated to be compared.
 CALL_LIMITS = {'max_len': 1 << 18, 'max_items': 1 << 16, 'max_depth': 64}
-WHOLE = CALL_LIMITS
 
 _ELLIPSIS = '...'
 _MAX_DECIMAL_BITS = 4096

@@ -1,16 +1,9 @@
 """Hostile programs fail, honest programs beside them pass, nothing is left."""
 
 import contextlib
-import ctypes
 import dataclasses
 import json
-import os
-import pathlib
 import platform
-import signal
-import socket
-import sys
-import tempfile
 import time
 
 import pytest
@@ -19,6 +12,7 @@ from coderl import types
 from coderl.rewards import verdicts
 from coderl.sandbox import sandbox
 from tests.coderl.sandbox.attacks import denial, escape, honest, leak, spoof
+from tests.coderl.sandbox.attacks import host as host_lib
 
 Program, Status = sandbox.Program, sandbox.Status
 _WORKERS = 2
@@ -34,153 +28,19 @@ _LIMITS = sandbox.Limits(
 _AMPLE_LIMITS = sandbox.Limits(output_kb=1100)
 # Processor time of this process to verify one program, whatever it reports.
 _MAX_VERIFY_S = 0.6
-# Location -> a secret there that no program may find.
-_NEEDLES = {
-  location: f'needle-{index:016x}'
-  for index, location in enumerate(
-    ('file', 'environment', 'shared', 'key', 'program', 'input', 'expected'),
-    start=0xFEDCBA98765432,
-  )
-}
-
-
-@dataclasses.dataclass
-class Host:
-  """The parts of the host that no program may read or change.
-
-  Attributes:
-    folder: a folder that every user may write to.
-    shared: a file in shared memory.
-    servers: sockets that must not receive anything.
-    signals: the signals that this process has received.
-  """
-
-  folder: pathlib.Path
-  shared: pathlib.Path
-  servers: dict[str, socket.socket]
-  signals: list[int]
-
-  def facts(self) -> dict:
-    servers = {k: s.getsockname() for k, s in self.servers.items()}
-    secret, repository = str(self.folder / 'secret'), _repository()
-    return {
-      'pid': os.getpid(),
-      'parent': os.getppid(),
-      'workers': sorted(_processes() - {os.getpid()}),
-      'host': platform.node(),
-      'python': sys.executable,
-      'secrets': [secret],
-      'shared': [str(self.shared), secret],
-      'sources': [sandbox.__file__, __file__, str(repository)],
-      'packages': [p for p in sys.path if p.endswith('-packages')],
-      'writable': [str(self.folder), str(repository)],
-      'tcp': servers['tcp'][1],
-      'udp': servers['udp'][1],
-      'unix': [servers['unix'], _name(servers['abstract'])],
-      'datagrams': [servers['datagram'], _name(servers['abstract datagram'])],
-      'keyctl': _KEY_CALLS[1],
-    }
-
-  def is_untouched(self) -> bool:
-    received = [
-      name for name, server in self.servers.items() if _has_received(server)
-    ]
-    return (
-      not received
-      and not self.signals
-      and {path.name for path in self.folder.iterdir()} <= _FILES
-      and not (_repository() / 'escaped').exists()
-    )
-
-
-_FILES = {'secret', 'unix', 'datagram'}
-
-
-# Numbers of add_key and keyctl.
-_KEY_CALLS = {'x86_64': (248, 250), 'aarch64': (217, 219)}.get(
-  platform.machine(), (-1, -1)
-)
-_SESSION, _REVOKE = -3, 3
-
-
-def _keep_key(stack: contextlib.ExitStack) -> None:
-  """Puts a secret into the session's keyring, if the kernel has keyrings."""
-  call, text = ctypes.CDLL(None).syscall, _NEEDLES['key'].encode()
-  add, control = _KEY_CALLS
-  key = call(add, b'user', b'coderl-test', text, len(text), _SESSION)
-  if key > 0:
-    stack.callback(call, control, _REVOKE, key)
-
-
-def _repository() -> pathlib.Path:
-  return pathlib.Path(sandbox.__file__).parents[2]
-
-
-def _name(address: bytes | str) -> str:
-  return address.decode() if isinstance(address, bytes) else address
-
-
-def _has_received(server: socket.socket) -> bool:
-  try:
-    server.recv(1) if server.type == socket.SOCK_DGRAM else server.accept()
-  except BlockingIOError:
-    return False
-  return True
-
-
-def _open_servers(folder: pathlib.Path) -> dict[str, socket.socket]:
-  """Opens sockets that any local process can reach if nothing prevents it."""
-  stream, datagram = socket.SOCK_STREAM, socket.SOCK_DGRAM
-  local, internet = socket.AF_UNIX, socket.AF_INET
-  abstract = f'\0attacks-{os.getpid()}'
-  sockets = {
-    'tcp': (internet, stream, ('127.0.0.1', 0)),
-    'udp': (internet, datagram, ('127.0.0.1', 0)),
-    'unix': (local, stream, str(folder / 'unix')),
-    'abstract': (local, stream, abstract),
-    'datagram': (local, datagram, str(folder / 'datagram')),
-    'abstract datagram': (local, datagram, abstract + '-datagram'),
-  }
-  servers = {}
-  for name, (family, kind, address) in sockets.items():
-    servers[name] = server = socket.socket(family, kind)
-    server.bind(address)
-    server.setblocking(False)
-    if kind == stream:
-      server.listen()
-  for path in ('unix', 'datagram'):
-    (folder / path).chmod(0o777)
-  return servers
 
 
 @pytest.fixture(scope='module')
 def host():
-  with contextlib.ExitStack() as stack:
-    path = stack.enter_context(tempfile.TemporaryDirectory())
-    folder = pathlib.Path(path)
-    folder.chmod(0o777)  # Programs run as other users.
-    (folder / 'secret').write_text(_NEEDLES['file'])
-    memory = pathlib.Path('/dev/shm')
-    shared = (memory if memory.is_dir() else folder) / f'secret-{os.getpid()}'
-    shared.write_text(_NEEDLES['shared'])
-    stack.callback(shared.unlink)
-    servers = _open_servers(folder)
-    for server in servers.values():
-      stack.enter_context(server)
-    os.environ['ATTACKS_NEEDLE'] = _NEEDLES['environment']
-    stack.callback(os.environ.pop, 'ATTACKS_NEEDLE')
-    _keep_key(stack)
-    signals = []
-    before = signal.signal(signal.SIGUSR1, lambda *args: signals.append(args))
-    stack.callback(signal.signal, signal.SIGUSR1, before)
-    yield Host(folder, shared, servers, signals)
+  with host_lib.prepare() as host:
+    yield host
 
 
 @pytest.fixture(scope='module')
 def runner(host):
   with sandbox.Sandbox(_LIMITS, workers=_WORKERS) as runner:
     runner.first_probe = _probe(runner)
-    runner.first_resident_bytes = _resident_bytes()
+    runner.first_resident_bytes = host_lib.resident_bytes()
     yield runner
 
 
@@ -208,39 +68,13 @@ def _probe(runner) -> list[str]:
   return [execution.error or execution.stdout for execution in executions]
 
 
-def _processes() -> set[int]:
-  """Returns this process and its descendants."""
-  parents = {}
-  for path in pathlib.Path('/proc').glob('[0-9]*/stat'):
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-      fields = path.read_text().rpartition(')')[2].split()
-      parents[int(path.parent.name)] = int(fields[1])
-  pids = {os.getpid()}
-  for _ in range(8):
-    pids |= {pid for pid, parent in parents.items() if parent in pids}
-  return pids
-
-
-def _resident_bytes() -> int:
-  """Returns the resident memory of this process and its descendants."""
-  pages = 0
-  for pid in _processes():
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-      pages += int(pathlib.Path(f'/proc/{pid}/statm').read_text().split()[1])
-  return pages * os.sysconf('SC_PAGE_SIZE')
-
-
-def _descriptors() -> int:
-  return len(os.listdir('/proc/self/fd'))
-
-
 @contextlib.contextmanager
 def _assert_unharmed(runner, host):
   """Asserts that afterwards the same processes serve, and nothing is left."""
   _probe(runner)  # Restarts a worker that an earlier test has lost.
-  before = _processes(), _descriptors()
+  before = host_lib.processes(), host_lib.descriptors()
   yield
-  assert (_processes(), _descriptors()) == before
+  assert (host_lib.processes(), host_lib.descriptors()) == before
   assert _probe(runner) == runner.first_probe
   assert host.is_untouched()
 
@@ -353,13 +187,13 @@ def test_an_exit_does_not_count_as_an_exception(runner, host, refusal):
 
 
 # A program with a secret, which may run on the same worker just before.
-_HOLDER = f'secret = "{_NEEDLES["program"]}"\nprint(secret, input())'
+_HOLDER = f'secret = "{host_lib.NEEDLES["program"]}"\nprint(secret, input())'
 
 
 @pytest.mark.parametrize('name', leak.PROGRAMS)
 def test_nothing_leaks(runner, host, name):
-  secret = types.Test(json.dumps(host.facts()), _NEEDLES['expected'])
-  other = types.Test(_NEEDLES['input'], _HOLDER)
+  secret = types.Test(json.dumps(host.facts()), host_lib.NEEDLES['expected'])
+  other = types.Test(host_lib.NEEDLES['input'], _HOLDER)
   items = [
     (types.Problem(f'{index}', '', (other,)), f'#{index}\n{_HOLDER}')
     for index in range(2)
@@ -373,9 +207,9 @@ def test_nothing_leaks(runner, host, name):
 
 @pytest.mark.parametrize('name', leak.FINDS_ITS_OWN)
 def test_a_program_that_looks_for_secrets_finds_its_own(runner, host, name):
-  facts = json.dumps({**host.facts(), 'own': _NEEDLES['input']})
+  facts = json.dumps({**host.facts(), 'own': host_lib.NEEDLES['input']})
   (execution,) = runner.run([Program(leak.PROGRAMS[name], facts)])
-  assert _NEEDLES['input'] in execution.stdout
+  assert host_lib.NEEDLES['input'] in execution.stdout
 
 
 def _skip_unless_active(runner, *layers: str) -> None:
@@ -425,9 +259,9 @@ def test_wall_time_is_limited_without_namespaces():
   sources = ('print(1)', denial.PROGRAMS['sleep'][1], 'print(2)')
   with sandbox.Sandbox(_LIMITS, workers=1, layers=layers) as runner:
     _skip_unless_active(runner, *layers)
-    before = _processes()
+    before = host_lib.processes()
     executions = runner.run([*map(Program, sources)])
-    assert _processes() == before
+    assert host_lib.processes() == before
   finished = Status.FINISHED
   assert [(e.status, e.stdout) for e in executions] == [
     (finished, '1\n'), (Status.WALL_LIMIT, ''), (finished, '2\n')
@@ -464,7 +298,7 @@ def test_a_program_that_uses_too_much_harms_no_other(runner, host, name):
 
 
 def test_memory_does_not_grow(runner):
-  assert _resident_bytes() - runner.first_resident_bytes < 64 << 20
+  assert host_lib.resident_bytes() - runner.first_resident_bytes < 64 << 20
 
 
 @pytest.mark.parametrize('name', honest.PROGRAMS)

@@ -1,4 +1,4 @@
-"""Fixtures: this project's server as a process, and a service to imitate."""
+"""Fixtures that start this project's server, and a fake service."""
 
 import contextlib
 import http.server
