@@ -11,7 +11,6 @@ Times follow the roofline model: matrix products at a share of the peak, memory
 and links at their full rate, from full overlap to none.
 """
 
-from collections.abc import Mapping
 import dataclasses
 import json
 import math
@@ -27,7 +26,7 @@ import numpy as np
 
 from coderl.distributed import sharding
 from coderl.models import load, presets
-from coderl.planning import estimates, hardware, hlo_collectives
+from coderl.planning import estimates, hardware, hlo_collectives, table
 from coderl.planning import workload as workload_lib
 from coderl.rl import train_step
 from coderl.sampling import sampler, sharded_sampler
@@ -288,65 +287,6 @@ def _advice(workload: workload_lib.Workload) -> list[str]:
   ]
 
 
-def table(plan: Mapping[str, Any]) -> str:
-  """Returns a plan as plain text."""
-  p, r = plan['lengths']
-  mesh = ' '.join(f'{axis}={size}' for axis, size in plan['mesh'].items())
-  train, decode = plan['train'], plan['decode']
-  high, low = train['mfu']
-  return '\n'.join(
-    [
-      f'{plan["model"]} on {plan["pod"]}: {plan["devices"]} devices, {mesh}',
-      f'{plan["updates"]} updates per step; {plan["rows"]:,} sequences of {p:,}'
-      f' + {r:,} tokens and {plan["microbatches"]} microbatches per update;'
-      f' {plan["slots"]} sequences decoded at once per device',
-      *_size_lines(plan),
-      _traffic_line('update', train),
-      _traffic_line('sampling', decode),
-      _seconds_line('sampling', decode['seconds']),
-      _seconds_line('update', train['seconds']),
-      _seconds_line('step', plan['step_seconds']),
-      f'MFU of an update: {low:.2f} to {high:.2f}. All responses have full'
-      f' length; matrix products reach {workload_lib.MATMUL_SHARE} of the peak,'
-      ' memory and links their full rate, with no overlap or full overlap.',
-      'fits' if plan['fits'] else 'DOES NOT FIT',
-    ]
-  )
-
-
-def _size_lines(plan: Mapping[str, Any]) -> list[str]:
-  train, decode = plan['train'], plan['decode']
-  source = 'compiled' if train['compile_s'] is not None else 'estimated'
-  sizes = {
-    **plan['resident'],
-    'training': train['temporaries'],
-    '  estimated': train['by_arithmetic']['temporaries'],
-    '  activations': train['activations'],
-    'sampling': decode['temporaries'],
-    '  cache': decode['cache'],
-    'peak': plan['most'],
-    'device memory': plan['memory'],
-  }
-  return [
-    f'GB per device (training {source}):',
-    *(f'  {name:<16}{size / _GB:8.2f}' for name, size in sizes.items()),
-  ]
-
-
-def _traffic_line(name: str, phase: Mapping[str, Any]) -> str:
-  read = f', {phase["memory"] / _GB:,.0f} GB read' if phase['memory'] else ''
-  sent = [f'{k} {v / _GB:,.2f} GB' for k, v in phase['sent'].items() if v]
-  return (
-    f'{name}, per device: {phase["flops"] / 1e12:,.1f} TFLOP{read}; sent:'
-    f' {", ".join(sent) or "nothing"}'
-  )
-
-
-def _seconds_line(name: str, seconds: tuple[float, float]) -> str:
-  low, high = seconds
-  return f'{name}: {low:,.1f} to {high:,.1f} s'
-
-
 def run(config: ml_collections.ConfigDict, workdir: str) -> None:
   """Prints the plan and writes `workdir/results.json`.
 
@@ -358,7 +298,7 @@ def run(config: ml_collections.ConfigDict, workdir: str) -> None:
   files.write_text(
     pathlib.Path(workdir) / 'results.json', json.dumps(plan, indent=2) + '\n'
   )
-  print(table(plan))
+  print(table.text(plan))
   if not plan['fits']:
     raise errors.UserError(
       f'{plan["model"]} does not fit on {plan["pod"]}: {plan["most"] / _GB:.1f}'
