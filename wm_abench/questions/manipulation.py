@@ -15,12 +15,18 @@ import numpy as np
 
 from wm_abench.questions import group_law, manipulation_acts
 from wm_abench.worlds import protocol
-from wm_abench.worlds.kitchen import arms, environment, kitchen, objects
+from wm_abench.worlds.kitchen import (
+  arms,
+  environment,
+  kitchen,
+  objects,
+  scenes,
+)
 
 ENVIRONMENT = 'manipulation'
 COLORS = ('red', 'yellow', 'green', 'blue', 'purple')
 
-_LEFT, _RIGHT = environment.LEFT, environment.RIGHT
+_LEFT, _RIGHT = scenes.LEFT, scenes.RIGHT
 _MIN_MOVE_M = 0.03  # The least distance between some start and its outcome.
 # The least distance between two outcomes, stricter than group_law.MIN_STATE_M.
 _MIN_DISTANCE_M = 0.03
@@ -141,7 +147,7 @@ def _make(request: group_law.Request) -> group_law.Group:
   things = _things(request.rng, levels, setting, alone=design in _ALONE)
   draw = manipulation_acts.Draw(levels, things, request.rng)
   two = cell.dimension == 'C-Man'
-  scene = environment.ManipulationScene(
+  scene = scenes.ManipulationScene(
     levels['background'],
     request.seed,
     things,
@@ -167,13 +173,13 @@ class _Plan:
     act: its instruction and actions.
   """
 
-  scene: environment.ManipulationScene
+  scene: scenes.ManipulationScene
   start_m: float
   act: manipulation_acts.Act
 
 
 def _shifted_starts(
-  scene: environment.ManipulationScene, act: manipulation_acts.Act
+  scene: scenes.ManipulationScene, act: manipulation_acts.Act
 ) -> list[_Plan]:
   """Returns one act with four starts along its motion of the first object."""
   first = act.actions[0]
@@ -202,7 +208,7 @@ def _things(
   levels: dict[str, str],
   setting: _Setting,
   alone: bool,
-) -> tuple[environment.Thing, ...]:
+) -> tuple[scenes.Thing, ...]:
   """Draws the objects; with `alone` only the first one, in the middle."""
   kinds, colors = [levels['object_type']], [levels['object_color']]
   for extra in () if alone else setting.extras:
@@ -217,7 +223,7 @@ def _things(
   elif len(kinds) == 3 and rng.integers(2):
     positions = (positions[0], *((-x, y) for x, y in positions[1:]))
   return tuple(
-    environment.Thing(
+    scenes.Thing(
       kind,
       color,
       tuple(round(float(v), 4) for v in xy + rng.uniform(-0.015, 0.015, 2)),
@@ -278,7 +284,7 @@ def _simulate(
 
 def _check(
   action: protocol.Action,
-  scene: environment.ManipulationScene,
+  scene: scenes.ManipulationScene,
   start: protocol.State,
   state: protocol.State,
 ) -> None:

@@ -13,9 +13,9 @@ import itertools
 import numpy as np
 
 from wm_abench.worlds import protocol
-from wm_abench.worlds.kitchen import environment, objects
+from wm_abench.worlds.kitchen import objects, scenes
 
-_LEFT, _RIGHT = environment.LEFT, environment.RIGHT
+_LEFT, _RIGHT = scenes.LEFT, scenes.RIGHT
 # Direction -> heading in degrees and phrase.
 _DIRECTIONS: dict[str, tuple[int, str]] = {
   'right': (0, 'to the right'),
@@ -53,7 +53,7 @@ class Draw:
   """What is drawn for a group: factor levels, objects, and a generator."""
 
   levels: dict[str, str]
-  things: tuple[environment.Thing, ...]
+  things: tuple[scenes.Thing, ...]
   rng: np.random.Generator
 
   def name(self, index: int) -> str:

@@ -333,7 +333,7 @@ def _emitters(
 
 
 def _sun(model: mujoco.MjModel, light: mujoco.MjvLight) -> _Disc:
-  """Returns a distant disc whose irradiance is the light's diffuse value."""
+  """Returns a distant disc with the light's diffuse value as irradiance."""
   direction = np.array(light.dir, np.float64)
   distance_m = 40 * model.stat.extent
   sine = np.sin(np.radians(_SUN_DEG))
@@ -346,7 +346,7 @@ def _sun(model: mujoco.MjModel, light: mujoco.MjvLight) -> _Disc:
 
 
 def _lamp(model: mujoco.MjModel, light: mujoco.MjvLight) -> _Disc:
-  """Returns a disc whose irradiance at the model's centre is its diffuse value.
+  """Returns a disc with the diffuse value as irradiance at the model's centre.
 
   By default MuJoCo's lamps do not fall off with distance. Light does, so that
   the two can agree at one distance only.

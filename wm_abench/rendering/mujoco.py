@@ -21,7 +21,7 @@ from wm_abench.worlds import cameras, protocol
 BACKENDS = ('egl', 'osmesa')
 
 _PROBE = 'import mujoco.{0} as gl; gl.GLContext(8, 8).make_current()'
-_CONTEXTS = 6  # Models whose meshes and textures stay uploaded.
+_CONTEXTS = 6  # So many models stay uploaded.
 _GEOMS = 20_000
 
 
@@ -148,7 +148,7 @@ _Uploaded = collections.namedtuple('_Uploaded', ['model', 'scene', 'context'])
 
 
 def aim(scene: mujoco.MjvScene, camera: protocol.Camera, near_m: float) -> None:
-  """Sets both eyes of a scene to a camera whose near plane is at near_m."""
+  """Sets both eyes of a scene to a camera with its near plane at near_m."""
   _, up, forward = cameras.axes(camera)
   half = near_m * np.tan(np.radians(camera.fovy_deg) / 2)
   for eye in scene.camera:

@@ -71,7 +71,7 @@ def shape(kind: int, size_m: np.ndarray, infinite_m: float) -> Solid:
   raise ValueError(f'cannot draw a geom of kind {mujoco.mjtGeom(kind).name}')
 
 
-# Of a cylinder's caps: the height, and the radii from bottom to top.
+# The caps of a cylinder: height, and radii from bottom to top.
 _CAPS = ((-1, (0, 1)), (1, (1, 0)))
 
 

@@ -1,4 +1,4 @@
-"""Triangle meshes as arrays, simple shapes, and their way into MuJoCo models.
+"""Triangle meshes as arrays, simple shapes, and how MuJoCo models get them.
 
 trimesh joins such meshes to the same arrays, but has no texture coordinates for
 the shapes below, rounds normals differently when it transforms them, and needs

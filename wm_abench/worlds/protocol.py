@@ -37,8 +37,8 @@ class Camera:
     fovy_deg: vertical field of view.
     up: the direction that points up in the frame. A camera that looks straight
       down needs a horizontal one.
-    mount: '' for vectors in the world's frame; else the name of the body in
-      whose frame they are (x ahead, y left, z up).
+    mount: '' for vectors in the world's frame; else the name of a body, for
+      vectors in the frame of that body (x ahead, y left, z up).
   """
 
   name: str
@@ -164,7 +164,7 @@ Simulate = Callable[[str, Scene, tuple[Action, ...]], tuple[State, ...]]
 def to_json(value: Any) -> Any:
   """Returns frozen data in JSON's types.
 
-  A dataclass becomes an object whose field 'type' is the name of its class.
+  A dataclass becomes an object with the name of its class in the field 'type'.
   """
   if dataclasses.is_dataclass(value):
     fields = {

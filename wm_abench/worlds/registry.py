@@ -1,14 +1,14 @@
 """The environments, renderers and simulators, by name.
 
 Each table maps a name to the class that implements it, and a class is imported
-only when it is opened. A new one needs an entry here and nothing else:
+only when it is opened. An entry makes a new class available:
 
     ENVIRONMENTS['my_world'] = Entry('my_package.my_module:MyWorld')
 
 An environment is a world of this package, built in MuJoCo and drawn by one of
 the renderers. A simulator is a client of an external program that draws its
-frames itself; its module says what it needs besides its Python package. Both
-implement `protocol.Environment`.
+frames itself; its module lists the requirements besides the Python package.
+Both implement `protocol.Environment`.
 """
 
 import dataclasses

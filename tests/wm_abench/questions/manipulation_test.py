@@ -8,7 +8,7 @@ from wm_abench.generation import render_cache
 from wm_abench.questions import group_law, manipulation, manipulation_acts
 from wm_abench.rendering import mujoco as rendering
 from wm_abench.worlds import protocol
-from wm_abench.worlds.kitchen import arms, environment, objects
+from wm_abench.worlds.kitchen import arms, objects, scenes
 
 CELLS = [
   c for c in dimensions.CELLS.values() if c.environment == 'manipulation'
@@ -111,7 +111,7 @@ def test_the_same_request_gives_the_same_group(studio, cell):
 
 def _acts(design, kinds=('can', 'mug', 'bowl')):
   things = tuple(
-    environment.Thing(kind, color, (0.0, 0.0))
+    scenes.Thing(kind, color, (0.0, 0.0))
     for kind, color in zip(kinds, ('red', 'blue', 'green'), strict=False)
   )
   levels = {'design': 'upright'}

@@ -1,9 +1,9 @@
-"""Franka Panda arms: their model, inverse kinematics and how they are driven.
+"""Franka Panda arms: model, motors and inverse kinematics.
 
-The model is robosuite's, with the links' pictures thinned to what a picture of
-384 pixels shows, and with boxes for the only parts that touch things, the hand
-and its two fingers. Joints follow a path by stiff position control with feed
-forward; what is held is held by the fingers' force and friction alone.
+The model is that of robosuite. Its visual meshes are simplified to what a frame
+of 384 pixels resolves, and boxes replace its collision meshes. Only the hand
+and its two fingers collide. Stiff position control with feed-forward moves the
+joints; only the force and friction of the fingers hold an object.
 """
 
 import dataclasses
@@ -11,40 +11,42 @@ import functools
 
 import mujoco
 import numpy as np
+from scipy.spatial import transform
 
 from wm_abench.worlds import assets
 
-# Ready: the hand is above the middle of the working area, fingers down.
+# Initial pose: the hand is above the centre of the working area, fingers down.
 READY_RAD = (0.0, -0.35, 0.0, -2.25, 0.0, 1.9, 0.785)
-OPEN_M = 0.04  # Each finger's way from the middle.
+OPEN_M = 0.04  # Distance of each finger from the centre of an open hand.
 REACH_ERROR_M = 2e-3
 
-_CELL_M = 0.006  # Vertices nearer than this become one.
+_CELL_M = 0.006  # Side of the cells in which vertices are merged.
 _STIFFNESS = np.array([6000, 6000, 5000, 5000, 3000, 3000, 2000], float)
 _DAMPING = 0.1 * _STIFFNESS
 _TORQUE = np.array([87, 87, 87, 87, 12, 12, 12], float)
 _GRIP_N = 25.0
-# In a hand's frame: x the way its fingers close, z to their tips.
+# In the frame of the hand: x along the closing fingers, z towards their tips.
 _GRASP_M = (0.0, 0.0, 0.0965)
 _COLLIDES = {'contype': 2, 'conaffinity': 1}
 
 
 class Unreachable(ValueError):
-  """No pose of the joints brings the hand there."""
+  """No joint angles bring the hand to a pose."""
 
 
 @functools.cache
 def _sources() -> tuple[str, str]:
+  """Returns the paths of the MJCF files of the arm and of the hand."""
   folder = assets.folder('robosuite')
   arm = folder / 'robots' / 'panda' / 'robot.xml'
   return str(arm), str(folder / 'grippers' / 'panda_gripper.xml')
 
 
-def spec(looks: bool = True) -> mujoco.MjSpec:
-  """One arm on its base at the origin, reaching out along x.
+def specification(visible: bool = True) -> mujoco.MjSpec:
+  """Returns one arm with its base at the origin, which reaches along x.
 
   Args:
-    looks: whether it is to be seen; else only its kinematics are there.
+    visible: whether it has visual meshes.
   """
   arm, hand = (mujoco.MjSpec.from_file(path) for path in _sources())
   for part in (arm, hand):
@@ -52,16 +54,16 @@ def spec(looks: bool = True) -> mujoco.MjSpec:
   arm.body('right_hand').add_frame().attach_body(
     hand.body('right_gripper'), 'hand_', ''
   )
-  _touch(arm)
-  if looks:
-    for body, rgba, vertices, faces in _pictures():
-      _show(arm, body, rgba, vertices, faces)
+  _add_collisions(arm)
+  if visible:
+    for body, rgba, vertices, faces in _visual_meshes():
+      _add_visual(arm, body, rgba, vertices, faces)
   for body in arm.bodies[1:]:
     body.gravcomp = 1.0
   return arm
 
 
-def actuate(model: mujoco.MjSpec, prefix: str) -> None:
+def add_motors(model: mujoco.MjSpec, prefix: str) -> None:
   """Adds the motors of an arm that was attached with a prefix."""
   for i in range(7):
     actuator = model.add_actuator(
@@ -84,6 +86,7 @@ def actuate(model: mujoco.MjSpec, prefix: str) -> None:
 
 
 def _strip(part: mujoco.MjSpec) -> None:
+  """Removes everything from a specification but bodies and joints."""
   for geom in list(part.geoms):
     part.delete(geom)
   for kind in (part.meshes, part.materials, part.actuators, part.cameras):
@@ -96,7 +99,7 @@ def _strip(part: mujoco.MjSpec) -> None:
       body.mass, body.inertia = 1e-3, (1e-6, 1e-6, 1e-6)
 
 
-def _touch(arm: mujoco.MjSpec) -> None:
+def _add_collisions(arm: mujoco.MjSpec) -> None:
   hand = arm.body('hand_right_gripper')
   hand.add_site(name='grasp', pos=_GRASP_M, group=3)
   box = mujoco.mjtGeom.mjGEOM_BOX
@@ -133,7 +136,7 @@ def _touch(arm: mujoco.MjSpec) -> None:
     arm.joint(f'joint{i}').armature = 0.1
 
 
-def _show(arm, body, rgba, vertices, faces) -> None:
+def _add_visual(arm, body, rgba, vertices, faces) -> None:
   name = '_'.join([body, *(f'{int(255 * c):02x}' for c in rgba[:3])])
   arm.add_mesh(
     name=name,
@@ -153,9 +156,9 @@ def _show(arm, body, rgba, vertices, faces) -> None:
 
 
 @functools.cache
-def _pictures() -> tuple:
-  """(body, rgba, vertices [n, 3], faces [m, 3]) by body and colour."""
-  found: dict[tuple, list] = {}
+def _visual_meshes() -> tuple:
+  """Returns (body, rgba, vertices [V, 3], faces [F, 3]) per body and colour."""
+  triangles: dict[tuple, list] = {}
   for path, prefix in zip(_sources(), ('', 'hand_'), strict=True):
     model = mujoco.MjSpec.from_file(path).compile()
     for geom in np.flatnonzero(model.geom_group == 1):
@@ -165,47 +168,60 @@ def _pictures() -> tuple:
       )
       body = prefix + model.body(model.geom_bodyid[geom]).name
       key = body, tuple(np.round(rgba, 3).tolist())
-      found.setdefault(key, []).append(_soup(model, geom))
-  thin = ((*key, *_thin(soups)) for key, soups in found.items())
-  return tuple(p for p in thin if len(p[2]) > 8)  # Lamps, screws.
+      triangles.setdefault(key, []).append(_triangles(model, geom))
+  meshes = ((*key, *_simplified(parts)) for key, parts in triangles.items())
+  # Smaller ones are lamps and screws.
+  return tuple(mesh for mesh in meshes if len(mesh[2]) > 8)
 
 
-def _soup(model: mujoco.MjModel, geom: int) -> np.ndarray:
-  """The geom's triangles [m, 3, 3] in its body's frame."""
+def _triangles(model: mujoco.MjModel, geom: int) -> np.ndarray:
+  """Returns the corners [F, 3, 3] of a geom's triangles in the body's frame."""
   mesh = model.geom_dataid[geom]
   start, n = model.mesh_vertadr[mesh], model.mesh_vertnum[mesh]
   first, m = model.mesh_faceadr[mesh], model.mesh_facenum[mesh]
-  turn = np.zeros(9)
-  mujoco.mju_quat2Mat(turn, model.geom_quat[geom])
-  vertices = model.mesh_vert[start : start + n] @ turn.reshape(3, 3).T
+  rotation = transform.Rotation.from_quat(
+    model.geom_quat[geom], scalar_first=True
+  )
+  vertices = model.mesh_vert[start : start + n] @ rotation.as_matrix().T
   return (vertices + model.geom_pos[geom])[model.mesh_face[first : first + m]]
 
 
-def _thin(soups: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-  """Joins vertices that share a cell of a grid (Rossignac and Borrel 1993)."""
-  corners = np.concatenate(soups).reshape(-1, 3)
+def _simplified(
+  triangles: list[np.ndarray],
+) -> tuple[np.ndarray, np.ndarray]:
+  """Returns vertices and faces after vertex clustering.
+
+  Vertices in one cell of a grid merge into their mean (Rossignac and Borrel
+  1993). trimesh merges only vertices that round to the same digits, and keeps
+  the first of them.
+  """
+  corners = np.concatenate(triangles).reshape(-1, 3)
   cells = np.floor(corners / _CELL_M).astype(int)
-  _, which, count = np.unique(
+  _, cluster, count = np.unique(
     cells, axis=0, return_inverse=True, return_counts=True
   )
   vertices = np.zeros((len(count), 3))
-  np.add.at(vertices, which.ravel(), corners)
+  np.add.at(vertices, cluster.ravel(), corners)
   vertices /= count[:, None]
-  faces = which.reshape(-1, 3)
+  faces = cluster.reshape(-1, 3)
   a, b, c = faces.T
   faces = faces[(a != b) & (b != c) & (c != a)]
-  _, kept = np.unique(np.sort(faces, axis=1), axis=0, return_index=True)
-  return vertices, faces[np.sort(kept)]
+  _, first = np.unique(np.sort(faces, axis=1), axis=0, return_index=True)
+  return vertices, faces[np.sort(first)]
 
 
 @functools.cache
 def _kinematics() -> tuple[mujoco.MjModel, mujoco.MjData, int]:
-  model = spec(looks=False).compile()
+  """Returns a model of one arm, its data, and the index of the grasp site."""
+  model = specification(visible=False).compile()
   return model, mujoco.MjData(model), model.site('grasp').id
 
 
 def forward(joints_rad: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """The grasp site's place [3] and rotation [3, 3] in the base's frame."""
+  """Returns position [3] and rotation [3, 3] of the grasp site.
+
+  They are in the frame of the base.
+  """
   model, data, site = _kinematics()
   data.qpos[:7] = joints_rad
   mujoco.mj_kinematics(model, data)
@@ -215,13 +231,19 @@ def forward(joints_rad: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def inverse(
   position_m: np.ndarray, rotation: np.ndarray, start_rad: np.ndarray
 ) -> np.ndarray:
-  """Joints that bring the grasp site to a pose in the base's frame.
+  """Returns joint angles that bring the grasp site to a pose.
 
-  Damped least squares (Wampler 1986) with a pull to READY_RAD in the null
-  space, from start_rad on, which settles which of many solutions is found.
+  The method is damped least squares (Wampler 1986), with a pull to READY_RAD in
+  the null space.
+
+  Args:
+    position_m: in the frame of the base.
+    rotation: [3, 3], in the frame of the base.
+    start_rad: where the descent starts, which determines the solution that it
+      finds.
 
   Raises:
-    Unreachable: the nearest is further off than REACH_ERROR_M or 0.02 rad.
+    Unreachable: the error exceeds REACH_ERROR_M or 0.02 rad.
   """
   facing = np.array(READY_RAD)
   facing[0] = np.arctan2(position_m[1], position_m[0])
@@ -233,6 +255,7 @@ def inverse(
 
 
 def _descend(position_m, rotation, start_rad) -> np.ndarray | None:
+  """Returns the solution of `inverse` from one start, or None."""
   model, data, site = _kinematics()
   low, high = model.jnt_range[:7].T
   joints = np.array(start_rad, float)
@@ -243,38 +266,39 @@ def _descend(position_m, rotation, start_rad) -> np.ndarray | None:
     mujoco.mj_kinematics(model, data)
     mujoco.mj_comPos(model, data)
     error[:3] = position_m - data.site_xpos[site]
-    error[3:] = _turn(data.site_xmat[site].reshape(3, 3), rotation)
+    error[3:] = _rotation_vector(data.site_xmat[site].reshape(3, 3), rotation)
     mujoco.mj_jacSite(model, data, jacobian[:3], jacobian[3:], site)
     j = jacobian[:, :7]
-    inverse = j.T @ np.linalg.inv(j @ j.T + 1e-4 * np.eye(6))
-    rest = 0.1 * (np.array(READY_RAD) - joints)
-    rest[6] = 0.0
-    change = inverse @ error + (np.eye(7) - inverse @ j) @ rest
-    size = np.abs(change).max()
+    pseudoinverse = j.T @ np.linalg.inv(j @ j.T + 1e-4 * np.eye(6))
+    pull = 0.1 * (np.array(READY_RAD) - joints)
+    pull[6] = 0.0
+    step = pseudoinverse @ error + (np.eye(7) - pseudoinverse @ j) @ pull
+    size = np.abs(step).max()
     if np.abs(error).max() < 2e-4 and size < 5e-3:
       break
-    joints = np.clip(joints + change * min(1, 0.3 / size), low, high)
+    joints = np.clip(joints + step * min(1, 0.3 / size), low, high)
   if np.abs(error[:3]).max() > REACH_ERROR_M or np.abs(error[3:]).max() > 0.02:
     return None
   return joints
 
 
-def _turn(current: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-  """The rotation vector that leads from one rotation to another."""
+def _rotation_vector(current: np.ndarray, target: np.ndarray) -> np.ndarray:
+  """Returns the rotation vector [3] from one rotation to another."""
+  # MuJoCo's arithmetic: scipy's differs in the last bits and changes states.
   quaternion, vector = np.zeros(4), np.zeros(3)
-  mujoco.mju_mat2Quat(quaternion, (wanted @ current.T).ravel())
+  mujoco.mju_mat2Quat(quaternion, (target @ current.T).ravel())
   mujoco.mju_quat2Vel(vector, quaternion, 1.0)
   return vector
 
 
 @dataclasses.dataclass(frozen=True)
 class Arm:
-  """Where an arm is in a compiled model, and in the world.
+  """The mounting of an arm in the world.
 
   Attributes:
-    name: 'left' or 'right', as seen in the picture; also the prefix's stem.
-    base_m: of the base, in the world.
-    yaw_deg: the way it reaches, about the vertical.
+    name: 'left' or 'right', as seen by the camera 'front'.
+    base_m: position of the base.
+    yaw_deg: direction in which the arm reaches, about the vertical axis.
   """
 
   name: str
@@ -283,22 +307,24 @@ class Arm:
 
   @property
   def prefix(self) -> str:
+    """The prefix of the arm's names in a compiled model."""
     return f'{self.name}_arm_'
 
   @property
   def frame(self) -> np.ndarray:
+    """The rotation [3, 3] of the base."""
     c, s = np.cos(np.radians(self.yaw_deg)), np.sin(np.radians(self.yaw_deg))
     return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
 
   def joints_for(
     self, position_m: np.ndarray, rotation: np.ndarray, start_rad: np.ndarray
   ) -> np.ndarray:
-    """`inverse` for a pose in the world's frame."""
-    own = self.frame.T
-    offset = own @ (np.asarray(position_m) - self.base_m)
-    return inverse(offset, own @ rotation, start_rad)
+    """Returns `inverse` of a pose in the world's frame."""
+    to_base = self.frame.T
+    offset = to_base @ (np.asarray(position_m) - self.base_m)
+    return inverse(offset, to_base @ rotation, start_rad)
 
   def pose_of(self, joints_rad: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`forward` in the world's frame."""
+    """Returns `forward` in the world's frame."""
     position, rotation = forward(joints_rad)
     return self.frame @ position + self.base_m, self.frame @ rotation

@@ -125,15 +125,15 @@ class IntuitivePhysics:
 def _check(scene: PhysicsScene) -> None:
   if scene.background not in BACKGROUNDS:
     raise errors.unknown('background', scene.background, BACKGROUNDS)
-  for kind, things, most in (
+  for kind, solids, maximum in (
     ('prop', scene.props, prop_pool.SLOTS),
     ('block', scene.blocks, hall_lib.BLOCKS),
   ):
-    if len(things) > most:
+    if len(solids) > maximum:
       raise errors.UserError(
-        f'{len(things)} {kind}s in one scene; at most {most}'
+        f'{len(solids)} {kind}s in one scene; at most {maximum}'
       )
-    names = [t.name for t in things]
+    names = [s.name for s in solids]
     for name in names:
       if names.count(name) > 1:
         raise errors.UserError(f'two {kind}s have the name {name!r}')

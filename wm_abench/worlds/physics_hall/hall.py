@@ -1,7 +1,7 @@
 """Halls in which solids slide, fall and collide, as MuJoCo models.
 
 A hall is a room of worlds/rooms that also has blocks: immovable boxes, such as
-ramps and benches, whose material determines their friction and restitution.
+ramps and benches. Their material determines friction and restitution.
 """
 
 from collections.abc import Mapping, Sequence

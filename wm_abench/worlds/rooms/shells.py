@@ -319,7 +319,7 @@ def _sunny(shell: Shell, points_HW3, normal) -> np.ndarray:
 
 
 def _add_surface(spec, body, name, mesh, texture_HW3, emission=0.0) -> None:
-  """Adds a mesh with a texture whose row 0 is at v = 0."""
+  """Adds a mesh with a texture; row 0 of the texture is at v = 0."""
   pixels = (np.clip(texture_HW3, 0, 1) * 255).round().astype(np.uint8)
   # MuJoCo has the last row of a texture at v = 0.
   meshes.add_material(

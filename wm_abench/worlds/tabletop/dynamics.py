@@ -2,7 +2,7 @@
 
 Each scene gets a small MuJoCo model that compiles in milliseconds: the props,
 some fixed boxes, and a floor at z = 0. A contact is a stiff spring with a
-damper, whose damping gives the restitution. Friction is Coulomb's, with the
+damper, which determines the restitution. Friction is Coulomb's, with the
 elliptic cone. The coefficients of friction and of restitution of a pair are the
 geometric means of those of its two surfaces.
 """
@@ -110,7 +110,7 @@ class Dynamics:
       self._set_body(i, initial.get(prop.name) or initial_body(prop))
 
   def step(self, seconds: float) -> None:
-    """Advances by whole time steps; the remainder carries over to the next."""
+    """Advances in steps of STEP_S; a remainder carries over."""
     self._until_s += seconds
     steps = round((self._until_s - self._data.time) / STEP_S)
     if steps > 0:

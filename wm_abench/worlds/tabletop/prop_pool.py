@@ -62,7 +62,7 @@ class Pool:
   """The slots of a compiled model.
 
   Args:
-    model: whose specification went through add_slots.
+    model: compiled from a specification to which add_slots was applied.
   """
 
   def __init__(self, model: mujoco.MjModel):

@@ -35,7 +35,7 @@ class Prop:
     color: one of COLORS; '' is the natural colour of the material.
     size_m: height and width of the bounding box. A torus lies flat and has this
       width.
-    position_m: of the centre, in a frame whose z = 0 is the surface.
+    position_m: of the centre, in a frame with the surface at z = 0.
     material: one of MATERIALS.
     yaw_deg: rotation about the vertical axis.
     shade: factor on the brightness of the colour.

@@ -4,9 +4,16 @@ import pytest
 from commons import errors
 from wm_abench.rendering import mujoco as rendering
 from wm_abench.worlds import protocol
-from wm_abench.worlds.kitchen import arms, environment, kitchen, objects
+from wm_abench.worlds.kitchen import (
+  arms,
+  environment,
+  kitchen,
+  objects,
+  scenes,
+  simulation,
+)
 
-BOTH = (environment.LEFT, environment.RIGHT)
+BOTH = (scenes.LEFT, scenes.RIGHT)
 HEADINGS = {0: (1, 0), 90: (0, 1), 180: (-1, 0), 270: (0, -1)}
 
 
@@ -15,13 +22,13 @@ def world():
   return environment.Manipulation(None)
 
 
-def _scene(*kinds, **more):
-  places = ((0.0, 0.0), (0.16, 0.02), (-0.16, 0.0))
+def _scene(*kinds, **fields):
+  positions_m = ((0.0, 0.0), (0.16, 0.02), (-0.16, 0.0))
   things = tuple(
-    environment.Thing(kind, 'red', place)
-    for kind, place in zip(kinds, places, strict=False)
+    scenes.Thing(kind, 'red', position_m)
+    for kind, position_m in zip(kinds, positions_m, strict=False)
   )
-  return environment.ManipulationScene('modern', 0, things, **more)
+  return scenes.ManipulationScene('modern', 0, things, **fields)
 
 
 def _run(world, scene, *actions):
@@ -29,13 +36,13 @@ def _run(world, scene, *actions):
   return states + [world.step(protocol.Action(n, v)) for n, v in actions]
 
 
-def _moved(states, name):
+def _displacement(states, name):
   a, b = (states[i].bodies[name].position_m for i in (0, -1))
   return np.subtract(b, a)
 
 
-def _turned_deg(states, name, axis):
-  """The turn about an axis of the world, right-handed, from first to last."""
+def _rotation_deg(states, name, axis):
+  """Returns the angle about an axis of the world from first to last state."""
   (w0, *v0), (w1, *v1) = (states[i].bodies[name].quaternion for i in (0, -1))
   v0, v1 = np.array(v0), np.array(v1)
   w = w0 * w1 + v0 @ v1
@@ -44,34 +51,34 @@ def _turned_deg(states, name, axis):
 
 
 @pytest.mark.parametrize('kind', objects.SMALL)
-def test_a_thing_goes_the_way_and_as_far_as_it_is_pushed(world, kind):
-  for heading, way in HEADINGS.items():
+def test_a_push_moves_a_thing_by_its_distance_and_heading(world, kind):
+  for heading, direction in HEADINGS.items():
     states = _run(world, _scene(kind), ('push', (0, heading, 0.12, 0)))
     np.testing.assert_allclose(
-      _moved(states, kind), np.multiply(0.12, (*way, 0)), atol=8e-3
+      _displacement(states, kind), np.multiply(0.12, (*direction, 0)), atol=8e-3
     )
 
 
 @pytest.mark.parametrize('kind', objects.SMALL)
-def test_fingers_above_its_top_do_not_push_it(world, kind):
+def test_fingers_above_a_thing_do_not_push_it(world, kind):
   states = _run(world, _scene(kind), ('push', (0, 180, 0.12, 0.03)))
-  assert np.linalg.norm(_moved(states, kind)) < 1e-3
+  assert np.linalg.norm(_displacement(states, kind)) < 1e-3
 
 
 @pytest.mark.parametrize('kind', objects.SMALL)
-def test_a_lift_raises_what_is_gripped_and_nothing_else(world, kind):
+def test_a_lift_raises_a_thing_only_if_the_hand_grips(world, kind):
   for height_m in (0.05, 0.18):
     held = _run(world, _scene(kind), ('lift', (0, height_m, 1)))
-    assert _moved(held, kind)[2] == pytest.approx(height_m, abs=0.01)
+    assert _displacement(held, kind)[2] == pytest.approx(height_m, abs=0.01)
     assert held[-1].facts['left_holds'] == kind
     left = _run(world, _scene(kind), ('lift', (0, height_m, 0)))
-    assert _moved(left, kind)[2] == pytest.approx(0, abs=1e-3)
+    assert _displacement(left, kind)[2] == pytest.approx(0, abs=1e-3)
     assert left[-1].facts['left_holds'] == ''
     assert protocol.distance(held[-1], left[-1], ['left_hand']) < 5e-3
 
 
 @pytest.mark.parametrize('kind', objects.SMALL)
-def test_what_is_let_go_falls_to_the_counter_and_rests(world, kind):
+def test_a_released_thing_falls_to_the_counter_and_rests(world, kind):
   scene = _scene(kind, held=kind, held_m=0.13)
   start, kept = _run(world, scene, ('wait', (1.0,)))
   assert start.bodies[kind].position_m[2] == pytest.approx(0.13, abs=0.01)
@@ -84,10 +91,10 @@ def test_what_is_let_go_falls_to_the_counter_and_rests(world, kind):
   assert np.linalg.norm(end.bodies[kind].velocity_mps) < 5e-3
 
 
-def test_what_is_dropped_over_a_plate_and_a_bowl_lands_in_them(world):
+def test_a_thing_dropped_over_a_plate_or_a_bowl_lands_in_it(world):
   scene = _scene('can', 'plate', 'bowl', held='can', held_m=0.13)
-  for kind, way in (('plate', (0.16, 0.02, 0)), ('bowl', (-0.16, 0, 0))):
-    end = _run(world, scene, ('carry', way), ('release', ()))[-1]
+  for kind, shift in (('plate', (0.16, 0.02, 0)), ('bowl', (-0.16, 0, 0))):
+    end = _run(world, scene, ('carry', shift), ('release', ()))[-1]
     x, y, z = np.subtract(
       end.bodies['can'].position_m, end.bodies[kind].position_m
     )
@@ -95,56 +102,56 @@ def test_what_is_dropped_over_a_plate_and_a_bowl_lands_in_them(world):
 
 
 @pytest.mark.parametrize('kind', objects.SMALL)
-def test_what_is_held_turns_with_the_hand(world, kind):
-  # Clockwise from above is against z; from the front it is along y.
-  for axis, angle, wanted in ((0, 90, -90), (0, -90, 90), (1, 35, 35)):
+def test_a_held_thing_rotates_with_the_hand(world, kind):
+  # Clockwise is negative about z as seen from above, and positive about y as
+  # seen from the front.
+  for axis, angle, expected in ((0, 90, -90), (0, -90, 90), (1, 35, 35)):
     states = _run(
       world, _scene(kind), ('lift', (0, 0.18, 1)), ('turn', (axis, angle))
     )
-    found = _turned_deg(states, kind, (2, 1)[axis])
-    assert found == pytest.approx(wanted, abs=10)
+    rotation = _rotation_deg(states, kind, (2, 1)[axis])
+    assert rotation == pytest.approx(expected, abs=10)
     assert states[-1].facts['left_holds'] == kind
 
 
 @pytest.mark.parametrize('kind', objects.LONG)
-def test_arms_that_push_against_each_other_hold_it_where_it_is(world, kind):
+def test_opposite_pushes_of_two_arms_cancel(world, kind):
   scene = _scene(kind, arms=BOTH)
   alone = _run(world, scene, ('push', (0, 0, 0.1, 0)))
   against = _run(world, scene, ('push_together', (0, 180, 0.1)))
-  assert _moved(alone, kind)[0] > 0.09
-  assert np.linalg.norm(_moved(against, kind)) < 0.1 / 3
+  assert _displacement(alone, kind)[0] > 0.09
+  assert np.linalg.norm(_displacement(against, kind)) < 0.1 / 3
 
 
 @pytest.mark.parametrize('kind', objects.LONG)
-def test_arms_add_up_in_a_push_and_turn_it_in_a_couple(world, kind):
+def test_two_arms_push_a_thing_together_and_rotate_it_as_a_couple(world, kind):
   scene = _scene(kind, arms=BOTH)
   same = _run(world, scene, ('push_together', (90, 90, 0.09)))
-  np.testing.assert_allclose(_moved(same, kind), (0, 0.09, 0), atol=8e-3)
+  np.testing.assert_allclose(_displacement(same, kind), (0, 0.09, 0), atol=8e-3)
   for (left, right), sign in (((90, 270), -1), ((270, 90), 1)):
     couple = _run(world, scene, ('push_together', (left, right, 0.09)))
-    assert np.linalg.norm(_moved(couple, kind)) < 0.02
-    assert sign * _turned_deg(couple, kind, 2) > 35
+    assert np.linalg.norm(_displacement(couple, kind)) < 0.02
+    assert sign * _rotation_deg(couple, kind, 2) > 35
 
 
 @pytest.mark.parametrize('kind', objects.LONG)
-def test_arms_that_lift_unequally_tilt_it_by_the_angle_of_their_heights(
-  world, kind
-):
+def test_a_lift_to_unequal_heights_tilts_a_thing_by_their_angle(world, kind):
   scene = _scene(kind, arms=BOTH)
   level = _run(world, scene, ('lift_together', (0.12, 0.12, 1, 1)))
-  assert _moved(level, kind)[2] == pytest.approx(0.12, abs=0.01)
-  assert _turned_deg(level, kind, 1) == pytest.approx(0, abs=2)
-  tilt = np.degrees(np.arcsin(0.09 / (2 * environment.ENDS_M)))
-  for heights, wanted in (((0.14, 0.05), tilt), ((0.05, 0.14), -tilt)):
+  assert _displacement(level, kind)[2] == pytest.approx(0.12, abs=0.01)
+  assert _rotation_deg(level, kind, 1) == pytest.approx(0, abs=2)
+  tilt = np.degrees(np.arcsin(0.09 / (2 * simulation.ENDS_M)))
+  for heights, expected in (((0.14, 0.05), tilt), ((0.05, 0.14), -tilt)):
     states = _run(world, scene, ('lift_together', (*heights, 1, 1)))
-    assert _turned_deg(states, kind, 1) == pytest.approx(wanted, abs=6)
-  one = _run(world, scene, ('lift_together', (0.12, 0.12, 1, 0)))
-  assert _turned_deg(one, kind, 1) > 10 and one[-1].facts['right_holds'] == ''
-  none = _run(world, scene, ('lift_together', (0.12, 0.12, 0, 0)))
-  assert np.linalg.norm(_moved(none, kind)) < 0.01
+    assert _rotation_deg(states, kind, 1) == pytest.approx(expected, abs=6)
+  left_only = _run(world, scene, ('lift_together', (0.12, 0.12, 1, 0)))
+  assert _rotation_deg(left_only, kind, 1) > 10
+  assert left_only[-1].facts['right_holds'] == ''
+  open_hands = _run(world, scene, ('lift_together', (0.12, 0.12, 0, 0)))
+  assert np.linalg.norm(_displacement(open_hands, kind)) < 0.01
 
 
-def test_the_same_scene_and_actions_give_the_same_states(world):
+def test_equal_scenes_and_actions_give_equal_states(world):
   scene = _scene('mug', 'can')
   actions = (('push', (0, 90, 0.1, 0)), ('lift', (1, 0.15, 1)))
   first = _run(world, scene, *actions)
@@ -157,17 +164,17 @@ def test_the_same_scene_and_actions_give_the_same_states(world):
   'change',
   [
     {'background': 'igloo'},
-    {'things': (environment.Thing('anvil', 'red', (0, 0)),)},
-    {'things': (environment.Thing('can', 'mauve', (0, 0)),)},
-    {'things': (environment.Thing('can', 'red', (0, 0)),) * 2},
+    {'things': (scenes.Thing('anvil', 'red', (0, 0)),)},
+    {'things': (scenes.Thing('can', 'mauve', (0, 0)),)},
+    {'things': (scenes.Thing('can', 'red', (0, 0)),) * 2},
     {'arms': ('middle',)},
     {'held': 'mug'},
   ],
 )
-def test_a_scene_with_what_there_is_not_is_refused(world, change):
+def test_an_invalid_scene_is_refused(world, change):
   fields = {'background': 'modern', 'seed': 0} | change
   with pytest.raises(errors.UserError):
-    world.reset(environment.ManipulationScene(**fields))
+    world.reset(scenes.ManipulationScene(**fields))
 
 
 @pytest.mark.parametrize(
@@ -182,13 +189,13 @@ def test_a_scene_with_what_there_is_not_is_refused(world, change):
     protocol.Action('wait', (0,)),
   ],
 )
-def test_an_action_there_is_not_is_refused(world, action):
+def test_an_invalid_action_is_refused(world, action):
   world.reset(_scene('can'))
   with pytest.raises(errors.UserError):
     world.step(action)
 
 
-def test_a_place_out_of_reach_is_refused(world):
+def test_a_pose_out_of_reach_is_refused(world):
   world.reset(_scene('can', held='can'))
   with pytest.raises(arms.Unreachable):
     world.step(protocol.Action('carry', (0.6, 0, 0)))
@@ -199,9 +206,10 @@ def test_inverse_kinematics_undoes_forward_kinematics():
   for _ in range(20):
     joints = np.array(arms.READY_RAD) + rng.uniform(-0.3, 0.3, 7)
     position, rotation = arms.forward(joints)
-    again = arms.forward(arms.inverse(position, rotation, arms.READY_RAD))
-    np.testing.assert_allclose(again[0], position, atol=arms.REACH_ERROR_M)
-    np.testing.assert_allclose(again[1], rotation, atol=0.03)
+    solution = arms.inverse(position, rotation, arms.READY_RAD)
+    reached_m, reached_rotation = arms.forward(solution)
+    np.testing.assert_allclose(reached_m, position, atol=arms.REACH_ERROR_M)
+    np.testing.assert_allclose(reached_rotation, rotation, atol=0.03)
 
 
 def test_kitchens_colours_and_cameras_look_different():
@@ -210,11 +218,12 @@ def test_kitchens_colours_and_cameras_look_different():
   frames = []
   for background in kitchen.STYLES:
     for color in ('red', 'blue'):
-      things = (environment.Thing('can', color, (0.0, 0.0)),)
-      world.reset(environment.ManipulationScene(background, 0, things))
+      things = (scenes.Thing('can', color, (0.0, 0.0)),)
+      world.reset(scenes.ManipulationScene(background, 0, things))
       frames += [world.render(c) for c in environment.CAMERAS.values()]
   assert frames[0].shape == (96, 96, 3)
   assert len({f.tobytes() for f in frames}) == len(frames)
-  again = world.render(environment.CAMERAS['high'])
-  np.testing.assert_array_equal(again, frames[-1])
+  np.testing.assert_array_equal(
+    world.render(environment.CAMERAS['high']), frames[-1]
+  )
   renderer.close()

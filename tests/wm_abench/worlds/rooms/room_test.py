@@ -22,7 +22,7 @@ in_every_room = pytest.mark.parametrize('name, background', ROOMS)
 
 
 @pytest.fixture(scope='module')
-def look():
+def draw():
   """A function that renders props in a room; each room is compiled once."""
   renderer, rooms = rendering.MujocoRenderer(SIZE, shadow_px=512), {}
 
@@ -52,7 +52,7 @@ def test_every_background_has_a_plan():
 
 @in_every_room
 @pytest.mark.parametrize('view', ['front', 'top'])
-def test_a_prop_has_its_colour_at_its_projection(look, name, background, view):
+def test_a_prop_has_its_colour_at_its_projection(draw, name, background, view):
   surface = surfaces.SURFACES[name]
   camera = surface.cameras[view]
   positions = itertools.product((-0.6, 0.0, 0.6), (-0.65, -0.2, 0.2, 0.65))
@@ -62,7 +62,7 @@ def test_a_prop_has_its_colour_at_its_projection(look, name, background, view):
     )
     for color, xy in zip(props_lib.COLORS, positions, strict=False)
   ]
-  frame_HWC = look(background, camera, *props)
+  frame_HWC = draw(background, camera, *props)
   for prop in props:
     # The side of the ball that faces both the camera and the lamp.
     upper_m = np.add(prop.position_m, (0, 0, 0.25 * surface.unit_m))
@@ -75,7 +75,7 @@ def test_a_prop_has_its_colour_at_its_projection(look, name, background, view):
 
 
 @in_every_room
-def test_no_part_of_a_room_hides_a_prop_in_the_area(look, name, background):
+def test_no_part_of_a_room_hides_a_prop_in_the_area(draw, name, background):
   """Where a ball is visible, a black one and a white one differ."""
   surface = surfaces.SURFACES[name]
   unit, half = surface.unit_m, surface.half_m[0]
@@ -85,7 +85,7 @@ def test_no_part_of_a_room_hides_a_prop_in_the_area(look, name, background):
     # On the surface, and as high as the upper of two stacked props.
     for on_m in (0.0, unit):
       frames = [
-        look(
+        draw(
           background,
           camera,
           *(
@@ -108,16 +108,16 @@ def _ring_top(ring):
 
 @in_every_room
 def test_the_hole_of_a_torus_shows_the_surface_and_has_its_size(
-  look, name, background
+  draw, name, background
 ):
   surface = surfaces.SURFACES[name]
   camera = surface.cameras['top']
-  empty = look(background, camera)
+  empty = draw(background, camera)
   for hole in (0.8, 0.21, 0.5):
     ring = stage_layout.stand(
       'ring', 'torus', 'purple', 3 * surface.unit_m, (0.0, 0.0), hole=hole
     )
-    frame_HWC = look(background, camera, ring)
+    frame_HWC = draw(background, camera, ring)
     inner, outer = hole * ring.size_m / 2, ring.size_m / 2
     centre = _pixel(frame_HWC, camera, (0.0, 0.0, 0.0))
     # Nothing but a shadow is there.
@@ -130,11 +130,11 @@ def test_the_hole_of_a_torus_shows_the_surface_and_has_its_size(
         assert min(r, b) > g + 8, (hole, fraction, angle)
 
 
-def test_any_two_materials_look_different(look):
+def test_any_two_materials_look_different(draw):
   surface = surfaces.SURFACES['tabletop']
   for color in ('', 'red'):
     frames = [
-      look(
+      draw(
         'study',
         surface.cameras['front'],
         stage_layout.stand(
@@ -147,12 +147,12 @@ def test_any_two_materials_look_different(look):
       assert (np.abs(a - b).sum(axis=-1) > 24).sum() > 300
 
 
-def test_a_smaller_shade_is_darker(look):
+def test_a_smaller_shade_is_darker(draw):
   camera = surfaces.SURFACES['tabletop'].cameras['front']
   ball = stage_layout.stand('prop', 'sphere', 'green', 0.3, (0.0, 0.0))
   greens = [
     _pixel(
-      look('loft', camera, dataclasses.replace(ball, shade=shade)),
+      draw('loft', camera, dataclasses.replace(ball, shade=shade)),
       camera,
       ball.position_m,
     )[1]
@@ -162,14 +162,14 @@ def test_a_smaller_shade_is_darker(look):
 
 
 @pytest.mark.parametrize('shape', props_lib.SHAPES)
-def test_a_prop_has_the_width_of_its_size_after_other_sizes(look, shape):
+def test_a_prop_has_the_width_of_its_size_after_other_sizes(draw, shape):
   """The outline from above is as wide as the bounding box."""
   surface = surfaces.SURFACES['tabletop']
   camera = surface.cameras['top']
-  empty = look('living_room', camera)
+  empty = draw('living_room', camera)
   for size_m in (0.5, 0.2, 0.4):
     prop = stage_layout.stand('prop', shape, 'blue', size_m, (0.0, 0.0))
-    frame_HWC = look('living_room', camera, prop)
+    frame_HWC = draw('living_room', camera, prop)
     blue = frame_HWC[..., 2] > 1.6 * frame_HWC[..., :2].max(axis=-1)
     assert not (empty[..., 2] > 1.6 * empty[..., :2].max(axis=-1)).any()
     width_px = np.ptp(np.flatnonzero(blue.any(axis=0))) + 1
