@@ -1,18 +1,18 @@
-"""What execution-semantics alignment adds to GRPO, at a size one can afford.
+"""Compares GRPO with and without execution-semantics alignment, at small scale.
 
   python benchmarks/semantics_study.py --workdir=runs/study --json study.json
 
-Three arms from the same start, on the same number of training tokens:
+Three arms start from the same policy and train on the same number of tokens:
 
-  grpo        code prompts alone
-  coderl+     a share of alignment prompts on its own failed programs
-  coderl+head the same, with the trajectory-prediction auxiliary head
+  grpo        code prompts only
+  coderl+     with a share of alignment prompts on the policy's failed programs
+  coderl+head also with the auxiliary head that predicts trajectories
 
-Each seed of an arm is a run of `python -m main` in a workdir of its own, so an
-interrupted study goes on where it stopped. The table gives, for each held-out
-question, the mean over seeds and its 95 % interval (Student's t over seeds),
-and for the last two arms the paired difference to grpo, seed by seed. The last
-two columns tell how much of variable inference is notation.
+Each seed of an arm is one run of `python -m main` with its own workdir, so that
+an interrupted study resumes with the runs that are missing. For each held-out
+evaluation the table gives the mean over seeds with its 95 % interval (Student's
+t over seeds), and for the last two arms the difference to grpo, paired by seed.
+The last two columns show how much of variable inference is notation.
 """
 
 import argparse
@@ -42,17 +42,19 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     description=__doc__, formatter_class=argparse.RawTextHelpFormatter
   )
   parser.add_argument('--workdir', type=pathlib.Path, required=True)
-  parser.add_argument('--json', type=pathlib.Path, help='results go here too')
+  parser.add_argument(
+    '--json', type=pathlib.Path, help='also write the results to this file'
+  )
   parser.add_argument('--seeds', type=int, default=3, help='2 or more')
   parser.add_argument(
-    '--tokens', type=int, default=400_000, help='response tokens trained on'
+    '--tokens', type=int, default=400_000, help='response tokens to train on'
   )
-  parser.add_argument('--jobs', type=int, default=1, help='runs at a time')
+  parser.add_argument('--jobs', type=int, default=1, help='parallel runs')
   parser.add_argument(
     '--config', default='configs/coderl_train.py', help='config file'
   )
   parser.add_argument(
-    'override', nargs='*', help='after --: --config.x.y=... for every run'
+    'override', nargs='*', help='after --: --config.x.y=... for all runs'
   )
   args = parser.parse_args(argv)
   if args.seeds < 2:
@@ -64,10 +66,10 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
 def run(
   args: argparse.Namespace, arm: str, seed: int, threads: int
 ) -> dict[str, dict]:
-  """One run's results; does nothing where they are already there."""
+  """Returns the results of one run, which is started unless they exist."""
   workdir = args.workdir / arm / str(seed)
-  found = workdir / 'results.json'
-  if not found.exists():
+  results = workdir / 'results.json'
+  if not results.exists():
     workdir.mkdir(parents=True, exist_ok=True)
     separator = ',' if ':' in args.config else ':'
     flags = f'--xla_cpu_multi_thread_eigen={str(threads > 1).lower()}'
@@ -89,11 +91,11 @@ def run(
         stderr=subprocess.STDOUT,
         check=True,
       )
-  return json.loads(found.read_text())
+  return json.loads(results.read_text())
 
 
 def interval(values: Sequence[float]) -> dict[str, float]:
-  """Mean and 95 % interval by Student's t over seeds."""
+  """Returns the mean over seeds and its 95 % interval by Student's t."""
   n = len(values)
   mean = float(np.mean(values))
   half = stats.t.ppf(0.975, n - 1) * np.std(values, ddof=1) / math.sqrt(n)
@@ -106,10 +108,12 @@ def interval(values: Sequence[float]) -> dict[str, float]:
 
 
 def summarise(results: dict[str, list[dict]]) -> dict[str, dict[str, dict]]:
-  """Question -> row -> mean and interval."""
-  after = lambda arm, name: [
-    r['evaluations']['after'][name]['accuracy'] for r in results[arm]
-  ]
+  """Returns evaluation -> row -> mean and interval."""
+
+  def after(arm, name):
+    runs = results[arm]
+    return [r['evaluations']['after'][name]['accuracy'] for r in runs]
+
   start = results['grpo'][0]['evaluations']['before']
   summary = {}
   for name, before in start.items():
@@ -124,6 +128,7 @@ def summarise(results: dict[str, list[dict]]) -> dict[str, dict[str, dict]]:
 
 
 def table(summary: dict[str, dict[str, dict]]) -> str:
+  """Formats a summary with a row per arm or difference."""
   rows = list(next(iter(summary.values())))
   lines = [f'{"":20}' + ''.join(f'{name:>26}' for name in summary)]
   for row in rows:
@@ -143,9 +148,9 @@ def main(argv: Sequence[str]) -> None:
   threads = max(1, (os.cpu_count() or 1) // args.jobs)
   jobs = [(arm, seed) for seed in range(args.seeds) for arm in ARMS]
   with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
-    done = list(pool.map(lambda job: run(args, *job, threads), jobs))
+    finished = list(pool.map(lambda job: run(args, *job, threads), jobs))
   results = {arm: [] for arm in ARMS}
-  for (arm, _), result in zip(jobs, done, strict=True):
+  for (arm, _), result in zip(jobs, finished, strict=True):
     results[arm].append(result)
   for arm, runs in results.items():
     print(arm, *(f'{r["tokens"]} tokens in {r["steps"]} steps' for r in runs))

@@ -1,9 +1,9 @@
-"""The embedded policy from nothing: BPE, supervised warm start, export.
+"""Pretraining of the embedded policy: tokenizer, supervised training, export.
 
-  python -m main --config=configs/coderl_pretrain.py --workdir=runs/warm
+  python -m main --config=configs/coderl_pretrain.py --workdir=runs/pretrain
 
-writes runs/warm/policy, which is what coderl/models/embedded holds, in about
-twenty minutes on two CPU cores. `runlocal` does it in a minute, badly.
+writes runs/pretrain/policy in about twenty minutes on two CPU cores; a copy of
+it is in coderl/models/embedded. `runlocal` is a test run of a minute.
 """
 
 import ml_collections
@@ -12,7 +12,7 @@ from configs import coderl_eval, coderl_train, common
 
 
 def get_config(arg: str = '') -> ml_collections.ConfigDict:
-  """The warm start; what is evaluated at its end is as in coderl_train."""
+  """Returns the config; the evaluation at its end is that of coderl_train."""
   arg = common.parse_arg(arg, runlocal=False, model='tiny', seed=0)
   base = coderl_train.get_config(f'model={arg.model},seed={arg.seed}')
   config = ml_collections.ConfigDict()
@@ -22,7 +22,7 @@ def get_config(arg: str = '') -> ml_collections.ConfigDict:
   config.data = {name: base.data[name] for name in coderl_eval.DATA}
   config.sampling = {name: base.sampling[name] for name in coderl_eval.SAMPLING}
   config.alignment = dict(bounds=base.alignment.bounds)
-  # Examples of each kind: programs, answers on traced runs, outputs.
+  # Number of examples: programs, answers on traced runs, outputs of tests.
   config.corpus = dict(programs=40000, traces=50000, outputs=3000)
   config.train = dict(steps=3600, batch_size=32, microbatches=4)
   config.optimizer = dict(

@@ -109,15 +109,20 @@ def prepare(
 
   Args:
     config: made by `config`.
-    data_dir: the folder of prepared data; by default the user's cache.
+    data_dir: the folder or bucket of prepared data; by default the user's
+      cache.
 
   Raises:
     UserError: the source cannot be read, or the folder cannot be written.
   """
   cache = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
-  folder = pathlib.Path(data_dir or pathlib.Path(cache) / 'coderl')
+  cache = pathlib.Path(cache) / 'coderl'
+  data_dir = data_dir or cache
+  # A bucket (gs://...) has no locks, so the lock is in the user's cache.
+  is_bucket = '://' in os.fspath(data_dir)
+  folder = cache if is_bucket else pathlib.Path(data_dir)
   with _quiet_tfds():
-    builder = CodeProblems(config=config, data_dir=folder)
+    builder = CodeProblems(config=config, data_dir=data_dir)
     if builder.is_prepared():
       return builder
     with contextlib.ExitStack() as stack:
@@ -129,7 +134,7 @@ def prepare(
           f'{folder}: prepared data cannot be written: {error}'
         ) from error
       # Made after the wait, a builder reads what another process has prepared.
-      builder = CodeProblems(config=config, data_dir=folder)
+      builder = CodeProblems(config=config, data_dir=data_dir)
       builder.download_and_prepare()
   return builder
 

@@ -1,4 +1,4 @@
-"""The embedded policy's making: the corpus is what it says, and repeatable."""
+"""Pretraining: the corpus has every kind of example; runs are repeatable."""
 
 import ast
 import json
@@ -25,8 +25,8 @@ def _config():
 
 def _corpus(config):
   limits = sandbox.Limits(**config.sandbox.limits)
-  with sandbox.Sandbox(limits, workers=1) as box:
-    return pretrain.corpus(config, box)
+  with sandbox.Sandbox(limits, workers=1) as runner:
+    return pretrain.make_corpus(config, runner)
 
 
 def _task(*targets):
@@ -35,11 +35,11 @@ def _task(*targets):
   )
 
 
-def test_answers_are_noted_as_json_or_as_python_prints_them():
+def test_answers_are_json_or_as_python_prints_them():
   rng = np.random.default_rng(0)
-  scalar, listed = _task(('n', '3')), _task(('n', '3'), ('a', '[1, 2]'))
-  for task, share in ((scalar, 0.15), (listed, 0.6)):
-    replies = [pretrain.noted(task, rng) for _ in range(400)]
+  scalar, with_list = _task(('n', '3')), _task(('n', '3'), ('a', '[1, 2]'))
+  for task, share in ((scalar, 0.15), (with_list, 0.6)):
+    replies = [pretrain.answer_text(task, rng) for _ in range(400)]
     right = answers.answer_json(task.expected, task.targets)
     python = [r for r in replies if r != right]
     assert abs(len(python) / 400 - share) < 0.06
@@ -48,7 +48,7 @@ def test_answers_are_noted_as_json_or_as_python_prints_them():
       assert ast.literal_eval(reply) == json.loads(right)
 
 
-def test_the_corpus_holds_every_kind_and_is_drawn_from_the_seed():
+def test_the_corpus_has_every_kind_and_depends_on_the_seed():
   config = _config()
   examples = _corpus(config)
   assert examples == _corpus(config)
@@ -69,7 +69,7 @@ def test_the_same_examples_give_the_same_policy():
   model = transformer.ModelConfig(tokenizer.vocab_size, 2, 32, 2, 1, 16, 64)
   mesh = sharding.make_mesh(config.mesh.shape)
   first, second = (
-    pretrain.fit(config, model, tokenizer, examples, mesh) for _ in range(2)
+    pretrain.train(config, model, tokenizer, examples, mesh) for _ in range(2)
   )
   same = jax.tree.map(lambda a, b: bool((a == b).all()), first, second)
   assert all(jax.tree.leaves(same))
