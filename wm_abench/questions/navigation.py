@@ -112,14 +112,14 @@ _WORLDS = {
 
 
 def move(request: group_law.Request) -> group_law.Group:
-  """M-Nav: forward, backward, turn left and turn right."""
+  """Drafts M-Nav: forward, backward, turn left and turn right."""
   world = _WORLDS[request.cell.environment]
   levels = _levels(request, world)
   return _group(request, world, levels, ((_F,), (_B,), (_L,), (_R,)), {})
 
 
 def two_moves(request: group_law.Request) -> group_law.Group:
-  """T-Nav: the pairs of moves of one of DESIGNS."""
+  """Drafts T-Nav: the pairs of moves of one of DESIGNS."""
   world = _WORLDS[request.cell.environment]
   levels = _levels(request, world, design=world.designs)
   design = levels.pop('design')

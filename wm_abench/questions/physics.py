@@ -32,7 +32,7 @@ _COUNTS = {3: 'Three'}
 
 
 def mechanistic(request: group_law.Request) -> group_law.Group:
-  """M-IP: what happens next, after four histories that end in one picture."""
+  """Drafts M-IP: what happens next, after histories that end in one picture."""
   kinds = physics_kinds.KINDS[request.cell.action]
   levels = request.levels(
     background=environment.BACKGROUNDS,
@@ -252,7 +252,7 @@ def _draw_encounter(
 
 
 def compositional(request: group_law.Request) -> group_law.Group:
-  """C-IP: two spheres, each slow or fast, hit a third object at once.
+  """Drafts C-IP: two spheres, each slow or fast, hit a third object at once.
 
   In the last picture the spheres have the same positions at all speeds.
   """

@@ -10,245 +10,107 @@ import math
 
 import numpy as np
 
-from wm_abench.questions import group_law, stage_layout
 from wm_abench.questions import physics_scenarios as scenarios
+from wm_abench.questions import physics_slides, stage_layout
 from wm_abench.worlds.physics_hall import hall
 from wm_abench.worlds.tabletop import props as props_lib
 
 # Number of levels where outcomes do not change evenly with the level.
 _CANDIDATES = 7
-_SLIDERS = ('cube', 'cylinder', 'cone')
-_RAMP_SLIDERS = ('cube', 'cone')  # Shapes that slide steadily on a ramp.
-_ADJECTIVES = {'wood': 'wooden', 'metal': 'metal', 'stone': 'stone'}
-_RAMP_LENGTH_M, _RAMP_HALF_WIDTH_M, _RAMP_HALF_THICKNESS_M = 2.5, 0.3, 0.03
-
-
-class _Slope:
-  """The geometry of a ramp that goes down in the direction `way`."""
-
-  def __init__(self, angle: float, way: int):
-    self.quaternion = (
-      math.cos(angle / 2),
-      0.0,
-      way * math.sin(angle / 2),
-      0.0,
-    )
-    self._down = np.array([way * math.cos(angle), 0.0, -math.sin(angle)])
-    self._normal = np.array([way * math.sin(angle), 0.0, math.cos(angle)])
-    self._foot = np.array([way * 1.08, 0.0, 0.0])
-    self._top = self._foot - _RAMP_LENGTH_M * self._down
-
-  def position(self, along_m: float, above_m: float) -> np.ndarray:
-    """Returns a point by its distances from the top and from the surface."""
-    return self._top + along_m * self._down + above_m * self._normal
-
-  def blocks(self, material: str) -> tuple[hall.Block, ...]:
-    """Returns the slab and its four posts."""
-    middle = (self._top + self._foot) / 2
-    middle = middle - _RAMP_HALF_THICKNESS_M * self._normal
-    half_m = (_RAMP_LENGTH_M / 2, _RAMP_HALF_WIDTH_M, _RAMP_HALF_THICKNESS_M)
-    blocks = [
-      hall.Block(
-        'ramp', material, scenarios.vector(middle), half_m, self.quaternion
-      )
-    ]
-    for i, fraction in enumerate((0.06, 0.55)):
-      head = self.position(
-        fraction * _RAMP_LENGTH_M, -2 * _RAMP_HALF_THICKNESS_M
-      )
-      for j, y in enumerate((-0.24, 0.24)):
-        x, z = float(head[0]), float(head[2]) / 2
-        blocks.append(
-          hall.Block(f'post{i}{j}', material, (x, y, z), (0.03, 0.04, z))
-        )
-    return tuple(blocks)
-
-
-def _ramp(rng: np.random.Generator, way: int) -> scenarios.Scenario:
-  """An object is released on a ramp; the factor is the height of release.
-
-  Raises:
-    group_law.Rejected: the friction is too strong.
-  """
-  step_s = 0.2
-  block = str(rng.choice(tuple(_ADJECTIVES)))
-  shape, color, material = scenarios.draw_look(
-    rng, _RAMP_SLIDERS, scenarios.slippery_materials(block)
-  )
-  size_m = scenarios.draw_number(rng, 0.18, 0.24)
-  mu = scenarios.friction(material, block)
-  angle_deg = scenarios.draw_number(rng, 26, 33)
-  angle = math.radians(angle_deg)
-  acceleration = scenarios.G * (math.sin(angle) - mu * math.cos(angle))
-  if acceleration < 1.4:
-    raise group_law.Rejected('the ramp is too rough')
-  # The distance from the ramp's upper end to the last position.
-  last_m = scenarios.draw_number(rng, 1.3, 1.4)
-  least_m = acceleration * (2.1 * step_s) ** 2 / 2
-  most_m = last_m - 0.2
-  speeds = np.linspace(
-    *np.sqrt(2 * acceleration * np.array([least_m, most_m])), 4
-  )
-  rise = math.sin(angle)
-  levels = tuple(
-    round(float(v**2 / 2 / acceleration * rise), 4) for v in speeds
-  )
-  slope = _Slope(angle, way)
-
-  def start(rise_m: float) -> scenarios.Start:
-    slid_m = rise_m / rise
-    prop = stage_layout.stand('mover', shape, color, size_m, (0, 0))
-    position = slope.position(last_m - slid_m, props_lib.height_m(prop) / 2)
-    prop = dataclasses.replace(
-      prop, position_m=scenarios.vector(position), material=material
-    )
-    lead_s = math.sqrt(2 * slid_m / acceleration) - 2 * step_s
-    return scenarios.Start(
-      (prop,), (('mover', slope.quaternion),), round(lead_s, 5)
-    )
-
-  factors = {
-    'colors': [color],
-    'shapes': [shape],
-    'materials': [material],
-    'sizes_m': [size_m],
-    'block': block,
-    'angle_deg': angle_deg,
-    'met_m': last_m,
-  }
-  words = (
-    f'{scenarios.name(shape, color)} slides down a {_ADJECTIVES[block]} ramp'
-  )
-  return scenarios.Scenario(
-    'rise_m', levels, start, slope.blocks(block), step_s, words, factors
-  )
-
-
-def _bench(rng: np.random.Generator, way: int) -> scenarios.Scenario:
-  """An object slides on a bench and scenarios.friction decelerates it.
-
-  The factor is its speed at the last picture.
-  """
-  step_s, height_m = 0.15, scenarios.draw_number(rng, 0.3, 0.45)
-  block = str(rng.choice(tuple(_ADJECTIVES)))
-  shape, color, material = scenarios.draw_look(
-    rng, _SLIDERS, scenarios.slippery_materials(block)
-  )
-  size_m = scenarios.draw_number(rng, 0.18, 0.24)
-  deceleration = scenarios.G * scenarios.friction(material, block)
-  slow_mps = scenarios.draw_number(rng, 0.5, 0.7)
-  levels = scenarios.even_levels(
-    slow_mps, slow_mps + scenarios.draw_number(rng, 1.8, 2.0)
-  )
-  last_m = way * scenarios.draw_number(rng, -0.3, -0.2)
-  bench = hall.Block(
-    'bench', block, (0.0, 0.0, height_m / 2), (1.5, 0.3, height_m / 2)
-  )
-
-  def start(speed_mps: float) -> scenarios.Start:
-    run_m = speed_mps * 2 * step_s + deceleration * (2 * step_s) ** 2 / 2
-    prop = stage_layout.stand(
-      'mover', shape, color, size_m, (last_m - way * run_m, 0.0), height_m
-    )
-    start_mps = speed_mps + deceleration * 2 * step_s
-    velocity = (way * start_mps, 0.0, 0.0)
-    prop = dataclasses.replace(prop, velocity_mps=velocity, material=material)
-    return scenarios.Start((prop,))
-
-  factors = {
-    'colors': [color],
-    'shapes': [shape],
-    'materials': [material],
-    'sizes_m': [size_m],
-    'block': block,
-    'bench_m': height_m,
-    'met_m': last_m,
-  }
-  words = (
-    f'{scenarios.name(shape, color)} slides along a {_ADJECTIVES[block]} bench'
-  )
-  return scenarios.Scenario(
-    'speed_mps', levels, start, (bench,), step_s, words, factors
-  )
-
-
 _FALLERS = ('cube', 'sphere', 'cylinder')
+_FALLER_SIZES_M = (0.22, 0.3)
 # Without glass, which is hard to see before a bright wall.
 _VISIBLE = tuple(m for m in props_lib.MATERIALS if m != 'glass')
 
 
-def _fall(
-  rng: np.random.Generator, way: int, bounce: bool
-) -> scenarios.Scenario:
-  """An object falls onto a slab; the factor is how far it has fallen.
-
-  The last picture shows it shortly before the impact, and the outcome after it
-  if `bounce`, else still before it.
-  """
-  step_s = 0.16 if bounce else 0.1
-  shapes = ('sphere',) if bounce else _FALLERS
-  materials = ('plastic', 'metal') if bounce else _VISIBLE
-  shape, color, material = scenarios.draw_look(rng, shapes, materials)
-  size_m = scenarios.draw_number(rng, 0.22, 0.3)
-  block = 'metal' if bounce else str(rng.choice(hall.MATERIALS))
-  height_m = (
-    scenarios.draw_number(rng, 0.06, 0.12)
-    if bounce
-    else scenarios.draw_number(rng, 0.1, 0.3)
-  )
+def _fall(rng: np.random.Generator, way: int) -> scenarios.Scenario:
+  """Draws an object that falls towards a slab and does not reach it."""
+  step_s, most_mps = 0.1, 4.7
+  look = scenarios.draw_look(rng, _FALLERS, _VISIBLE, _FALLER_SIZES_M)
+  block = str(rng.choice(hall.MATERIALS))
+  height_m = scenarios.draw_number(rng, 0.1, 0.3)
   x_m = way * scenarios.draw_number(rng, 0.0, 0.5)
+  # Even the fastest object does not reach the slab in the last step.
+  above_m = 1.04 * _drop_m(most_mps, step_s)
+  return _falling(look, step_s, most_mps, 4, block, height_m, x_m, above_m)
+
+
+def _bounce(rng: np.random.Generator, way: int) -> scenarios.Scenario:
+  """Draws a sphere that falls onto a slab and bounces."""
+  step_s, most_mps = 0.16, 4.9
+  look = scenarios.draw_look(
+    rng, ('sphere',), ('plastic', 'metal'), _FALLER_SIZES_M
+  )
+  height_m = scenarios.draw_number(rng, 0.06, 0.12)
+  x_m = way * scenarios.draw_number(rng, 0.0, 0.5)
+  # Even the slowest sphere reaches the slab in the last step.
+  drop_m = _drop_m(_least_mps(step_s), step_s)
+  above_m = drop_m * scenarios.draw_number(rng, 0.92, 1.0)
+  return _falling(
+    look, step_s, most_mps, _CANDIDATES, 'metal', height_m, x_m, above_m
+  )
+
+
+def _least_mps(step_s: float) -> float:
+  """Returns the least speed at the last picture, after two steps of falling."""
+  return 2.05 * scenarios.G * step_s
+
+
+def _drop_m(speed_mps: float, step_s: float) -> float:
+  """Returns the distance of a fall in one step, from an initial speed."""
+  return speed_mps * step_s + scenarios.G * step_s**2 / 2
+
+
+def _falling(
+  look: scenarios.Look,
+  step_s: float,
+  most_mps: float,
+  count: int,
+  block: str,
+  height_m: float,
+  x_m: float,
+  above_m: float,
+) -> scenarios.Scenario:
+  """Returns the scenario of a fall; the factor is the distance fallen.
+
+  Args:
+    look: the look of the object.
+    step_s: the time between pictures.
+    most_mps: the largest speed at the last picture.
+    count: the number of levels.
+    block: the material of the slab.
+    height_m: the height of the slab.
+    x_m: the position of the slab and the object.
+    above_m: the height of the object above the slab in the last picture.
+  """
   slab = hall.Block(
     'slab', block, (x_m, 0.0, height_m / 2), (0.42, 0.32, height_m / 2)
   )
-  least_mps = 2.05 * scenarios.G * step_s
-  most_mps = 4.9 if bounce else 4.7
-  # The height above the slab lets even the slowest object reach it within a
-  # step if `bounce`; otherwise not even the fastest one does.
-  bound_mps = least_mps if bounce else most_mps
-  drop_m = bound_mps * step_s + scenarios.G * step_s**2 / 2
-  above_m = drop_m * (scenarios.draw_number(rng, 0.92, 1.0) if bounce else 1.04)
-  last_m = height_m + above_m + size_m / 2
-  count = _CANDIDATES if bounce else 4
-  speeds = np.linspace(least_mps, most_mps, count)
+  last_m = height_m + above_m + look.size_m / 2
+  speeds = np.linspace(_least_mps(step_s), most_mps, count)
   levels = tuple(round(float(v**2 / 2 / scenarios.G), 4) for v in speeds)
 
   def start(fallen_m: float) -> scenarios.Start:
-    position_m = (x_m, 0.0, last_m + fallen_m)
-    prop = props_lib.Prop('mover', shape, color, size_m, position_m, material)
+    prop = look.floating((x_m, 0.0, last_m + fallen_m))
     lead_s = math.sqrt(2 * fallen_m / scenarios.G) - 2 * step_s
     return scenarios.Start((prop,), (), round(lead_s, 5))
 
-  factors = {
-    'colors': [color],
-    'shapes': [shape],
-    'materials': [material],
-    'sizes_m': [size_m],
-    'block': block,
-    'slab_m': height_m,
-    'x_m': x_m,
-    'above_m': round(above_m, 4),
-  }
-  words = (
-    f'{scenarios.name(shape, color)}, which was let go above a slab, falls'
+  factors = look.factors(
+    block, slab_m=height_m, x_m=x_m, above_m=round(above_m, 4)
   )
+  words = f'{look.name}, which was let go above a slab, falls'
   return scenarios.Scenario(
     'fallen_m', levels, start, (slab,), step_s, words, factors
   )
 
 
-def _free_fall(rng: np.random.Generator, way: int) -> scenarios.Scenario:
-  return _fall(rng, way, bounce=False)
-
-
-def _bouncing(rng: np.random.Generator, way: int) -> scenarios.Scenario:
-  return _fall(rng, way, bounce=True)
-
-
 def _flight(rng: np.random.Generator, way: int) -> scenarios.Scenario:
-  """An object falls along a parabola; the factor is its horizontal speed."""
+  """Draws an object that falls along a parabola.
+
+  The factor is its horizontal speed.
+  """
   step_s = 0.13
-  shape, color, material = scenarios.draw_look(rng, _FALLERS, _VISIBLE)
-  size_m = scenarios.draw_number(rng, 0.22, 0.3)
+  look = scenarios.draw_look(rng, _FALLERS, _VISIBLE, _FALLER_SIZES_M)
   x_m = -way * scenarios.draw_number(rng, 0.1, 0.3)
   last_m = scenarios.draw_number(rng, 0.75, 0.9)
   slow_mps = scenarios.draw_number(rng, 0.4, 0.7)
@@ -259,23 +121,14 @@ def _flight(rng: np.random.Generator, way: int) -> scenarios.Scenario:
 
   def start(speed_mps: float) -> scenarios.Start:
     x = x_m - way * speed_mps * fall_s
-    position_m = (x, 0.0, last_m + scenarios.G * fall_s**2 / 2)
-    velocity = (way * speed_mps, 0.0, 0.0)
-    prop = props_lib.Prop(
-      'mover', shape, color, size_m, position_m, material, velocity_mps=velocity
+    prop = look.floating(
+      (x, 0.0, last_m + scenarios.G * fall_s**2 / 2),
+      velocity_mps=(way * speed_mps, 0.0, 0.0),
     )
     return scenarios.Start((prop,))
 
-  factors = {
-    'colors': [color],
-    'shapes': [shape],
-    'materials': [material],
-    'sizes_m': [size_m],
-    'block': '',
-    'x_m': x_m,
-    'met_m': last_m,
-  }
-  words = f'{scenarios.name(shape, color)} falls while it flies sideways'
+  factors = look.factors('', x_m=x_m, met_m=last_m)
+  words = f'{look.name} falls while it flies sideways'
   return scenarios.Scenario(
     'sideways_mps', levels, start, (), step_s, words, factors
   )
@@ -339,9 +192,10 @@ def _pair(factors, mover_xy, velocity, target_xy) -> tuple[props_lib.Prop, ...]:
 
 
 def _head_on(rng: np.random.Generator, way: int) -> scenarios.Scenario:
-  """A sphere rolls straight at a target; the factor is its initial speed.
+  """Draws a sphere that rolls straight at a target.
 
-  The last picture shows it shortly before the collision.
+  The factor is its initial speed. The last picture shows it shortly before the
+  collision.
   """
   step_s = 0.18
   factors, mover, target = _draw_pair(rng)
@@ -368,9 +222,9 @@ def _head_on(rng: np.random.Generator, way: int) -> scenarios.Scenario:
 
 
 def _aimed(rng: np.random.Generator, way: int) -> scenarios.Scenario:
-  """A sphere rolls away from the viewer and hits a target off its centre.
+  """Draws a sphere that rolls away from the viewer, towards a target.
 
-  The factor is the angle of its motion.
+  The factor is the angle of its motion, so that most collisions are oblique.
   """
   step_s = 0.2
   factors, mover, target = _draw_pair(rng)
@@ -401,7 +255,7 @@ def _aimed(rng: np.random.Generator, way: int) -> scenarios.Scenario:
 Make = Callable[[np.random.Generator, int], scenarios.Scenario]
 # Action of the cell -> its scenarios by kind.
 KINDS: dict[str, dict[str, Make]] = {
-  'slide': {'ramp': _ramp, 'bench': _bench},
-  'drop': {'fall': _free_fall, 'bounce': _bouncing, 'flight': _flight},
+  'slide': {'ramp': physics_slides.ramp, 'bench': physics_slides.bench},
+  'drop': {'fall': _fall, 'bounce': _bounce, 'flight': _flight},
   'collide': {'head_on': _head_on, 'aimed': _aimed},
 }

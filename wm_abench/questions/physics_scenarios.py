@@ -7,7 +7,7 @@ position in the last picture of the question, but another velocity.
 from collections.abc import Callable, Mapping, Sequence
 import dataclasses
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -107,10 +107,74 @@ def draw_number(rng, low: float, high: float) -> float:
   return round(float(rng.uniform(low, high)), 3)
 
 
-def draw_look(rng, shapes: Sequence[str], materials: Sequence[str]) -> tuple:
-  """Draws a shape, a colour and a material."""
+class Look(NamedTuple):
+  """The look of a moving object."""
+
+  shape: str
+  color: str
+  material: str
+  size_m: float
+
+  @property
+  def name(self) -> str:
+    return name(self.shape, self.color)
+
+  def factors(self, block: str, **others: Any) -> dict[str, Any]:
+    """Returns the factors of a scenario with this object alone.
+
+    Args:
+      block: the material of its blocks, or ''.
+      **others: further factors.
+    """
+    return {
+      'colors': [self.color],
+      'shapes': [self.shape],
+      'materials': [self.material],
+      'sizes_m': [self.size_m],
+      'block': block,
+      **others,
+    }
+
+  def standing(
+    self, xy_m: Sequence[float], on_m: float = 0.0, **more: Any
+  ) -> props_lib.Prop:
+    """Returns the object as it stands at a position; see stage_layout.stand."""
+    return stage_layout.stand(
+      'mover',
+      self.shape,
+      self.color,
+      self.size_m,
+      xy_m,
+      on_m,
+      material=self.material,
+      **more,
+    )
+
+  def floating(
+    self, position_m: protocol.Vector, **more: Any
+  ) -> props_lib.Prop:
+    """Returns the object with its centre at a position."""
+    return props_lib.Prop(
+      'mover',
+      self.shape,
+      self.color,
+      self.size_m,
+      position_m,
+      self.material,
+      **more,
+    )
+
+
+def draw_look(
+  rng: np.random.Generator,
+  shapes: Sequence[str],
+  materials: Sequence[str],
+  sizes_m: tuple[float, float],
+) -> Look:
+  """Draws a colour, a shape, a material, and a size from a range."""
   (color,) = stage_layout.draw_colors(rng, 1)
-  return str(rng.choice(shapes)), color, str(rng.choice(materials))
+  shape, material = str(rng.choice(shapes)), str(rng.choice(materials))
+  return Look(shape, color, material, draw_number(rng, *sizes_m))
 
 
 def name(shape: str, color: str) -> str:

@@ -18,7 +18,7 @@ _INTRO = 'The picture was taken from straight above. '
 
 
 def count(request: group_law.Request) -> group_law.Group:
-  """DQ: how many props have a given colour, among props of other colours."""
+  """Drafts DQ: how many of the props have a given colour."""
   rng, surface = request.rng, stage_layout.surface_of(request)
   levels = request.levels(
     background=surface.backgrounds,
@@ -45,7 +45,7 @@ def count(request: group_law.Request) -> group_law.Group:
 
 
 def more(request: group_law.Request) -> group_law.Group:
-  """RQ: which of two colours has more props, or whether both have as many.
+  """Drafts RQ: which of two colours has more props, or that they are equal.
 
   The colour with more props covers the larger area in half of the groups and
   the smaller area in the other half.
@@ -134,7 +134,7 @@ def _assign(
 
 
 def deeper(request: group_law.Request) -> group_law.Group:
-  """CQ: which of two props has the deeper shade; members swap the shades."""
+  """Drafts CQ: which of two props has the deeper shade."""
   rng, surface = request.rng, stage_layout.surface_of(request)
   levels = request.levels(
     background=surface.backgrounds,

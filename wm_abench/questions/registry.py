@@ -9,6 +9,7 @@ from wm_abench.questions import (
   quantity,
   space,
   timing,
+  trajectory,
   vision,
 )
 
@@ -18,6 +19,7 @@ MAKERS: dict[str, group_law.Maker] = {
   **timing.MAKERS,
   **vision.MAKERS,
   **motion.MAKERS,
+  **trajectory.MAKERS,
   **quantity.MAKERS,
   **physics.MAKERS,
   **navigation.MAKERS,

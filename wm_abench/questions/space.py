@@ -20,7 +20,7 @@ _TWO_VIEWS = (
 
 
 def relation(request: group_law.Request) -> group_law.Group:
-  """SR: the spatial relation of one prop to another."""
+  """Drafts SR: the spatial relation of one prop to another."""
   rng, surface = request.rng, stage_layout.surface_of(request)
   levels = request.levels(
     background=surface.backgrounds,
@@ -53,17 +53,13 @@ def relation(request: group_law.Request) -> group_law.Group:
   )
   options, members = [], []
   for name in [r for r in _RELATIONS if r != levels['left_out']]:
-    x, y = _RELATIONS[name]
-    offset = (
-      x * distance_m + y * sideways_m,
-      y * distance_m - x * sideways_m,
-    )
+    offset_m = _offset_m(_RELATIONS[name], distance_m, sideways_m)
     other = stage_layout.stand(
       'other',
       levels['shape'],
       colors[1],
       size_m[1],
-      middle + offset,
+      middle + offset_m,
       on_m=props_lib.height_m(base) if name == 'on top of' else 0.0,
       yaw_deg=yaw[1],
     )
@@ -74,8 +70,22 @@ def relation(request: group_law.Request) -> group_law.Group:
   return group_law.assemble(request, 'relation', options, members)
 
 
+def _offset_m(
+  direction: tuple[int, int], distance_m: float, sideways_m: float
+) -> tuple[float, float]:
+  """Returns the position of a prop relative to the other one.
+
+  Args:
+    direction: see _RELATIONS.
+    distance_m: the distance in this direction.
+    sideways_m: the distance to the right of this direction.
+  """
+  x, y = direction
+  return x * distance_m + y * sideways_m, y * distance_m - x * sideways_m
+
+
 def vacancy(request: group_law.Request) -> group_law.Group:
-  """SE-V: whether a prop fits into the hole of a ring.
+  """Drafts SE-V: whether a prop fits into the hole of a ring.
 
   The members of half of the groups differ in the size of the hole, those of the
   other half in the size of the prop. Both sizes have many levels, so that one
@@ -106,15 +116,10 @@ def vacancy(request: group_law.Request) -> group_law.Group:
     **{k: levels[k] for k in ('shape', 'share', 'margin', 'changed')},
     'positions_m': stage_layout.rounded(positions_N2),
   }
-  name = stage_layout.noun_phrase(colors[1], levels['shape'])
-  prompt = _views_intro(views) + (
-    f'Can the {name}, kept upright, go into the hole of the {colors[0]} ring?'
-  )
+  prompt = _views_intro(views) + _fit_question(colors, levels['shape'])
   members = []
-  for wider in (levels['margin'], 1 / levels['margin']):
-    hole, size_m = share * wider, ring_m * share
-    if levels['changed'] == 'prop':
-      hole, size_m = share, ring_m * share / wider
+  for ratio in (levels['margin'], 1 / levels['margin']):
+    hole, size_m = _hole_and_size(levels['changed'], ring_m, share, ratio)
     props = (
       stage_layout.stand(
         'ring', 'torus', colors[0], ring_m, positions_N2[0], hole=hole
@@ -125,13 +130,36 @@ def vacancy(request: group_law.Request) -> group_law.Group:
     )
     shots = [stage.shot(props, view) for view in views]
     members.append(
-      stage_layout.member(prompt, shots, factors, hole_to_prop=round(wider, 3))
+      stage_layout.member(prompt, shots, factors, hole_to_prop=round(ratio, 3))
     )
   return group_law.assemble(request, 'hole_to_prop', ('yes', 'no'), members)
 
 
+def _fit_question(colors: Sequence[str], shape: str) -> str:
+  name = stage_layout.noun_phrase(colors[1], shape)
+  return (
+    f'Can the {name}, kept upright, go into the hole of the {colors[0]} ring?'
+  )
+
+
+def _hole_and_size(
+  changed: str, ring_m: float, share: float, ratio: float
+) -> tuple[float, float]:
+  """Returns the hole, as a share of the ring, and the size of the prop.
+
+  Args:
+    changed: whether the 'hole' or the 'prop' differs from the base size.
+    ring_m: the size of the ring.
+    share: the base size of hole and prop, as a share of the ring.
+    ratio: the size of the hole relative to that of the prop.
+  """
+  if changed == 'prop':
+    return share, ring_m * share / ratio
+  return share * ratio, ring_m * share
+
+
 def occupancy(request: group_law.Request) -> group_law.Group:
-  """SE-O: which of two props of the same shape is larger.
+  """Drafts SE-O: which of two props of the same shape is larger.
 
   The members differ in which of the two props has the larger size.
   """
@@ -180,7 +208,7 @@ def occupancy(request: group_law.Request) -> group_law.Group:
 
 
 def top_view(request: group_law.Request) -> group_law.Group:
-  """SP: which top view belongs to a front view and a left view.
+  """Drafts SP: which top view belongs to a front view and a left view.
 
   A group has four layouts: two cubes with a ball on one of them, and three
   changes of this. The members show different layouts of the four.

@@ -285,6 +285,16 @@ def member(
   }
 
 
+def prop_factors(props: Sequence[props_lib.Prop]) -> dict[str, list]:
+  """Returns the looks and positions of props, for factors."""
+  return {
+    'colors': [p.color for p in props],
+    'shapes': [p.shape for p in props],
+    'sizes_m': rounded([p.size_m for p in props]),
+    'positions_m': rounded([p.position_m[:2] for p in props]),
+  }
+
+
 def rounded(lengths_m: Sequence) -> list:
   """Returns nested lengths in whole millimetres, for factors."""
   return np.asarray(lengths_m, float).round(3).tolist()

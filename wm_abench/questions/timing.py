@@ -196,7 +196,7 @@ _LONGER = Question(
 
 
 def first(request: group_law.Request) -> group_law.Group:
-  """TP: which of two props starts to move first.
+  """Drafts TP: which of two props starts to move first.
 
   The members have the same durations and distances, and therefore the same
   first and last frame.
@@ -234,7 +234,7 @@ def first(request: group_law.Request) -> group_law.Group:
 
 
 def longer(request: group_law.Request) -> group_law.Group:
-  """TE: which of two props moves for the longer time.
+  """Drafts TE: which of two props moves for the longer time.
 
   The members have the same start times. In half of the groups both props move
   the same distance, in the other half at the same speed, so that neither

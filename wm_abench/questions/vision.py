@@ -17,7 +17,7 @@ _INTRO = (
 
 
 def color(request: group_law.Request) -> group_law.Group:
-  """V-C: the colour of the prop with a given shape.
+  """Drafts V-C: the colour of the prop with a given shape.
 
   The other props have other shapes, and their colours are among the options;
   recognising which colours are present is therefore not enough.
@@ -53,7 +53,7 @@ def color(request: group_law.Request) -> group_law.Group:
 
 
 def shape(request: group_law.Request) -> group_law.Group:
-  """V-S: the shape of the prop with a given colour.
+  """Drafts V-S: the shape of the prop with a given colour.
 
   The other props have other colours, and their shapes are among the options.
   """
@@ -85,7 +85,7 @@ def shape(request: group_law.Request) -> group_law.Group:
 
 
 def material(request: group_law.Request) -> group_law.Group:
-  """V-M: whether two props of different shapes have the same material.
+  """Drafts V-M: whether two props of different shapes have one material.
 
   Either both have the natural colour of their material, or both have the same
   tint.

@@ -14,6 +14,7 @@ from wm_abench.questions import (
   space,
   stage_layout,
   timing,
+  trajectory,
   vision,
 )
 from wm_abench.worlds import protocol
@@ -21,7 +22,12 @@ from wm_abench.worlds.tabletop import props as props_lib
 from wm_abench.worlds.tabletop import surfaces
 
 MAKERS = (
-  space.MAKERS | timing.MAKERS | vision.MAKERS | motion.MAKERS | quantity.MAKERS
+  space.MAKERS
+  | timing.MAKERS
+  | vision.MAKERS
+  | motion.MAKERS
+  | quantity.MAKERS
+  | trajectory.MAKERS
 )
 CELLS = dimensions.select('perception')
 every_cell = pytest.mark.parametrize('cell', CELLS, ids=lambda c: c.name)
