@@ -91,8 +91,6 @@ def main(argv: list[str]) -> None:
   del argv  # All of it is in the flags.
   logging.set_verbosity(logging.WARNING)
   check_workdir(_WORKDIR.value)
-  # TensorFlow only reads data here, and its start-up messages do not help.
-  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
   program = load_program(_CONFIG.value.program)
   program.run(_CONFIG.value, _WORKDIR.value)
 
