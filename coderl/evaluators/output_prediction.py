@@ -40,4 +40,4 @@ def _prompt(
 
 def scores(rollouts: Sequence[types.Rollout]) -> dict[str, list[float]]:
   """Returns 1 for each predicted output that is the expected one, else 0."""
-  return {NAME: [r.reward for r in rollouts]}
+  return {NAME: [float(r.passed) for r in rollouts]}

@@ -22,10 +22,10 @@ def prompts(source: inputs.Inputs) -> list[types.Prompt]:
 
 def scores(rollouts: Sequence[types.Rollout]) -> dict[str, list[float]]:
   """Returns 1 for each program that passes all tests of its problem, else 0."""
-  return {NAME: [r.reward for r in rollouts]}
+  return {NAME: [float(r.passed) for r in rollouts]}
 
 
 def counts(rollouts: Sequence[types.Rollout]) -> dict[str, Any]:
   """Counts the programs that pass, and lists the problems that they solve."""
-  solved = [r.prompt.problem.id for r in rollouts if r.reward == 1]
+  solved = [r.prompt.problem.id for r in rollouts if r.passed]
   return {'passed': len(solved), 'n': len(rollouts), 'solved': solved}

@@ -217,6 +217,7 @@ def test_any_notation_is_read_after_the_opening_of_a_completion():
 
 
 def test_solved_problems_are_counted_and_named():
+  # Partial credit in the reward is no pass.
   rollouts = [
     types.Rollout(
       types.Prompt(types.GENERATE, '', (), problem),
@@ -225,9 +226,10 @@ def test_solved_problems_are_counted_and_named():
       (),
       '',
       True,
-      reward,
+      reward=0.5,
+      passed=passed,
     )
-    for problem, reward in zip(PROBLEMS, (1.0, 0.0, 1.0), strict=True)
+    for problem, passed in zip(PROBLEMS, (True, False, True), strict=True)
   ]
   assert pass_at_1.counts(rollouts) == {
     'passed': 2,
