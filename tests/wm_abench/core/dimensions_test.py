@@ -1,3 +1,5 @@
+"""The table of cells agrees with the paper."""
+
 import collections
 
 import pytest
@@ -9,7 +11,7 @@ CELLS = dimensions.CELLS.values()
 
 
 def test_the_table_has_the_papers_numbers():
-  """Table 5 of arXiv 2506.21876, and what its parts add up to."""
+  """The numbers of Table 5 of arXiv 2506.21876, and their sums."""
   stages = collections.Counter(c.of.stage for c in CELLS)
   cases = collections.Counter()
   for cell in CELLS:
@@ -23,14 +25,14 @@ def test_the_table_has_the_papers_numbers():
   assert by_stage == {'perception': 16, 'prediction': 7}
 
 
-def test_every_row_has_a_name_of_its_own_and_every_dimension_a_row():
+def test_names_are_unique_and_every_dimension_has_a_cell():
   assert len(dimensions.CELLS) == 44
   assert {c.dimension for c in CELLS} == set(dimensions.DIMENSIONS)
   assert {c.environment for c in CELLS} == set(dimensions.STANDS_FOR)
   assert dimensions.CELLS['m_man_manipulation_lift'].action == 'lift'
 
 
-def test_chance_is_that_of_the_papers_random_row():
+def test_chance_is_the_accuracy_of_the_papers_random_row():
   """Macro means of the paper's Random row: 32.5% perception, 25% prediction."""
 
   def mean(stage):
@@ -54,11 +56,11 @@ def test_chance_is_that_of_the_papers_random_row():
     ('motion', 8),
   ],
 )
-def test_select(names, count):
+def test_a_list_selects_cells(names, count):
   assert len(dimensions.select(names)) == count
 
 
-def test_select_names_the_choices():
+def test_an_unknown_name_is_answered_with_the_choices():
   with pytest.raises(
     errors.UserError, match=r"did you mean 'sr_tabletop'.*street"
   ):

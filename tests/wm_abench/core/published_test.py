@@ -1,8 +1,10 @@
+"""The paper's results were copied without mistakes."""
+
 import pytest
 
 from wm_abench.core import dimensions, published
 
-# Perception, prediction, all: of the paper's cells by hand.
+# Averages over perception, prediction and all cells, computed by hand.
 AVERAGES = {
   'o3*': (78.9, 60.7, 72.7),
   'Gemini-2.5-pro*': (72.0, 62.0, 68.6),
@@ -25,20 +27,20 @@ AVERAGES = {
 
 
 @pytest.mark.parametrize('model', AVERAGES)
-def test_averages_of_the_papers_cells_are_its_averages(model):
-  found = published.averages(model)
-  rounded = tuple(round(100 * value, 1) for value in found.values())
+def test_averages_over_cells_equal_those_computed_by_hand(model):
+  averages = published.averages(model).values()
+  rounded = tuple(round(100 * value, 1) for value in averages)
   assert rounded == AVERAGES[model]
 
 
 def test_fifteen_models_people_and_a_guess_have_every_cell():
   assert set(published.ACCURACY) == set(AVERAGES)
-  for own in published.ACCURACY.values():
-    assert set(own) == set(dimensions.CELLS)
+  for accuracy in published.ACCURACY.values():
+    assert set(accuracy) == set(dimensions.CELLS)
 
 
-def test_a_column_is_where_the_paper_has_it():
-  # Of Tables 1 and 2: the ends, and cells that only one simulator has.
+def test_columns_are_in_the_order_of_the_paper():
+  # First and last columns, and cells that only one simulator has.
   gpt = published.ACCURACY['GPT-4o']
   assert gpt['sr_apartment_table'] == 0.551 and gpt['rq_tabletop'] == 0.578
   assert gpt['v_m_tabletop'] == 0.556 and gpt['cq_tabletop'] == 0.873

@@ -117,8 +117,8 @@ def test_the_metadata_describe_the_columns_to_the_library_datasets(tmp_path):
     assert schema.field(name).type.value_type == pa.struct(
       [('bytes', pa.binary()), ('path', pa.string())]
     )
-  own = json.loads(schema.metadata[b'wm_abench'])
-  assert 'stand-in for Habitat' in own['description']
+  metadata = json.loads(schema.metadata[b'wm_abench'])
+  assert 'stand-in for Habitat' in metadata['description']
 
 
 def test_row_groups_are_small_so_that_one_picture_is_read_fast(tmp_path):

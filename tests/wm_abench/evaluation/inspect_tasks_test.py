@@ -31,7 +31,7 @@ def ask(data, tmp_path, monkeypatch):
   """Asks a baseline by Inspect and returns the replies and the logs."""
   monkeypatch.setenv('INSPECT_CACHE_DIR', str(tmp_path / 'cache'))
 
-  def asked(model, **setup):
+  def run(model, **setup):
     setup = inspect_tasks.Setup(data=str(data), **setup)
     logs = inspect_ai.eval(
       [
@@ -47,7 +47,7 @@ def ask(data, tmp_path, monkeypatch):
       r for log in logs for r in inspect_tasks.replies_in(log.location)
     ], logs
 
-  return asked
+  return run
 
 
 @pytest.mark.parametrize('protocol', prompts.PROTOCOLS)
@@ -76,14 +76,14 @@ def test_the_oracle_is_right_in_every_rotation(ask):
 def test_inspects_accuracy_equals_that_of_the_replies(ask):
   replies, logs = ask('baseline/random')
   for log in logs:
-    own = [
+    right = [
       r.right
       for r in replies
       if inspect_tasks.task_name(dimensions.CELLS[r.cell].dimension)
       == log.eval.task
     ]
     accuracy = log.results.scores[0].metrics['accuracy'].value
-    assert accuracy == pytest.approx(sum(own) / len(own))
+    assert accuracy == pytest.approx(sum(right) / len(right))
   assert 0 < sum(r.right for r in replies) < len(replies)
 
 
@@ -101,9 +101,9 @@ def test_nearest_chooses_the_last_picture_shown(tmp_path):
     dataclasses.replace(item, images=(item.options[item.answer],))
     for item in synthetic.items('m_nav_street', 3)
   ]
-  place = tmp_path / 'near'
-  synthetic.write_cell(place, items)
-  setup = inspect_tasks.Setup(data=str(place))
+  folder = tmp_path / 'near'
+  synthetic.write_cell(folder, items)
+  setup = inspect_tasks.Setup(data=str(folder))
   (items,) = inspect_tasks.items_of(setup).values()
   logs = inspect_ai.eval(
     inspect_tasks.dimension_task('M-Nav', items, setup),

@@ -21,16 +21,16 @@ def folder(tmp_path_factory):
     vocab_size=64, width=16, vision_layers=1, layers=1, heads=2
   )
   params = policy.init(jax.random.key(0), config)
-  place = tmp_path_factory.mktemp('policy')
-  policy.save(place, policy.Policy(config, params))
-  return place
+  path = tmp_path_factory.mktemp('policy')
+  policy.save(path, policy.Policy(config, params))
+  return path
 
 
 @pytest.fixture(scope='module')
 def data(tmp_path_factory):
-  place = tmp_path_factory.mktemp('data')
-  synthetic.write(place, CELLS, groups=10)
-  return place
+  path = tmp_path_factory.mktemp('data')
+  synthetic.write(path, CELLS, groups=10)
+  return path
 
 
 def _asked(data, blind=False):
@@ -45,7 +45,10 @@ def test_inspect_gets_the_completions_of_the_policy(
   setup = _asked(data)
   by_code = inspect_tasks.items_of(setup)
   logs = inspect_ai.eval(
-    [inspect_tasks.dimension_task(c, own, setup) for c, own in by_code.items()],
+    [
+      inspect_tasks.dimension_task(c, items_of_code, setup)
+      for c, items_of_code in by_code.items()
+    ],
     model=f'jax/{folder}',
     log_dir=str(tmp_path / 'logs'),
     display='none',
@@ -56,7 +59,7 @@ def test_inspect_gets_the_completions_of_the_policy(
   }
   assert len(replies) == 10 * (4 + 2 + 4)
   learned = policy.load(folder)
-  items = [item for own in by_code.values() for item in own]
+  items = [item for items_of_code in by_code.values() for item in items_of_code]
   alone = [_alone(learned, item) for item in items]
   assert [replies[i.name].text for i in items] == [c.text for c in alone]
   assert [replies[i.name].input_tokens for i in items] == [

@@ -19,7 +19,7 @@ TEXTS = dimensions.CELLS['se_o_tabletop']
 
 
 @pytest.fixture(scope='module')
-def made():
+def groups():
   """A group of each cell, with the work that it took."""
   generator = generator_lib.Generator(SETTINGS)
   found = {}
@@ -35,8 +35,8 @@ def _pictures(items):
 
 
 @pytest.mark.parametrize('cell', [IMAGES, TEXTS])
-def test_members_of_a_group_differ_by_one_factor_and_the_answer(made, cell):
-  items, _ = made[cell]
+def test_members_of_a_group_differ_by_one_factor_and_the_answer(groups, cell):
+  items, _ = groups[cell]
   assert len(items) == cell.of.options
   assert len({i.name for i in items}) == len(items)
   assert len({i.group for i in items}) == 1
@@ -51,22 +51,22 @@ def test_members_of_a_group_differ_by_one_factor_and_the_answer(made, cell):
 
 
 @pytest.mark.parametrize('cell', [IMAGES, TEXTS])
-def test_every_picture_has_a_state(made, cell):
-  for item in made[cell][0]:
+def test_every_picture_has_a_state(groups, cell):
+  for item in groups[cell][0]:
     assert len(item.state['images']) == len(item.images)
     pictured = len(item.options) if item.pictured else 0
     assert len(item.state['options']) == pictured
     assert item.state['images'][0]['bodies']
 
 
-def test_pictures_are_square_and_have_the_size_of_the_settings(made):
-  for items, _ in made.values():
+def test_pictures_are_square_and_have_the_size_of_the_settings(groups):
+  for items, _ in groups.values():
     for picture in set(_pictures(items)):
       assert Image.open(io.BytesIO(picture.read())).size == (96, 96)
 
 
-def test_a_picture_of_several_items_is_rendered_once(made):
-  items, work = made[IMAGES]
+def test_a_picture_of_several_items_is_rendered_once(groups):
+  items, work = groups[IMAGES]
   pictures = [*_pictures(items)]
   assert work['rejected'] == 0
   assert work['asked'] == len(pictures) == 20
@@ -75,29 +75,29 @@ def test_a_picture_of_several_items_is_rendered_once(made):
   assert work['rendered'] == len(set(pictures)) == 4 + starts
 
 
-def test_work_is_counted_and_taken_once(made):
-  for _, work in made.values():
+def test_work_is_counted_and_taken_once(groups):
+  for _, work in groups.values():
     for kind in ('drafting_s', 'physics_s', 'rendering_s', 'encoding_s'):
       assert work[kind] > 0
   generator = generator_lib.Generator(SETTINGS)
   assert generator.take_work() == collections.Counter()
 
 
-def test_groups_do_not_depend_on_what_was_made_before(made):
+def test_groups_do_not_depend_on_what_was_made_before(groups):
   generator = generator_lib.Generator(SETTINGS)
   generator.group(IMAGES, 0)
   generator.group(TEXTS, 0)
-  for cell, (items, _) in made.items():
+  for cell, (items, _) in groups.items():
     assert generator.group(cell, 1) == items
   generator.close()
 
 
-def test_another_seed_makes_other_items(made):
+def test_another_seed_makes_other_items(groups):
   generator = generator_lib.Generator(dataclasses.replace(SETTINGS, seed=6))
   content = {generator_lib.digests(i)[0] for i in generator.group(IMAGES, 1)}
   generator.close()
   assert content.isdisjoint(
-    generator_lib.digests(i)[0] for i in made[IMAGES][0]
+    generator_lib.digests(i)[0] for i in groups[IMAGES][0]
   )
 
 
@@ -118,15 +118,15 @@ def test_members_are_the_items_from_one_number_to_another(cell):
       assert [*found] == every[start:stop]
 
 
-def test_one_digest_covers_the_texts_and_the_other_one_the_pictures(made):
-  item = made[IMAGES][0][0]
+def test_one_digest_covers_the_texts_and_the_other_one_the_pictures(groups):
+  item = groups[IMAGES][0][0]
   content, pictures = generator_lib.digests(item)
-  asked = dataclasses.replace(item, prompt='another')
-  assert generator_lib.digests(asked) == (
-    generator_lib.digests(asked)[0],
+  reworded = dataclasses.replace(item, prompt='another')
+  assert generator_lib.digests(reworded) == (
+    generator_lib.digests(reworded)[0],
     pictures,
   )
-  assert generator_lib.digests(asked)[0] != content
+  assert generator_lib.digests(reworded)[0] != content
   turned = dataclasses.replace(item, options=item.options[::-1])
   assert generator_lib.digests(turned)[0] == content
   assert generator_lib.digests(turned)[1] != pictures
@@ -134,7 +134,7 @@ def test_one_digest_covers_the_texts_and_the_other_one_the_pictures(made):
   assert (
     generator_lib.digests(dataclasses.replace(item, state=state))[0] != content
   )
-  words = made[TEXTS][0][0]
+  words = groups[TEXTS][0][0]
   swapped = dataclasses.replace(words, options=words.options[::-1])
   assert generator_lib.digests(swapped)[0] != generator_lib.digests(words)[0]
 
@@ -161,8 +161,8 @@ def test_a_maker_that_rejects_every_draw_is_an_error(monkeypatch):
 def test_a_simulator_makes_its_cells_and_no_others():
   every = tuple(dimensions.CELLS.values())
   assert generator_lib.made_by('', every) == every
-  made = [c.name for c in generator_lib.made_by('maniskill', every)]
-  assert made == [f'm_man_manipulation_{a}' for a in ('drop', 'lift', 'push')]
+  names = [c.name for c in generator_lib.made_by('maniskill', every)]
+  assert names == [f'm_man_manipulation_{a}' for a in ('drop', 'lift', 'push')]
   with pytest.raises(errors.UserError, match=r'none.*street.*choices:.*lift'):
     generator_lib.made_by('maniskill', [dimensions.CELLS['m_nav_street']])
   for name in ('carla', 'gazebo'):
@@ -241,7 +241,7 @@ def test_names_do_not_depend_on_keys_or_factors():
   assert generator_lib.item_names(changed) == names
 
 
-def test_items_are_in_the_order_of_their_names(made):
-  for items, _ in made.values():
+def test_items_are_in_the_order_of_their_names(groups):
+  for items, _ in groups.values():
     names = [item.name for item in items]
     assert names == sorted(names) and all(len(n) == 16 for n in names)

@@ -16,9 +16,9 @@ MAKERS = navigation.MAKERS | physics.MAKERS | vision.MAKERS
 
 @pytest.fixture(scope='module')
 def cache():
-  made = render_cache.RenderCache(mujoco.MujocoRenderer(96))
-  yield made
-  made.close()
+  opened = render_cache.RenderCache(mujoco.MujocoRenderer(96))
+  yield opened
+  opened.close()
 
 
 def _shots(cache, cell, index=0):

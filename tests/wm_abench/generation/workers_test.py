@@ -35,16 +35,16 @@ def _wait_until(true, seconds=20):
 def test_a_worker_does_tasks_with_items_and_work():
   worker = workers.Worker(SETTINGS)
   for task in TASKS:
-    made = worker.make(task)
-    assert made.task == task
+    result = worker.make(task)
+    assert result.task == task
     numbers = [i // 4 for i in range(task.start, task.stop)]
     groups = [[*run] for _, run in itertools.groupby(numbers)]
-    runs = itertools.groupby(made.items, key=lambda item: item.group)
+    runs = itertools.groupby(result.items, key=lambda item: item.group)
     assert [len([*run]) for _, run in runs] == [len(group) for group in groups]
-    pictures = {(i.group, p) for i in made.items for p in i.pictures}
-    # Two groups are made whole, of which the task has six items.
-    assert made.work['asked'] == 40
-    assert len(pictures) <= made.work['rendered'] <= 2 * (4 + 4)
+    pictures = {(i.group, p) for i in result.items for p in i.pictures}
+    # Two whole groups are made, of which the task has six items.
+    assert result.work['asked'] == 40
+    assert len(pictures) <= result.work['rendered'] <= 2 * (4 + 4)
   worker.close()
 
 
@@ -67,16 +67,16 @@ def test_an_error_ends_a_pool_at_once():
 
 
 def test_tasks_are_taken_when_they_are_needed():
-  taken = []
+  numbers = []
 
   def tasks():
     for i in range(100):
-      taken.append(i)
+      numbers.append(i)
       yield workers.Task(CELL.name, 4 * i, 4 * i + 1)
 
   with workers.Pool(SETTINGS, 1) as pool:
     next(pool.make(tasks()))
-    assert len(taken) <= 4
+    assert len(numbers) <= 4
 
 
 def test_a_killed_worker_is_reported():

@@ -131,7 +131,7 @@ def test_items_of_a_group_share_their_order_and_are_not_neighbours(
   orders = {}
   for reply in replies:
     orders.setdefault(reply.group, set()).add(reply.order)
-  assert all(len(own) == 1 for own in orders.values())
+  assert all(len(orders_of_group) == 1 for orders_of_group in orders.values())
   groups = [r.group for r in replies]
   assert all(a != b for a, b in itertools.pairwise(groups))
 

@@ -22,7 +22,7 @@ CELLS = (
 
 
 @pytest.fixture(scope='module')
-def made():
+def groups():
   generator = generator_lib.Generator(SETTINGS)
   yield {
     name: generator.group(dimensions.CELLS[name], 0)
@@ -42,9 +42,9 @@ def _votes(pixels):
 
 
 @pytest.mark.parametrize('cell', CELLS)
-def test_an_object_has_its_colour_at_its_labelled_position(made, cell):
+def test_an_object_has_its_colour_at_its_labelled_position(groups, cell):
   right = []
-  for item in made[cell]:
+  for item in groups[cell]:
     found = picture_labels.labels_of(item)
     assert len(found) == len(item.images)
     for picture, things in zip(item.images, found, strict=True):
@@ -59,8 +59,8 @@ def test_an_object_has_its_colour_at_its_labelled_position(made, cell):
   assert np.mean(right) > 0.75
 
 
-def test_shapes_are_those_of_the_state(made):
-  item = made['v_s_tabletop'][0]
+def test_shapes_are_those_of_the_state(groups):
+  item = groups['v_s_tabletop'][0]
   first = picture_labels.labels_of(item)[0][0]
   assert item.options[item.answer].endswith(
     first.shape.replace('torus', 'ring')
@@ -72,9 +72,9 @@ def test_unknown_views_have_no_labels():
   assert picture_labels.labels_of(item) == [[]]
 
 
-def test_an_object_moves_in_its_labelled_direction(made):
+def test_an_object_moves_in_its_labelled_direction(groups):
   """In MD only the first object moves, towards its target."""
-  for item in made['md_apartment_table']:
+  for item in groups['md_apartment_table']:
     films = picture_labels.labels_of(item)
     first, last = films[0], films[-1]
     named = [f'the {t.color} {t.shape}'.replace('torus', 'ring') for t in last]

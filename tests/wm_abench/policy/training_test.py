@@ -41,9 +41,11 @@ def test_a_shift_moves_the_pictures_and_objects_of_a_row_alike():
     places[row, :, 0] = (x + 0.5) / side, (y + 0.5) / side
   moved, where = training.shift(jax.random.key(2), pictures, places, 3)
   for row in range(3):
-    for picture, place in zip(moved[row], where[row, :, 0], strict=True):
-      (found,) = np.argwhere(picture[..., 0] == 255)
-      np.testing.assert_allclose((found[::-1] + 0.5) / side, place, atol=1e-6)
+    for picture, position in zip(moved[row], where[row, :, 0], strict=True):
+      (pixel,) = np.argwhere(picture[..., 0] == 255)
+      np.testing.assert_allclose(
+        (pixel[::-1] + 0.5) / side, position, atol=1e-6
+      )
   by = np.round(np.asarray(where - places)[:, 0, 0] * side, 3)
   assert (
     len({tuple(row) for row in by.tolist()}) == 3
