@@ -14,23 +14,6 @@ NAMES = [c.name for d in ('TP', 'TE') for c in dimensions.select(d)]
 every_cell = pytest.mark.parametrize('name', NAMES)
 
 
-def track(prop, shots):
-  """Returns the positions of a prop in the frames, [T, 3]."""
-  if not prop.path:
-    return np.array([prop.position_m] * len(shots))
-  times, points = zip(*prop.path, strict=True)
-  frames_s = [sum(a.values[0] for a in s.actions) for s in shots]
-  return np.stack(
-    [np.interp(frames_s, times, axis) for axis in zip(*points, strict=True)],
-    axis=1,
-  )
-
-
-def moves(prop, shots):
-  """Returns the distance that a prop moves between frames, [T - 1]."""
-  return np.linalg.norm(np.diff(track(prop, shots), axis=0), axis=1)
-
-
 def _answer(draft, numbers):
   """Returns the option of the prop with the lower number, or of equality."""
   props = draft.images[0].scene.props
@@ -44,10 +27,12 @@ def _answer(draft, numbers):
 
 
 @every_cell
-def test_keys_agree_with_the_frames(name, groups):
+def test_keys_agree_with_the_frames(name, groups, step_lengths):
   for group in groups(name):
     for draft in group.drafts:
-      still = [moves(p, draft.images) for p in draft.images[0].scene.props]
+      still = [
+        step_lengths(p, draft.images) for p in draft.images[0].scene.props
+      ]
       assert all(m.any() for m in still)
       if name.startswith('tp'):
         numbers = [int(np.flatnonzero(m)[0]) for m in still]
@@ -57,11 +42,13 @@ def test_keys_agree_with_the_frames(name, groups):
 
 
 @every_cell
-def test_props_move_without_pause_at_a_constant_visible_speed(name, groups):
+def test_props_move_without_pause_at_a_constant_visible_speed(
+  name, groups, step_lengths
+):
   for group in groups(name):
     for draft in group.drafts:
       for prop in draft.images[0].scene.props:
-        steps = moves(prop, draft.images)
+        steps = step_lengths(prop, draft.images)
         on = np.flatnonzero(steps)
         assert (np.diff(on) == 1).all()
         np.testing.assert_allclose(steps[on], steps[on[0]], rtol=1e-3)
@@ -69,7 +56,9 @@ def test_props_move_without_pause_at_a_constant_visible_speed(name, groups):
 
 
 @pytest.mark.parametrize('name', [n for n in NAMES if n.startswith('tp')])
-def test_first_and_last_frames_are_the_same_for_all_members(name, groups):
+def test_first_and_last_frames_are_the_same_for_all_members(
+  name, groups, track
+):
   for group in groups(name):
     tracks = [
       [track(p, d.images) for p in d.images[0].scene.props]
@@ -86,12 +75,14 @@ def test_first_and_last_frames_are_the_same_for_all_members(name, groups):
 
 @pytest.mark.parametrize('name', [n for n in NAMES if n.startswith('te')])
 def test_neither_distance_nor_speed_determines_which_prop_moves_longer(
-  name, groups
+  name, groups, step_lengths
 ):
   counts = collections.Counter()
   for group in groups(name):
     unlike = next(d for d in group.drafts if 'both' not in d.options[d.answer])
-    steps = [moves(p, unlike.images) for p in unlike.images[0].scene.props]
+    steps = [
+      step_lengths(p, unlike.images) for p in unlike.images[0].scene.props
+    ]
     distance, speed = [s.sum() for s in steps], [s.max() for s in steps]
     same = {
       'distance': distance[0] == pytest.approx(distance[1], abs=1e-3),
@@ -101,7 +92,7 @@ def test_neither_distance_nor_speed_determines_which_prop_moves_longer(
     counts.update(k for k, v in same.items() if v)
     starts = {
       tuple(
-        int(np.flatnonzero(moves(p, d.images))[0])
+        int(np.flatnonzero(step_lengths(p, d.images))[0])
         for p in d.images[0].scene.props
       )
       for d in group.drafts
