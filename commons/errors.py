@@ -15,7 +15,7 @@ class UserError(ValueError):
 
 
 class ServiceError(Exception):
-  """A service that is down or refuses: one line with its name and its answer."""
+  """A service that is down or refuses: one line with name and answer."""
 
 
 def unknown(what: str, name: str, choices: Iterable[str]) -> UserError:

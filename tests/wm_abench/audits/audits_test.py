@@ -1,4 +1,4 @@
-"""Planted faults are found by the audit they are meant for; clean data pass."""
+"""Each planted fault is found by its audit; clean data pass."""
 
 import dataclasses
 import io
@@ -14,13 +14,13 @@ from wm_abench.core import dimensions, records
 SIDE = 64
 PICTURED, WORDED, PAIRED = 'm_nav_indoor', 'v_s_tabletop', 'cq_tabletop'
 WORDS = ('a cube', 'a ball', 'a cone', 'a ring')
-NOISE = 18  # Levels of it in every picture.
+NOISE = 18  # Standard deviation of the grey levels of every picture.
 
 
-def _picture(rng, places=(), shades=None):
-  """Squares of 16 px at places (x, y) on noise."""
+def _picture(rng, corners=(), shades=None):
+  """Returns squares of 16 px at corners (x, y) on noise."""
   frame = rng.normal(128, NOISE, (SIDE, SIDE, 3))
-  for n, (x, y) in enumerate(places):
+  for n, (x, y) in enumerate(corners):
     frame[y : y + 16, x : x + 16] = (
       (230, 30, 30) if shades is None else shades[n]
     )
@@ -51,7 +51,7 @@ def _item(rng, cell, group, member, options, answer, **changes):
 
 
 def _worded(seed, groups=24, words=WORDS, cell=WORDED, **changes):
-  """A clean cell with words: pictures and answers have nothing in common."""
+  """Returns a clean cell with words: pictures do not depend on keys."""
   rng = np.random.default_rng(seed)
   items = []
   for group in range(groups):
@@ -65,7 +65,7 @@ def _worded(seed, groups=24, words=WORDS, cell=WORDED, **changes):
 
 
 def _pictured(seed, groups=24, near=False):
-  """A clean cell with pictures, or one whose answer is nearest the last."""
+  """Returns a clean cell with pictures; `near` makes the key the nearest."""
   rng = np.random.default_rng(seed)
   corners = [(4, 4), (44, 4), (4, 44), (44, 44)]
   items = []
@@ -84,26 +84,26 @@ def _pictured(seed, groups=24, near=False):
 
 
 def _found(items, cells=1):
-  """Names of all that an audit finds."""
-  said = audits.audit(items, cells=cells)
-  json.dumps(said)
-  tests = said['independence'] | said['shortcuts']
-  laws = {name for name, broken in said['laws'].items() if broken}
+  """Returns the names of all significant tests and broken laws."""
+  report = audits.audit(items, cells=cells)
+  json.dumps(report)
+  tests = report['independence'] | report['shortcuts']
+  laws = {name for name, broken in report['laws'].items() if broken}
   found = laws | {name for name, test in tests.items() if test['found']}
-  assert (said['verdict'] == 'ok') == (not found), said['verdict']
+  assert (report['verdict'] == 'ok') == (not found), report['verdict']
   for name in found:
-    assert name in said['verdict']
+    assert name in report['verdict']
   return found
 
 
 @pytest.mark.parametrize('make', [_worded, _pictured])
 def test_clean_items_pass(make):
   wrong = [bool(_found(make(seed, groups=16))) for seed in range(30, 50)]
-  assert sum(wrong) <= 1  # One in twenty, over all audits of a cell.
+  assert sum(wrong) <= 1  # 5% over all tests of a cell.
 
 
 def test_answers_without_groups_pass():
-  """As of a data set whose items are drawn one by one."""
+  """Items drawn one by one break the group law and nothing else."""
   wrong = 0
   for seed in range(20):
     rng = np.random.default_rng(seed)
@@ -164,9 +164,9 @@ def test_a_missing_member_is_found():
 
 def test_a_sample_may_end_within_a_group():
   items = _worded(0)
-  said = audits.audit(items[:-1])
-  assert said['verdict'] == 'ok'
-  assert said['items'] == len(items) - 4
+  report = audits.audit(items[:-1])
+  assert report['verdict'] == 'ok'
+  assert report['items'] == len(items) - 4
 
 
 def test_a_factor_that_does_not_change_the_answer_is_found():
@@ -179,7 +179,7 @@ def test_a_factor_that_does_not_change_the_answer_is_found():
 
 
 def test_a_factor_that_goes_with_a_position_is_found():
-  """The answer of half the rooms is in the first half of the positions."""
+  """In half of the rooms the key is in the first half of the positions."""
   items = []
   for n, item in enumerate(_worded(0, groups=48)):
     word = item.options[item.answer]
@@ -234,30 +234,30 @@ def test_the_larger_thing_being_right_is_found():
   }
 
 
-def test_always_wrong_is_found_as_well():
-  said = audits.audit(_sized(larger_is_right=True))
-  test = said['shortcuts']['least of its colour']
+def test_a_rule_that_is_always_wrong_is_found_too():
+  report = audits.audit(_sized(larger_is_right=True))
+  test = report['shortcuts']['least of its colour']
   assert test['accuracy'] == 0.0 and test['found']
 
 
-def test_a_known_shortcut_is_said_to_be_known(monkeypatch):
+def test_a_known_shortcut_is_reported_as_known(monkeypatch):
   names = [*shortcuts.SHORTCUTS]
   known = {('CQ', name): 'so it is' for name in names}
   monkeypatch.setattr(audits, 'KNOWN', known)
-  said = audits.audit(_sized(larger_is_right=True))
-  assert said['verdict'].startswith('known: ')
-  assert said['shortcuts']['most of its colour']['known'] == 'so it is'
-  assert said['shortcuts']['blind']['known'] == ''
+  report = audits.audit(_sized(larger_is_right=True))
+  assert report['verdict'].startswith('known: ')
+  assert report['shortcuts']['most of its colour']['known'] == 'so it is'
+  assert report['shortcuts']['blind']['known'] == ''
 
 
-def test_the_known_ones_exist():
-  places = {*dimensions.CELLS, *dimensions.DIMENSIONS}
-  for (place, shortcut), reason in audits.KNOWN.items():
-    assert place in places and shortcut in shortcuts.SHORTCUTS and reason
+def test_known_shortcuts_exist():
+  names = {*dimensions.CELLS, *dimensions.DIMENSIONS}
+  for (name, shortcut), reason in audits.KNOWN.items():
+    assert name in names and shortcut in shortcuts.SHORTCUTS and reason
 
 
-def test_more_cells_ask_for_more():
-  """A finding of one cell alone may be chance among many."""
+def test_more_cells_need_stronger_evidence():
+  """A finding in one cell may be chance among many cells."""
   items = _worded(0)
   position = [i.answer for i in items]
   moved = [
@@ -274,12 +274,12 @@ def test_more_cells_ask_for_more():
   assert _found(moved, cells=10**9) == set()
 
 
-def test_few_groups_are_said_to_be_too_few():
+def test_too_few_groups_are_reported():
   verdict = audits.audit(_worded(0, groups=1))['verdict']
   assert verdict == 'too few groups to tell: 1'
 
 
-def test_of_a_blind_rule_a_lawful_group_leaves_chance_alone():
+def test_a_blind_rule_scores_chance_on_lawful_groups():
   items = _pictured(0, groups=8)
   outcomes = shortcuts.run(items)
   for name in ('most like the other options', 'blind'):
@@ -288,7 +288,7 @@ def test_of_a_blind_rule_a_lawful_group_leaves_chance_alone():
     assert outcome.p == 1.0
 
 
-def test_a_ring_that_tells_by_its_size_is_found():
+def test_a_ring_whose_size_gives_the_key_away_is_found():
   items = []
   for item in _worded(0, words=('no', 'yes'), cell='se_v_tabletop'):
     fits = item.options[item.answer] == 'yes'
@@ -300,6 +300,6 @@ def test_a_ring_that_tells_by_its_size_is_found():
     }
     changed = {'factors': factors, 'varies': 'hole_to_prop'}
     items.append(dataclasses.replace(item, **changed))
-  said = audits.audit(items)
-  assert said['shortcuts']['a ring wide for the object']['accuracy'] == 1.0
-  assert said['verdict'] == 'known: a ring wide for the object 1.00'
+  report = audits.audit(items)
+  assert report['shortcuts']['a ring wide for the object']['accuracy'] == 1.0
+  assert report['verdict'] == 'known: a ring wide for the object 1.00'

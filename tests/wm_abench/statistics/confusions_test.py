@@ -7,19 +7,19 @@ from wm_abench.statistics import confusions
 _group = synthetic.replies
 
 
-def test_errors_tell_which_outcome_was_chosen():
+def test_errors_count_which_outcome_was_chosen():
   ways = ('forward', 'backward', 'turn_left', 'turn_right')
   replies = _group('m_nav_street', 0, ways, (0, 0, 3, None), 'moves')
-  found = confusions.errors(replies)['moves']
-  assert found['chosen'] == {
+  result = confusions.errors(replies)['moves']
+  assert result['chosen'] == {
     '"forward"': {'"forward"': 1},
     '"backward"': {'"forward"': 1},
     '"turn_left"': {'"turn_right"': 1},
   }
-  assert 'shift' not in found
+  assert 'shift' not in result
 
 
-def test_errors_of_numbers_tell_too_little_from_too_much():
+def test_errors_of_numbers_count_by_how_many_ranks():
   replies = [
     *_group(
       'm_ip_intuitive_physics_drop', 0, (0.3, 0.1, 0.4, 0.2), (0, 3, 0, 0)
@@ -28,60 +28,60 @@ def test_errors_of_numbers_tell_too_little_from_too_much():
       'm_ip_intuitive_physics_drop', 1, (3.0, 1.0, 4.0, 2.0), (1, 1, 1, 1)
     ),
   ]
-  found = confusions.errors(replies)['level']
+  result = confusions.errors(replies)['level']
   # Right three times; 0.1 -> 0.2, 0.4 -> 0.3, 0.2 -> 0.3; 3, 4 and 2 -> 1.
-  assert found['shift'] == {'-3': 1, '-2': 1, '-1': 2, '0': 2, '1': 2}
+  assert result['shift'] == {'-3': 1, '-2': 1, '-1': 2, '0': 2, '1': 2}
 
 
-def test_errors_of_two_moves_tell_which_of_them_was_missed():
+def test_errors_of_two_moves_count_which_of_them_is_wrong():
   moves = ('forward, left', 'forward, right', 'backward, left')
   moves += ('backward, right',)
   replies = [
     *_group('t_nav_street', 0, moves, (0, 0, 0, 0), 'moves'),
     *_group('t_nav_street', 1, moves, (1, 1, None, 1), 'moves'),
-    # Levels that differ in one part alone tell nothing of the two.
+    # These levels differ in one part only, so they are not counted.
     *_group('t_nav_street', 2, ('a, x', 'b, x', 'c, x', 'd, x'), (0,) * 4),
   ]
-  found = confusions.errors(replies)
-  assert found['moves']['parts'] == {
+  result = confusions.errors(replies)
+  assert result['moves']['parts'] == {
     'neither': 2,
     'first': 2,
     'second': 2,
     'both': 1,
   }
-  assert 'parts' not in found['level']
+  assert 'parts' not in result['level']
 
 
-def test_a_colour_that_is_favoured_is_found():
+def test_a_favoured_colour_is_significant():
   rng, replies = np.random.default_rng(0), []
   for g in range(60):
     levels = ('the blue cube', 'the green cone', 'neither')
     chosen = [0 if rng.random() < 0.7 else int(rng.integers(3)) for _ in levels]
     replies += _group('ms_tabletop', g, levels, chosen, 'faster')
-  found = confusions.colours(replies)
-  assert set(found) == {'blue', 'green'}
-  assert found['blue']['favour'] > 0.3 and found['blue']['p'] < 1e-6
-  assert found['green']['favour'] < -0.1
-  assert found['blue']['groups'] == 60 and found['blue']['found']
-  assert found['blue']['right'] == pytest.approx(1 / 3)
-  assert found['blue']['chosen'] > 0.6
+  result = confusions.colours(replies)
+  assert set(result) == {'blue', 'green'}
+  assert result['blue']['favour'] > 0.3 and result['blue']['p'] < 1e-6
+  assert result['green']['favour'] < -0.1
+  assert result['blue']['groups'] == 60 and result['blue']['found']
+  assert result['blue']['right'] == pytest.approx(1 / 3)
+  assert result['blue']['chosen'] > 0.6
 
 
 def test_a_guess_favours_colours_as_rarely_as_it_should():
-  rng, found = np.random.default_rng(1), []
+  rng, results = np.random.default_rng(1), []
   for _ in range(200):
     replies = []
     for g in range(20):
       levels = ('the blue cube', 'the green cone', 'neither')
       replies += _group('ms_tabletop', g, levels, rng.integers(3, size=3))
-    found.append(confusions.colours(replies))
-  assert np.mean([f['blue']['p'] <= 0.05 for f in found]) < 0.05 + 0.047
-  # Of the two, any.
-  false = [any(test['found'] for test in f.values()) for f in found]
+    results.append(confusions.colours(replies))
+  assert np.mean([f['blue']['p'] <= 0.05 for f in results]) < 0.05 + 0.047
+  # A false finding is any of the two colours.
+  false = [any(test['found'] for test in f.values()) for f in results]
   assert np.mean(false) < 0.05 + 0.047
 
 
-def test_who_is_always_right_favours_no_colour():
+def test_a_model_that_is_always_right_favours_no_colour():
   replies = []
   for g in range(10):
     levels = ('the blue cube', 'the green cone', 'neither')

@@ -6,7 +6,7 @@ from wm_abench.statistics import entanglement
 
 
 def _items(rng, groups, effect):
-  """Groups of four; answers of level 'b' are right less often by so much."""
+  """Returns groups of four; level 'b' lowers the accuracy by `effect`."""
   levels = np.array(['a', 'b'])[rng.integers(0, 2, groups)]
   p = 0.7 - effect * (levels == 'b')
   right = (rng.random((groups, 4)) < p[:, None]).astype(float)
@@ -16,47 +16,47 @@ def _items(rng, groups, effect):
 
 def test_the_relative_effect_is_that_of_the_paper():
   # |0.9 - 0.6| and |0.3 - 0.6|, over 0.6.
-  found = entanglement.relative_effect(np.array([0.9, 0.3]), np.array(0.6))
-  assert found == pytest.approx(0.5)
+  effect = entanglement.relative_effect(np.array([0.9, 0.3]), np.array(0.6))
+  assert effect == pytest.approx(0.5)
 
 
-def test_by_hand():
+def test_an_effect_by_hand():
   right = np.repeat([1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0], 2)
   group = np.repeat(np.arange(10), 2)
-  found = entanglement.measure(right, group, ['x'] * 10 + ['y'] * 10, 0)
-  assert found['accuracy'] == {'x': 1, 'y': 0} and found['effect'] == 1
-  # Of the 252 ways to deal five groups of ten, two are as extreme.
-  assert 0.001 < found['p'] < 0.02
-  assert 0 < found['floor'] < 0.5
+  measured = entanglement.measure(right, group, ['x'] * 10 + ['y'] * 10, 0)
+  assert measured['accuracy'] == {'x': 1, 'y': 0} and measured['effect'] == 1
+  # Two of the 252 ways to choose five groups of ten are as extreme.
+  assert 0.001 < measured['p'] < 0.02
+  assert 0 < measured['floor'] < 0.5
 
 
-def test_p_values_are_uniform_where_there_is_nothing():
+def test_p_values_are_uniform_without_an_effect():
   rng = np.random.default_rng(0)
   p = [
     entanglement.measure(*_items(rng, 40, 0.0), seed)['p']
     for seed in range(300)
   ]
-  # Three standard deviations about a half, and about a twentieth.
+  # The tolerances are three standard deviations.
   assert abs(np.mean(p) - 0.5) < 0.05 + 0.03
   assert np.mean(np.array(p) <= 0.05) < 0.05 + 0.04
 
 
 def test_an_effect_is_found_above_its_floor():
-  found = entanglement.measure(
+  measured = entanglement.measure(
     *_items(np.random.default_rng(1), 80, 0.4), seed=0
   )
-  assert found['p'] < 0.01 and found['effect'] > 2 * found['floor']
+  assert measured['p'] < 0.01 and measured['effect'] > 2 * measured['floor']
 
 
 def test_rare_levels_are_left_out():
   right, group, levels = _items(np.random.default_rng(2), 20, 0.0)
   assert entanglement.measure(right, group, ['a'] * 80, 0) is None
   levels[:4] = ['rare'] * 4
-  found = entanglement.measure(right, group, levels, 0)
-  assert set(found['accuracy']) == {'a', 'b'}
+  measured = entanglement.measure(right, group, levels, 0)
+  assert set(measured['accuracy']) == {'a', 'b'}
 
 
-def test_what_is_found_is_found_by_holms_procedure():
+def test_significance_is_by_holms_procedure():
   tests = [{'p': p} for p in (0.024, 0.012, 0.02, 0.9)]
   entanglement.mark_found(tests)
   # 0.012 <= 0.05/4, 0.02 > 0.05/3, and so not 0.024 <= 0.05/2 either.
@@ -87,12 +87,12 @@ def _replies(rng, groups):
       )
 
 
-def test_the_factor_that_matters_is_the_one_that_is_found():
+def test_only_the_factor_with_an_effect_is_significant():
   replies = [*_replies(np.random.default_rng(3), 60)]
-  found = entanglement.of_cell(replies, 0)
-  assert {n for n, t in found.items() if t['found']} == {'colors[0]'}
-  assert found['colors[0]']['accuracy']['"blue"'] > 0.8
-  # What is varied is no nuisance, nor is what belongs to no family.
-  assert set(found) == {'colors[0]', 'background'}
-  strongest = entanglement.matrix({'v_s_tabletop': found})['V-S']
+  measured = entanglement.of_cell(replies, 0)
+  assert {n for n, t in measured.items() if t['found']} == {'colors[0]'}
+  assert measured['colors[0]']['accuracy']['"blue"'] > 0.8
+  # The varied factor and factors of no family are not tested.
+  assert set(measured) == {'colors[0]', 'background'}
+  strongest = entanglement.matrix({'v_s_tabletop': measured})['V-S']
   assert strongest['colour']['factor'] == 'colors[0]'

@@ -1,4 +1,4 @@
-"""Exact chances, worked out by hand or by going through every deal."""
+"""Exact probabilities, by hand or by enumerating every permutation."""
 
 import itertools
 
@@ -8,33 +8,33 @@ import pytest
 from wm_abench.statistics import group_permutations
 
 
-def test_two_members_of_a_group_are_one_trial():
-  """Two options, three groups, all six right: one deal of eight, two tails."""
-  which = np.array([0, 1] * 3)
-  lots = group_permutations.blocks([0, 0, 1, 1, 2, 2], which)
-  credit = np.eye(2)[which]
-  assert group_permutations.p_value(credit, which, lots) == pytest.approx(2 / 8)
-  assert group_permutations.p_value(1 - credit, which, lots) == pytest.approx(
+def test_two_items_of_a_group_are_one_trial():
+  """Three groups of two, all right: 1 permutation of 8, two tails."""
+  key = np.array([0, 1] * 3)
+  blocks = group_permutations.blocks([0, 0, 1, 1, 2, 2], key)
+  credit = np.eye(2)[key]
+  assert group_permutations.p_value(credit, key, blocks) == pytest.approx(2 / 8)
+  assert group_permutations.p_value(1 - credit, key, blocks) == pytest.approx(
     2 / 8
   )
-  assert group_permutations.p_value(np.full((6, 2), 0.5), which, lots) == 1.0
+  assert group_permutations.p_value(np.full((6, 2), 0.5), key, blocks) == 1.0
 
 
-def test_one_reply_to_all_members_is_no_evidence():
-  which = np.arange(4).repeat(50).reshape(4, 50).T.ravel()
-  lots = group_permutations.blocks(np.arange(50).repeat(4), which)
+def test_one_reply_to_all_items_is_no_evidence():
+  key = np.arange(4).repeat(50).reshape(4, 50).T.ravel()
+  blocks = group_permutations.blocks(np.arange(50).repeat(4), key)
   credit = np.eye(4)[np.full(200, 2)]
-  assert group_permutations.credit_of_keys(credit, which).mean() == 0.25
-  assert group_permutations.p_value(credit, which, lots) == 1.0
+  assert group_permutations.credit_of_keys(credit, key).mean() == 0.25
+  assert group_permutations.p_value(credit, key, blocks) == 1.0
 
 
-def test_p_is_that_of_every_deal():
+def test_p_is_that_of_all_permutations():
   rng = np.random.default_rng(0)
-  which = np.array([*rng.permutation(4), *rng.permutation(4), 1])
-  lots = group_permutations.blocks([0] * 4 + [1] * 4 + [2], which)
-  assert [len(lot) for lot in lots] == [4, 4, 1]
-  credit = np.eye(4)[[*which[:5], *rng.integers(0, 4, 4)]]
-  hits = group_permutations.credit_of_keys(credit, which).sum()
+  key = np.array([*rng.permutation(4), *rng.permutation(4), 1])
+  blocks = group_permutations.blocks([0] * 4 + [1] * 4 + [2], key)
+  assert [len(block) for block in blocks] == [4, 4, 1]
+  credit = np.eye(4)[[*key[:5], *rng.integers(0, 4, 4)]]
+  hits = group_permutations.credit_of_keys(credit, key).sum()
   sums = np.array(
     [
       sum(credit[range(9), [*a, *b, c]])
@@ -44,19 +44,19 @@ def test_p_is_that_of_every_deal():
     ]
   )
   tails = (sums >= hits).mean(), (sums <= hits).mean()
-  assert group_permutations.p_value(credit, which, lots) == pytest.approx(
+  assert group_permutations.p_value(credit, key, blocks) == pytest.approx(
     min(1, 2 * min(tails))
   )
 
 
-def test_an_answer_that_comes_twice_makes_a_second_lot():
-  lots = group_permutations.blocks(['a', 'a', 'a', 'b'], [0, 1, 0, 0])
-  assert [lot.tolist() for lot in lots] == [[0, 1], [2], [3]]
+def test_a_key_that_occurs_twice_starts_a_second_block():
+  blocks = group_permutations.blocks(['a', 'a', 'a', 'b'], [0, 1, 0, 0])
+  assert [block.tolist() for block in blocks] == [[0, 1], [2], [3]]
 
 
-def test_items_of_two_options_stand_beside_items_of_three():
-  """Both right by chance: 1 / 2 * 1 / 3, twice."""
-  which = np.array([0, 2])
+def test_items_may_have_two_or_three_options():
+  """Both are right with probability 1/2 * 1/3, two-sided twice that."""
+  key = np.array([0, 2])
   credit = np.array([[1, 0, np.nan], [0, 0, 1]])
-  lots = group_permutations.blocks([0, 1], which)
-  assert group_permutations.p_value(credit, which, lots) == pytest.approx(2 / 6)
+  blocks = group_permutations.blocks([0, 1], key)
+  assert group_permutations.p_value(credit, key, blocks) == pytest.approx(2 / 6)

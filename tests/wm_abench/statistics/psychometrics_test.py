@@ -38,25 +38,25 @@ def test_a_curve_starts_at_a_guess_and_ends_below_all_by_its_lapses():
   assert middle == pytest.approx((0.25 + 0.9) / 2)
 
 
-def test_what_made_the_answers_is_found_again():
-  found = psychometrics.curve([*_replies(1500)], STEPS, 0)
+def test_a_fit_recovers_the_curve_that_made_the_replies():
+  curve = psychometrics.curve([*_replies(1500)], STEPS, 0)
   true = psychometrics.threshold(SCALE, SLOPE)
-  assert found['threshold'] == pytest.approx(true, rel=0.1)
-  assert [p['x'] for p in found['points']] == list(LEVELS)
-  assert sum(p['items'] for p in found['points']) == 4500
-  for point in found['points']:
+  assert curve['threshold'] == pytest.approx(true, rel=0.1)
+  assert [p['x'] for p in curve['points']] == list(LEVELS)
+  assert sum(p['items'] for p in curve['points']) == 4500
+  for point in curve['points']:
     assert point['low'] <= point['accuracy'] <= point['high']
 
 
-def test_intervals_hold_the_truth_mostly():
+def test_intervals_mostly_cover_the_truth():
   true, hits = psychometrics.threshold(SCALE, SLOPE), 0
   for seed in range(8):
-    found = psychometrics.curve([*_replies(300, seed)], STEPS, 0)
-    hits += found['low'] < true < found['high']
+    curve = psychometrics.curve([*_replies(300, seed)], STEPS, 0)
+    hits += curve['low'] < true < curve['high']
   assert hits >= 6
 
 
-def test_more_answers_give_narrower_intervals():
+def test_more_replies_give_narrower_intervals():
   few = psychometrics.curve([*_replies(100)], STEPS, 0)
   many = psychometrics.curve([*_replies(1600)], STEPS, 0)
   assert many['high'] - many['low'] < few['high'] - few['low']
@@ -75,21 +75,21 @@ def test_the_harder_of_two_ratios_is_the_one_nearer_to_one():
       yield dataclasses.replace(r, factors={'ratio': ratio})
 
   ratio = psychometrics.Difference('ratio', '', ratio=True)
-  found = psychometrics.curve([*at(0.5, 40), *at(1.25, 30)], ratio, 0)
-  x = [p['x'] for p in found['points']]
+  curve = psychometrics.curve([*at(0.5, 40), *at(1.25, 30)], ratio, 0)
+  x = [p['x'] for p in curve['points']]
   assert x == pytest.approx([np.log(1.25), np.log(2)], abs=1e-4)
-  assert [p['items'] for p in found['points']] == [90, 120]
+  assert [p['items'] for p in curve['points']] == [90, 120]
 
 
-def test_who_says_that_all_is_alike_gains_nothing():
+def test_always_answering_that_all_is_alike_gains_nothing():
   def alike(reply):
     level = 'both' if reply.answer == 2 else f'the {reply.answer}'
     return dataclasses.replace(
       reply, chosen=2, varies='more', factors={**reply.factors, 'more': level}
     )
 
-  found = psychometrics.curve([alike(r) for r in _replies(50)], STEPS, 0)
-  assert [p['accuracy'] for p in found['points']] == [0] * len(LEVELS)
-  assert found['alike'] == 1
-  # Never halfway up, so nowhere below the largest difference.
-  assert found['threshold'] == LEVELS[-1]
+  curve = psychometrics.curve([alike(r) for r in _replies(50)], STEPS, 0)
+  assert [p['accuracy'] for p in curve['points']] == [0] * len(LEVELS)
+  assert curve['alike'] == 1
+  # The curve never rises, so the threshold is the largest difference.
+  assert curve['threshold'] == LEVELS[-1]

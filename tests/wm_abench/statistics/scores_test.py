@@ -26,7 +26,7 @@ def _reply(cell, group, member, chosen, turn=0, order=None):
 
 
 def _group(cell, group, rights):
-  """A group whose members are right or not, as told; None: unparsed."""
+  """Returns replies to a group, right, wrong, or unparsed where None."""
   options = dimensions.CELLS[cell].of.options
   return [
     _reply(cell, group, m, None if r is None else m if r else (m + 1) % options)
@@ -43,18 +43,18 @@ def test_scores_of_a_cell_by_hand():
   score = scores_lib.summarise({'m': replies}, 0)['m']['cells'][FOUR]
   assert score['items'] == 12 and score['accuracy'] == pytest.approx(7 / 12)
   assert score['corrected'] == pytest.approx((7 / 12 - 1 / 4) / (3 / 4))
-  # The paper's rule leaves out the one that names no option.
+  # The paper's rule leaves out the reply that names no option.
   assert score['answered'] == 11
   assert score['answered_accuracy'] == pytest.approx(7 / 11)
-  # Six pairs a group: all, one, and none are right.
+  # Each group has six pairs: all, one, and none of them are right.
   assert score['pairs'] == pytest.approx(7 / 18)
   assert score['groups'] == pytest.approx(1 / 3)
   assert score['pairs_chance'] == 1 / 16 and score['groups_chance'] == 1 / 256
   assert score['wilson'][0] < 7 / 12 < score['wilson'][1]
 
 
-def test_p_deals_the_answers_of_each_group_anew():
-  """A group of four that is all right: one deal of 24; of two: one of two."""
+def test_p_permutes_the_keys_of_each_group():
+  """Four items all right are 1 permutation of 24; two are 1 of 2."""
   replies = [
     *_group(FOUR, 0, (True,) * 4),
     *_group(FOUR, 1, (True,) * 4),
@@ -75,14 +75,14 @@ def test_averages_are_plain_means_over_cells_of_corrected_scores():
     ),
     *_group(TWO, 0, (True, True)),
   ]
-  found = scores_lib.summarise({'m': replies}, 0)['m']
-  assert found['all']['accuracy'] == pytest.approx((1 / 4 + 1) / 2)
-  assert found['all']['corrected'] == pytest.approx((0 + 1) / 2)
-  assert found['dimensions']['SR']['corrected'] == pytest.approx(0)
-  assert found['categories']['space']['cells'] == 2
-  assert found['stages'][dimensions.PERCEPTION] == found['all']
-  # Every group is alike, so nothing is uncertain.
-  assert found['all']['low'] == found['all']['high'] == 5 / 8
+  summary = scores_lib.summarise({'m': replies}, 0)['m']
+  assert summary['all']['accuracy'] == pytest.approx((1 / 4 + 1) / 2)
+  assert summary['all']['corrected'] == pytest.approx((0 + 1) / 2)
+  assert summary['dimensions']['SR']['corrected'] == pytest.approx(0)
+  assert summary['categories']['space']['cells'] == 2
+  assert summary['stages'][dimensions.PERCEPTION] == summary['all']
+  # All groups are equal, so the interval has no width.
+  assert summary['all']['low'] == summary['all']['high'] == 5 / 8
 
 
 def test_statuses_and_tokens_are_counted():
@@ -91,36 +91,36 @@ def test_statuses_and_tokens_are_counted():
   replies = [
     dataclasses.replace(r, input_tokens=7, output_tokens=2) for r in replies
   ]
-  found = scores_lib.summarise({'m': replies}, 0)['m']
-  assert found['statuses'] == dict.fromkeys(records.STATUSES, 0) | {
+  summary = scores_lib.summarise({'m': replies}, 0)['m']
+  assert summary['statuses'] == dict.fromkeys(records.STATUSES, 0) | {
     records.ANSWERED: 1,
     records.REFUSED: 1,
   }
-  assert found['tokens'] == {'input': 14, 'output': 4}
+  assert summary['tokens'] == {'input': 14, 'output': 4}
 
 
 def test_rotations_are_averaged_and_must_all_be_right_to_count_as_always():
-  def turns(member, rights):
+  def rotations(member, rights):
     return [
       _reply(TWO, 0, member, member if right else 1 - member, turn)
       for turn, right in enumerate(rights)
     ]
 
-  replies = [*turns(0, (True, True)), *turns(1, (True, False))]
+  replies = [*rotations(0, (True, True)), *rotations(1, (True, False))]
   score = scores_lib.summarise({'m': replies}, 0)['m']['cells'][TWO]
   assert (score['items'], score['accuracy'], score['always']) == (2, 0.75, 0.5)
   assert score['pairs'] == 0
 
 
-def test_who_always_says_a_is_found_by_position_and_is_at_chance():
+def test_always_answering_a_is_a_position_bias_and_scores_chance():
   replies = []
   for g in range(50):
     order = tuple(np.random.default_rng(g).permutation(4).tolist())
     replies += [_reply(FOUR, g, m, order[0], order=order) for m in range(4)]
-  found = scores_lib.summarise({'m': replies}, 0)['m']
-  assert found['cells'][FOUR]['accuracy'] == 0.25
-  assert found['cells'][FOUR]['pairs'] == 0
-  positions = found['positions']
+  summary = scores_lib.summarise({'m': replies}, 0)['m']
+  assert summary['cells'][FOUR]['accuracy'] == 0.25
+  assert summary['cells'][FOUR]['pairs'] == 0
+  positions = summary['positions']
   assert positions['chosen'] == {'A': 200, 'B': 0, 'C': 0, 'D': 0}
   assert positions['right'] == {label: 50 for label in 'ABCD'}
   assert positions['p'] < 1e-6
@@ -134,7 +134,7 @@ def test_labels_of_cells_with_fewer_options_are_expected_less():
 
 
 def _random(rng, groups, ability):
-  """Replies of someone whose ability differs from group to group."""
+  """Returns replies of a model whose ability varies between groups."""
   replies = []
   for g in range(groups):
     p = rng.beta(2 * ability, 2 * (1 - ability))
@@ -142,14 +142,14 @@ def _random(rng, groups, ability):
   return replies
 
 
-def test_intervals_cover_the_truth_as_often_as_they_say():
+def test_intervals_have_their_nominal_coverage():
   rng, hits, wilson = np.random.default_rng(0), 0, 0
   for _ in range(200):
     table = scores_lib.summarise({'m': _random(rng, 60, 0.6)}, 1)['m']
     score = table['cells'][FOUR]
     hits += score['low'] <= 0.6 <= score['high']
     wilson += score['wilson'][0] <= 0.6 <= score['wilson'][1]
-  # 95% +- 3 standard deviations; groups depend, which Wilson's leaves out.
+  # 95% +- 3 standard deviations; Wilson's interval ignores the groups.
   assert 180 <= hits <= 199
   assert wilson < hits
 
