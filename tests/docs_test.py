@@ -17,6 +17,7 @@ _PREFIXES = (
 
 
 def _named_paths(text):
+  text = re.sub(r'inspect eval \S+', '', text)  # The name of a task.
   for word in re.findall(r'[\w./-]+', text):
     word = word.rstrip('.')
     if word.startswith(_PREFIXES):

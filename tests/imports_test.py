@@ -129,9 +129,8 @@ def violations(module, imported):
     elif other in LAYERS and other != package:
       if module != BRIDGE or not _is_in(name, BRIDGE_IMPORTS):
         wrong.append(name)
-    elif other == package and name in MODULES:
-      if layer_of(name) > layer_of(module):
-        wrong.append(name)
+    elif name in MODULES and layer_of(name) > layer_of(module):
+      wrong.append(name)
   return wrong
 
 
