@@ -16,8 +16,8 @@ ROOT = FOLDER.parent
 def test_every_kind_of_cluster_has_a_script():
   names = {script.name for script in SCRIPTS}
   assert names == {'skypilot.yaml', 'slurm.sbatch', 'tpu_pod.sh', 'xpk.sh'}
-  readme = (ROOT / 'README.md').read_text()
-  assert all(f'launch/{name}' in readme for name in names)
+  page = (ROOT / 'docs/scale.md').read_text()
+  assert all(f'launch/{name}' in page for name in names)
 
 
 @pytest.mark.parametrize('script', SCRIPTS, ids=lambda script: script.name)
