@@ -94,18 +94,17 @@ def _arrow(source, target, count: int) -> str:
   color = _COLORS[layer % len(_COLORS)]
   x0, x1 = x0 + w0 / 2, x1 + w1 / 2
   if layer == below:
-    y0 = y1 = y0 + _ROOM_HEIGHT_PX
-    bend = y0 + 34
+    bend = y0 - 34
     path = f'M{x0:.0f},{y0:.0f} C{x0:.0f},{bend:.0f} {x1:.0f},{bend:.0f} '
   else:
     y0 += _ROOM_HEIGHT_PX
     middle = (y0 + y1) / 2
     path = f'M{x0:.0f},{y0:.0f} C{x0:.0f},{middle:.0f} {x1:.0f},{middle:.0f} '
     y1 -= 5
-  tip_y, side = (y1, 6) if layer == below else (y1 + 5, -6)
+  tip_y = y1 if layer == below else y1 + 5
   tip = (
-    f'M{x1 - 4:.0f},{tip_y + side:.0f} L{x1:.0f},{tip_y:.0f} '
-    f'L{x1 + 4:.0f},{tip_y + side:.0f}'
+    f'M{x1 - 4:.0f},{tip_y - 6:.0f} L{x1:.0f},{tip_y:.0f} '
+    f'L{x1 + 4:.0f},{tip_y - 6:.0f}'
   )
   return (
     f'<path d="{path}{x1:.0f},{tip_y:.0f} {tip}" fill="none" stroke="{color}" '
