@@ -16,16 +16,16 @@ CELLS = [
 
 
 @pytest.fixture(scope='module')
-def studio():
-  studio = render_cache.RenderCache(rendering.MujocoRenderer(192))
-  yield studio
-  studio.close()
+def cache():
+  cache = render_cache.RenderCache(rendering.MujocoRenderer(192))
+  yield cache
+  cache.close()
 
 
-def _group(studio, cell, index):
+def _group(cache, cell, index):
   """Returns the first group that is not rejected, and its attempt."""
   for attempt in range(3):
-    request = group_law.Request(cell, index, 1, attempt, studio.simulate)
+    request = group_law.Request(cell, index, 1, attempt, cache.simulate)
     try:
       return manipulation.MAKERS[cell.dimension](request), attempt
     except group_law.Rejected:
@@ -34,27 +34,27 @@ def _group(studio, cell, index):
 
 
 @pytest.mark.parametrize('cell', CELLS, ids=lambda c: c.name)
-def test_groups_keep_the_law_and_few_draws_are_rejected(studio, cell):
+def test_groups_keep_the_law_and_few_draws_are_rejected(cache, cell):
   rejected = 0
   for index in range(5):
-    group, attempts = _group(studio, cell, index)
+    group, attempts = _group(cache, cell, index)
     rejected += attempts
     group_law.check(group)
   assert rejected <= 1
 
 
-def _varied(studio, cell, varied):
+def _varied(cache, cell, varied):
   """Returns the first group of a cell that varies this factor."""
   for index in range(20):
-    group, _ = _group(studio, cell, index)
+    group, _ = _group(cache, cell, index)
     if group.varies == varied:
       return group
   raise AssertionError(f'{cell.name}: no group varies {varied}')
 
 
 @pytest.mark.parametrize('cell', CELLS, ids=lambda c: c.name)
-def test_members_with_one_start_differ_only_in_their_prompts(studio, cell):
-  group = _varied(studio, cell, 'action')
+def test_members_with_one_start_differ_only_in_their_prompts(cache, cell):
+  group = _varied(cache, cell, 'action')
   assert len({d.images for d in group.drafts}) == 1
   assert group.drafts[0].images[0].actions == ()
   assert len({d.prompt for d in group.drafts}) == 4
@@ -68,9 +68,9 @@ def test_members_with_one_start_differ_only_in_their_prompts(studio, cell):
   ids=lambda c: c.name,
 )
 def test_varied_starts_share_the_act_and_every_distance_rank_of_the_key(
-  studio, cell
+  cache, cell
 ):
-  group = _varied(studio, cell, 'start_m')
+  group = _varied(cache, cell, 'start_m')
   assert len({d.prompt for d in group.drafts}) == 1
   kind = group.drafts[0].factors['object_type']
   ranks = set()
@@ -78,9 +78,9 @@ def test_varied_starts_share_the_act_and_every_distance_rank_of_the_key(
     (query,) = draft.images
     key = draft.options[draft.answer]
     assert key.scene == query.scene and query.actions == ()
-    start = studio.simulate(query.environment, query.scene, ())[0]
+    start = cache.simulate(query.environment, query.scene, ())[0]
     ends = [
-      studio.simulate(o.environment, o.scene, o.actions)[-1]
+      cache.simulate(o.environment, o.scene, o.actions)[-1]
       for o in draft.options
     ]
     start_m, *ends_m = (
@@ -93,20 +93,20 @@ def test_varied_starts_share_the_act_and_every_distance_rank_of_the_key(
 
 
 @pytest.mark.parametrize('cell', CELLS, ids=lambda c: c.name)
-def test_outcomes_differ_in_state_and_in_picture(studio, cell):
+def test_outcomes_differ_in_state_and_in_picture(cache, cell):
   for index in (1, 2):
-    group, _ = _group(studio, cell, index)
+    group, _ = _group(cache, cell, index)
     options = group.drafts[0].options
     queries = dict.fromkeys(d.images[0] for d in group.drafts)
-    frames, states = studio.render([*queries, *options])
+    frames, states = cache.render([*queries, *options])
     for a, b in itertools.combinations(options, 2):
       assert protocol.distance(states[a], states[b]) >= group_law.MIN_STATE_M
     group_law.check_frames(group, frames.get)
 
 
 @pytest.mark.parametrize('cell', CELLS, ids=lambda c: c.name)
-def test_the_same_request_gives_the_same_group(studio, cell):
-  assert _group(studio, cell, 3) == _group(studio, cell, 3)
+def test_the_same_request_gives_the_same_group(cache, cell):
+  assert _group(cache, cell, 3) == _group(cache, cell, 3)
 
 
 def _acts(design, kinds=('can', 'mug', 'bowl')):

@@ -1,7 +1,7 @@
 """MuJoCo models of homes: rooms, trim, furniture and surroundings.
 
-Everything of one material is one mesh. Each wall, floor and ceiling has its own
-textures, which contain the light of the day or of the evening.
+Everything of one material is one mesh. Walls, floors and ceilings have separate
+textures that contain the light of the day or of the evening.
 """
 
 import collections
