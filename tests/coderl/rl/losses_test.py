@@ -358,7 +358,7 @@ def test_a_loss_in_one_pass_is_that_of_the_log_probabilities(chunk):
 
 @pytest.mark.parametrize('chunk', [1, 8, 50])
 def test_the_gradient_made_in_the_forward_pass_is_that_of_the_loss(chunk):
-  # Of twice the loss, so that the cotangent matters.
+  # The gradient of twice the loss shows whether the cotangent is used.
   gradient = lambda f: jax.jit(jax.grad(lambda *x: 2 * f(*x)[0], (0, 1)))
   got = gradient(functools.partial(_in_one_pass, chunk=chunk))(*_inputs())
   expected = gradient(_in_two_passes)(*_inputs())

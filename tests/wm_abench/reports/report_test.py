@@ -10,7 +10,7 @@ from wm_abench.reports import report
 from wm_abench.statistics import comparisons, scores
 
 CELLS = ('sr_tabletop', 'cq_tabletop', 'm_nav_street')
-SAID = 'I <b>think</b> it is "B" & no more'
+REPLY = 'I <b>think</b> it is "B" & no more'
 
 
 def _replies(items, ability):
@@ -19,7 +19,7 @@ def _replies(items, ability):
     right = rng.random() < ability
     chosen = item.answer if right else (item.answer + 1) % len(item.options)
     order = range(len(item.options))[::-1]
-    yield records.reply_to(item, order, chosen, text=SAID)
+    yield records.reply_to(item, order, chosen, text=REPLY)
 
 
 @pytest.fixture(scope='module')
@@ -55,7 +55,7 @@ def test_the_same_results_give_the_same_bytes(written):
   assert [p.stem for p in files[1:]] == ['curves', 'dimensions', 'entanglement']
 
 
-def test_the_page_asks_for_nothing_from_any_network(written):
+def test_the_page_makes_no_request(written):
   text = written[-1].read_text()
   sources = re.findall(r'(?:src|href)="([^"]*)"', text)
   assert sources and all(
@@ -68,8 +68,9 @@ def test_numbers_on_the_page_are_those_of_the_results(written):
   _, results, _, page = written
   text = page.read_text()
   for model in results['models'].values():
-    own = model['all']
-    assert f'{own["corrected"]:.3f} [{own["corrected_low"]:.3f}' in text
+    score = model['all']
+    interval = f'{score["corrected"]:.3f} [{score["corrected_low"]:.3f}'
+    assert interval in text
   assert 'published (arXiv 2506.21876), on the original data' in text
   assert f'{results["models"]["weak"]["all"]["accuracy"]:.3f}' in report.table(
     results
@@ -81,22 +82,22 @@ def test_known_dimensions_are_those_above_chance_and_not_below(written):
   weak = results['models']['weak']['dimensions']['CQ']
   assert weak['accuracy'] < weak['chance'] and weak['p'] > 0.99
   good, bad = report.table(results).splitlines()[1:3]
-  # Of CQ's eighteen pairs 0.69 is right: that may be luck.
+  # 0.69 of eighteen CQ pairs are right, which is not significant.
   assert results['models']['good/model']['dimensions']['CQ']['p'] > 0.01
   assert '1/2 1/1' in good and '0/2 0/1' in bad
   assert '<td>1/2 1/1</td>' in page.read_text()
 
 
-def test_what_a_model_said_is_text_and_no_markup(written):
-  assert SAID not in written[-1].read_text()
+def test_the_text_of_a_reply_is_escaped(written):
+  assert REPLY not in written[-1].read_text()
   assert 'I &lt;b&gt;think&lt;/b&gt;' in written[-1].read_text()
 
 
 def test_a_browser_shows_the_page(written, tmp_path):
   with browser.started(tmp_path) as tab:
     tab.open(written[-1].as_uri())
-    asked = [a for a in tab.requested if not a.startswith('data:')]
-    assert asked == [written[-1].as_uri()] and not tab.messages
+    requests = [u for u in tab.requested if not u.startswith('data:')]
+    assert requests == [written[-1].as_uri()] and not tab.messages
     heads = 'document.querySelectorAll("h2").length'
     assert tab.run(heads) == 10
     widths = tab.run(
