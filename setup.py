@@ -73,7 +73,7 @@ setuptools.setup(
     'numpy>=2.0',
     'pillow>=11',
     'pyarrow>=17',
-    'scipy>=1.15',
+    'scipy>=1.17',
     'tqdm>=4.66',
   ],
   entry_points={
