@@ -21,7 +21,7 @@ on_every_host "
   test -d coderl-checkout || git clone --quiet '$REPO' coderl-checkout
   cd coderl-checkout && git pull --quiet
   test -d .venv || python3 -m venv .venv
-  .venv/bin/pip install --quiet -c constraints.txt -e '.[tpu]'"
+  .venv/bin/pip install --quiet -c constraints.txt -e '.[train,tpu]'"
 
 on_every_host "cd coderl-checkout && .venv/bin/python -m main \
   --config.hosts.coordinator=auto --workdir='$WORKDIR' $(printf '%q ' "$@")"
