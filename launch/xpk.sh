@@ -18,5 +18,5 @@ exec xpk workload create \
   --base-docker-image="${IMAGE:-python:3.12}" \
   --script-dir="$(cd "$(dirname "$0")/.." && pwd)" \
   --max-restarts="${RESTARTS:-3}" \
-  --command="pip install -q -c constraints.txt -e '.[train,tpu]' && python -m main \
-    --config.hosts.coordinator=auto --workdir='$WORKDIR' $(printf '%q ' "$@")"
+  --command="pip install -q -c constraints.txt -e '.[train,tpu]' && python -m \
+    main --config.hosts.coordinator=auto --workdir='$WORKDIR' $(printf '%q ' "$@")"

@@ -27,8 +27,10 @@ def test_a_script_is_short_and_sets_existing_fields_and_extras(script):
   config = coderl_train.get_config().to_dict()
   for section, field in re.findall(r'--config\.(\w+)\.(\w+)=', text):
     assert field in config[section]
-  (extra,) = set(re.findall(r"'\.\[(\w+)\]'", text))
-  assert f"'{extra}': [" in (ROOT / 'setup.py').read_text()
+  (extras,) = set(re.findall(r"'\.\[([\w,]+)\]'", text))
+  setup = (ROOT / 'setup.py').read_text()
+  assert 'train' in extras.split(',')
+  assert all(f"    '{extra}': " in setup for extra in extras.split(','))
   # Either jax asks the cluster, or all three variables name the process.
   variables = set(re.findall(r'\b(JAX_[A-Z_]+)=', text))
   by_address = {
