@@ -64,6 +64,11 @@ def load(name: str, base_url: str = '') -> model.Model:
     return model.get_model(full_name, base_url=base_url or None)
   except errors.UserError:
     raise
+  except ModuleNotFoundError as e:  # The provider `jax` imports it on demand.
+    raise errors.UserError(
+      f'model {name!r} needs the package {e.name!r}: pip install -c'
+      " constraints.txt -e '.[policy]'"
+    ) from e
   # Inspect's own class of such errors, for a missing key or package, derives
   # from Exception alone and is not public.
   except Exception as e:
