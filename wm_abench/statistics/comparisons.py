@@ -101,25 +101,22 @@ def stages(replies: Replies, seed: int) -> dict[str, Any]:
     replies of both stages, 'gap', perception minus prediction.
   """
   draws: dict[tuple[str, str], list[np.ndarray]] = collections.defaultdict(list)
-  for index, (name, cell_replies) in enumerate(scores.by_cell(replies).items()):
-    table = scores.tabulate(cell_replies)
-    rng = np.random.default_rng([seed, index])
-    accuracies = scores.resample(table, rng)
+  for name, (table, accuracies) in scores.resample_cells(replies, seed).items():
     corrected = (accuracies - table.chance) / (1 - table.chance)
     cell = dimensions.CELLS[name]
     for environment in ('all', cell.environment):
       draws[environment, cell.of.stage].append(corrected)
-  table: dict[str, Any] = {}
+  results: dict[str, Any] = {}
   for (environment, stage), cells in draws.items():
-    table.setdefault(environment, {})[stage] = _interval(np.mean(cells, 0))
-  for environment, entry in table.items():
+    results.setdefault(environment, {})[stage] = _interval(np.mean(cells, 0))
+  for environment, entry in results.items():
     both = [
       draws.get((environment, stage))
       for stage in (dimensions.PERCEPTION, dimensions.PREDICTION)
     ]
     if all(both):
       entry['gap'] = _interval(np.mean(both[0], 0) - np.mean(both[1], 0))
-  return table
+  return results
 
 
 # (Perception dimension, the factor with its key, factors of prediction items

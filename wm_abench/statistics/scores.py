@@ -134,6 +134,24 @@ def resample(table: Table, rng: np.random.Generator) -> np.ndarray:
   return (drawn @ totals) / (drawn @ counts)
 
 
+def resample_cells(
+  replies: Sequence[records.Reply], seed: int
+) -> dict[str, tuple[Table, np.ndarray]]:
+  """Returns each cell's table and `resample` of it.
+
+  A cell's random numbers depend on the seed and the cell alone, so that all
+  statistics of a cell use the same bootstrap samples.
+  """
+  cells = by_cell(replies)
+  resampled = {}
+  for index, name in enumerate(dimensions.CELLS):
+    if name in cells:
+      table = tabulate(cells[name])
+      rng = np.random.default_rng([seed, index])
+      resampled[name] = table, resample(table, rng)
+  return resampled
+
+
 def summarise(
   replies_of: Mapping[str, Sequence[records.Reply]], seed: int
 ) -> dict[str, Any]:
@@ -167,12 +185,9 @@ def summarise(
 def _model(replies: Sequence[records.Reply], seed: int) -> dict[str, Any]:
   replies_of_cell = by_cell(replies)
   cells, tables, draws = {}, {}, {}
-  for index, name in enumerate(dimensions.CELLS):
-    if name in replies_of_cell:
-      table = tables[name] = tabulate(replies_of_cell[name])
-      rng = np.random.default_rng([seed, index])
-      draws[name] = resample(table, rng)[1:]
-      cells[name] = _cell(replies_of_cell[name], table, draws[name])
+  for name, (table, resampled) in resample_cells(replies, seed).items():
+    tables[name], draws[name] = table, resampled[1:]
+    cells[name] = _cell(replies_of_cell[name], table, draws[name])
 
   def averaged(kind: str) -> dict[str, Any]:
     members: dict[str, list[str]] = {}
