@@ -47,8 +47,7 @@ def alignment_prompts(
 
   Args:
     replay: the buffer; the draws are recorded in it.
-    count: how many to draw. If the buffer holds fewer there are none, because
-      a batch of another size would be compiled anew.
+    count: how many to draw; there are none if the buffer holds fewer.
     step: the training step, from 0 up.
     start_step: the first step that has alignment prompts.
     rng: breaks ties.
@@ -56,10 +55,7 @@ def alignment_prompts(
   """
   if step < start_step or count == 0:
     return []
-  drawn = replay.sample(count, rng, step)
-  if len(drawn) < count:
-    return []
-  prompts = map(make_prompt, drawn)
+  prompts = map(make_prompt, replay.sample(count, rng, step))
   return [prompt for prompt in prompts if prompt is not None]
 
 

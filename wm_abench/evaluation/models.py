@@ -12,7 +12,10 @@ import ml_collections
 
 from commons import errors
 from wm_abench.core import records
-from wm_abench.evaluation import inspect_plugins, inspect_tasks
+from wm_abench.evaluation import (
+  inspect_plugins,  # noqa: F401  Importing it registers the providers.
+  inspect_tasks,
+)
 
 # Short names of models that need no key.
 SHORT_NAMES = {
@@ -43,8 +46,6 @@ PROVIDERS = (
 )
 # Retries of a sample without a reply, in addition to retries of a request.
 _SAMPLE_RETRIES = 2
-# Importing the plugins registers the providers `baseline` and `jax`.
-PLUGINS = inspect_plugins.__all__
 
 
 def load(name: str, base_url: str = '') -> model.Model:
